@@ -1,0 +1,59 @@
+"""Tune deep networks on a Ray cluster the way the Deep Learning Tuning Playbook says to.
+
+A `Round` says what to ask, `run` asks it, and the `Result` says what was learned. Names that need ray or torch are
+imported when they are first used, so that importing the package is quick and needs neither.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
+from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.spec import Budget, Objective, Resources
+
+if TYPE_CHECKING:
+    from raytune_playbook.engine.result import Result
+    from raytune_playbook.engine.rounds import run
+    from raytune_playbook.engine.session import Gangs
+    from raytune_playbook.train.workload import Batch, Values, Workload
+
+__all__ = [
+    "Batch",
+    "Budget",
+    "Categorical",
+    "Discrete",
+    "Float",
+    "Gangs",
+    "Infeasible",
+    "InputError",
+    "Int",
+    "Objective",
+    "PlaybookError",
+    "Resources",
+    "Result",
+    "Round",
+    "RunError",
+    "Values",
+    "Workload",
+    "run",
+]
+
+_LATER = {
+    "Batch": "raytune_playbook.train.workload",
+    "Gangs": "raytune_playbook.engine.session",
+    "Result": "raytune_playbook.engine.result",
+    "Values": "raytune_playbook.train.workload",
+    "Workload": "raytune_playbook.train.workload",
+    "run": "raytune_playbook.engine.rounds",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""What we learned: tables of records in, frozen data out."""

@@ -1,0 +1,117 @@
+"""The data of basic hyperparameter axis plots: the objective against one hyperparameter, one point per trial.
+
+See the playbook's "Identifying bad search space boundaries". Rule IN11: every varied hyperparameter has one, and
+infeasible trials are marked. Rule SD12: one plot spans all studies of a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int, Scale
+from raytune_playbook.study.spec import Value
+from raytune_playbook.study.study import StudySpec
+
+
+@dataclass(frozen=True)
+class AxisPoint:
+    """One trial at its value of the hyperparameter."""
+
+    x: Value
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One hyperparameter axis plot.
+
+    Fields:
+        name: of the hyperparameter.
+        scale: of its range; ``linear`` for choices.
+        low, high: the range that was searched, over all studies; None for choices.
+        choices: the values of a hyperparameter that has few, in order; empty for a range.
+        completed: trials with an objective.
+        infeasible: trials that ended for a reason of their own, which stands in ``trial.reason``.
+        failed: trials that crashed, which is no evidence about the hyperparameter.
+    """
+
+    name: str
+    scale: Scale
+    low: float | None
+    high: float | None
+    choices: tuple[Value, ...]
+    completed: tuple[AxisPoint, ...]
+    infeasible: tuple[AxisPoint, ...]
+    failed: tuple[AxisPoint, ...]
+
+    def place(self, x: Value) -> int | None:
+        """Which of the choices ``x`` is, from 0; None where it is none of them.
+
+        A table gives a choice back in its column's type, so 32 may come back as 32.0 or as "32".
+        """
+        texts = [str(choice) for choice in self.choices]
+        if str(x) in texts:
+            return texts.index(str(x))
+        return self.choices.index(x) if x in self.choices else None
+
+
+def axes(studies: Sequence[StudySpec], trials: Iterable[Trial]) -> list[Axis]:
+    """One axis per varied hyperparameter: what sets the studies apart first, then the search's dimensions in order.
+
+    Args:
+        studies: of one round.
+        trials: of all of them; those that have not ended, and repeats of a point, are left out.
+    """
+    ended = [trial for trial in trials if trial.outcome is not None and trial.repeat == 0]
+    spaces: dict[str, list[Hyperparameter]] = {}
+    for study in studies:
+        for name, hyperparameter in study.space.items():
+            spaces.setdefault(name, []).append(hyperparameter)
+    return [*_arm_axes(studies, ended), *(_axis(name, kinds, ended) for name, kinds in spaces.items())]
+
+
+def _arm_axes(studies: Sequence[StudySpec], trials: Sequence[Trial]) -> list[Axis]:
+    found = []
+    for name in dict.fromkeys(name for study in studies for name in study.arm):
+        values = {study.name: study.arm[name] for study in studies if name in study.arm}
+        points = [AxisPoint(values[trial.study], trial) for trial in trials if trial.study in values]
+        found.append(_sorted_out(name, "linear", None, None, tuple(dict.fromkeys(values.values())), points))
+    return found
+
+
+def _axis(name: str, kinds: Sequence[Hyperparameter], trials: Sequence[Trial]) -> Axis:
+    points = [AxisPoint(trial.values[name], trial) for trial in trials if trial.values.get(name) is not None]
+    ranges = [kind for kind in kinds if isinstance(kind, Float | Int)]
+    if ranges:
+        low, high = min(kind.low for kind in ranges), max(kind.high for kind in ranges)
+        return _sorted_out(name, ranges[0].scale, low, high, (), points)
+    choices = dict.fromkeys(choice for kind in kinds for choice in _choices(kind))
+    if None in choices:  # a choice of its own here, not an absent value
+        points = [AxisPoint(trial.values[name], trial) for trial in trials if name in trial.values]
+    return _sorted_out(name, "linear", None, None, tuple(choices), points)
+
+
+def _choices(kind: Hyperparameter) -> tuple[Value, ...]:
+    match kind:
+        case Categorical():
+            return kind.choices
+        case Discrete():
+            return kind.values
+        case _:
+            return ()
+
+
+def _sorted_out(
+    name: str,
+    scale: Scale,
+    low: float | None,
+    high: float | None,
+    choices: tuple[Value, ...],
+    points: Sequence[AxisPoint],
+) -> Axis:
+    completed = [point for point in points if point.trial.outcome == "completed" and point.trial.objective is not None]
+    infeasible = [point for point in points if point.trial.outcome == "infeasible"]
+    failed = [point for point in points if point.trial.outcome == "failed"]
+    return Axis(name, scale, low, high, choices, tuple(completed), tuple(infeasible), tuple(failed))

@@ -1,0 +1,69 @@
+"""A round's trials as frozen rows, which the rest of the analysis works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from raytune_playbook.records.types import VALUE_PREFIX, Attempt, Machine, Outcome
+from raytune_playbook.study.spec import Value, trial_key
+
+TrialId: TypeAlias = tuple[str, str]
+"""A trial's study and key: what names it within its round."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of a trials table; see `raytune_playbook.records.types.TrialRecord` for the fields.
+
+    ``objective`` and ``best_step`` are those of whichever objective the trials are judged by, which
+    `raytune_playbook.analysis.objective.rejudged` can change.
+    """
+
+    study: str
+    index: int
+    repeat: int = 0
+    values: Mapping[str, Value] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    reason: str | None = None
+    objective: float | None = None
+    best_step: int | None = None
+    num_steps: int | None = None
+    num_parameters: int | None = None
+    train_s: float | None = None
+    wait_s: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    machine: Machine = field(default_factory=Machine)
+
+    @property
+    def key(self) -> str:
+        """The trial's name within its study, as in `TrialSpec.key`."""
+        return trial_key(self.index, self.repeat)
+
+    @property
+    def id(self) -> TrialId:
+        """The trial's name within its round."""
+        return self.study, self.key
+
+    @property
+    def last_traceback(self) -> str | None:
+        """The newest traceback of a trial that failed, or was tried more than once."""
+        return next((attempt.traceback for attempt in reversed(self.attempts) if attempt.traceback), None)
+
+
+def trials_of(table: pa.Table) -> tuple[Trial, ...]:
+    """The rows of a trials table of shape (num_trials, num_columns), in its order."""
+    names = {name: name.removeprefix(VALUE_PREFIX) for name in table.column_names if name.startswith(VALUE_PREFIX)}
+    plain = [column.name for column in fields(Trial) if column.name not in ("values", "attempts", "machine")]
+    return tuple(
+        Trial(
+            **{name: row[name] for name in plain},
+            values={short: row[name] for name, short in names.items()},
+            attempts=tuple(Attempt(**attempt) for attempt in row["attempts"] or ()),
+            machine=Machine(**(row["machine"] | {"hosts": tuple(row["machine"]["hosts"])})),
+        )
+        for row in table.to_pylist()
+    )

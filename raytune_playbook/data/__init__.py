@@ -1,0 +1,1 @@
+"""Reading, preprocessing, sharing and batching of examples with Ray Data."""

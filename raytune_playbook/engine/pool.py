@@ -1,0 +1,389 @@
+"""The pool: starts, leases and retires gangs, and keeps the queue of trials that wait for one.
+
+One actor per session. Tune's trials put themselves into the queue and wait; each gang takes the next trial from it. The
+unit of retry is the trial in this queue, so another gang may take what one gang lost (DESIGN decision 2). An attempt
+starts only after the driver has recorded it: the driver fetches events with `events`, whose argument acknowledges all
+earlier ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raytune_playbook.engine.capacity import available_nodes, cluster_nodes, num_gangs
+from raytune_playbook.engine.gang import GangLost, start_host
+from raytune_playbook.engine.messages import (
+    Assignment,
+    AttemptEnd,
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    GangChanged,
+    Handle,
+    Measured,
+    News,
+    Row,
+    TrialKey,
+)
+from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.engine.trial_queue import QueuedTrial, TrialQueue
+from raytune_playbook.study.spec import Resources, TrialSpec, trial_key
+
+MAX_FAILED_STARTS = 3
+"""Consecutive failed starts, of whichever gangs, after which the round is given up."""
+
+POLL_S = 20.0
+MANAGE_S = 2.0
+
+
+@dataclass(eq=False)
+class _Gang:
+    """A gang as the pool sees it."""
+
+    name: str
+    host: Handle
+    state: str = "starting"
+    num_starts: int = 0
+    idle_since_s: float = field(default_factory=time.monotonic)
+    retiring: bool = False
+    trial: QueuedTrial | None = None
+
+
+@dataclass(frozen=True)
+class GangFacts:
+    """What tests and the terminal may know of a gang."""
+
+    name: str
+    state: str
+    num_starts: int
+    worker_process_ids: dict[int, int]
+
+
+class Pool:
+    """Runs in an asyncio loop; every method returns within `POLL_S`.
+
+    Args:
+        resources: of each gang.
+        keep_idle_s: how long a gang without work keeps its resources.
+    """
+
+    def __init__(self, resources: Resources, keep_idle_s: float) -> None:
+        self._resources, self._keep_idle_s = resources, keep_idle_s
+        self._me = ray.get_runtime_context().current_actor
+        self._node_id = ray.get_runtime_context().get_node_id()
+        self._queue = TrialQueue()
+        self._gangs: list[_Gang] = []
+        self._names = itertools.count(1)
+        self._events: deque[tuple[int, Event]] = deque()
+        self._num_events = 0
+        self._acknowledged = 0
+        self._changed = asyncio.Event()
+        self._last_gang_at_s = time.monotonic()
+        self._num_failed_starts = 0
+        self._failure: str | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._manager: asyncio.Task[None] | None = None
+        self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
+
+    # ------------------------------------------------------------------ rounds
+
+    async def open_round(self, context: RoundContext, num_left: int) -> None:
+        """Make a round's workload and data known; ``num_left`` trials will be asked for."""
+        self._queue.open(context, num_left)
+        self._failure, self._num_failed_starts = None, 0
+        self._last_gang_at_s = time.monotonic()
+        if self._manager is None:
+            self._manager = asyncio.get_running_loop().create_task(self._manage())
+        self._notify()
+
+    async def close_round(self, round_id: str) -> None:
+        """Forget a round; its trials end as stopped."""
+        await self.stop_round(round_id)
+        self._queue.close(round_id)
+        self._notify()
+
+    async def round_context(self, round_id: str) -> RoundContext | None:
+        """For workers, once per round; None when it has been closed."""
+        return self._queue.context(round_id)
+
+    async def stop_round(self, round_id: str) -> None:
+        """End the waiting trials now and the running ones at their next reporting interval, as stopped."""
+        for trial in self._queue.stop(round_id):
+            await self._stop_running(trial)
+        self._notify()
+
+    async def stop_trial(self, round_id: str, key: TrialKey) -> None:
+        """End one trial as stopped."""
+        trial = self._queue.find(round_id, key)
+        if trial is not None and trial.final is None and not self._queue.drop(trial):
+            await self._stop_running(trial)
+        self._notify()
+
+    async def _stop_running(self, trial: QueuedTrial) -> None:
+        for gang in self._gangs:
+            if gang.trial is trial:
+                await gang.host.stop_trial.remote()
+
+    # ------------------------------------------------------------------ trials
+
+    async def submit(self, round_id: str, study: str, index: int) -> None:
+        """Put a trial of a round into the queue."""
+        self._queue.submit(round_id, study, index)
+        self._notify()
+
+    async def wait_cause(self, round_id: str, study: str, index: int) -> str:
+        """How a trial ended for good, in the words of `Cause`, or "wait" after a while."""
+        ended = await self._ended(self._queue.find(round_id, (study, trial_key(index))))
+        if ended is None:
+            return "wait"
+        leases = self._queue.leases(round_id)
+        deadline_s = time.monotonic() + POLL_S
+        while leases is not None and not leases.may_return() and time.monotonic() < deadline_s:
+            await self._wait(deadline_s - time.monotonic())
+        if leases is not None:
+            leases.num_returned += 1
+        return ended.cause
+
+    async def try_out(self, round_id: str, spec: TrialSpec) -> None:
+        """Put a trial that is not recorded into the queue."""
+        self._queue.try_out(round_id, spec)
+        self._notify()
+
+    async def tried_out(self, round_id: str, spec: TrialSpec) -> AttemptEnd | None:
+        """How it ended, or None after a while."""
+        return await self._ended(self._queue.find(round_id, (spec.study, spec.key)))
+
+    async def _ended(self, trial: QueuedTrial | None) -> AttemptEnd | None:
+        deadline_s = time.monotonic() + POLL_S
+        while trial is not None and trial.final is None and time.monotonic() < deadline_s:
+            if self._failure is not None and not trial.is_recorded:
+                break  # who waits for a check asks for news next; recorded trials are ended by the driver
+            await self._wait(deadline_s - time.monotonic())
+        return AttemptEnd(cause="stopped") if trial is None else trial.final
+
+    async def measured(self, key: TrialKey, attempt: int, rows: tuple[Row, ...]) -> None:
+        """Measurements of a running attempt, from its gang's host."""
+        running = [gang.trial for gang in self._gangs if gang.trial is not None]
+        if any(trial.key == key and trial.is_recorded for trial in running):
+            self._emit(Measured(key, attempt, rows))
+
+    # ------------------------------------------------------------------ for the driver
+
+    async def news(self, after: int, num_slots: int = 1) -> News:
+        """Events with numbers above ``after``, all up to which are acknowledged; waits a while for one.
+
+        ``num_slots`` is how many trials Tune keeps live at once from now on.
+        """
+        self._queue.set_num_slots(num_slots)
+        self._acknowledged = max(self._acknowledged, after)
+        while self._events and self._events[0][0] <= after:
+            self._events.popleft()
+        self._notify()
+        deadline_s = time.monotonic() + 0.5  # short, since the driver has a display to refresh
+        while not self._events and self._failure is None and time.monotonic() < deadline_s:
+            await self._wait(deadline_s - time.monotonic())
+        return News(tuple(self._events), {gang.name: gang.state for gang in self._gangs}, self._failure)
+
+    async def gangs(self) -> list[GangFacts]:
+        """All gangs that have not been retired."""
+        facts = []
+        for gang in list(self._gangs):
+            has_workers = gang.state in ("ready", "busy")
+            process_ids = await gang.host.processes.remote() if has_workers else {}
+            facts.append(GangFacts(gang.name, gang.state, gang.num_starts, process_ids))
+        return facts
+
+    async def shut_down(self) -> None:
+        """Retire all gangs."""
+        if self._manager is not None:
+            self._manager.cancel()
+        for gang in self._gangs:
+            gang.retiring = True
+        self._notify()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    # ------------------------------------------------------------------ gangs
+
+    async def _manage(self) -> None:
+        """Start gangs as trials and room allow, and let idle ones go."""
+        while True:
+            try:
+                self._retire_idle()
+                self._start_wanted()
+                self._require_gangs()
+            except ray.exceptions.RayError as error:  # the cluster did not answer; ask again
+                self._failure = self._failure if self._gangs else f"the cluster does not answer: {error}"
+            await self._wait(MANAGE_S)
+
+    def _retire_idle(self) -> None:
+        excess = len(self._gangs) - self._queue.num_left
+        now_s = time.monotonic()
+        for gang in self._gangs:
+            if (
+                excess > 0
+                and gang.state == "ready"
+                and not gang.retiring
+                and now_s - gang.idle_since_s >= self._keep_idle_s
+            ):
+                gang.retiring = True
+                excess -= 1
+        self._notify()
+
+    def _start_wanted(self) -> None:
+        active = [gang for gang in self._gangs if not gang.retiring]
+        wanted = self._queue.num_left - len(active)
+        if wanted <= 0 or any(gang.state == "retiring" for gang in self._gangs):
+            return
+        nodes, _ = cluster_nodes()
+        room = num_gangs(nodes, self._resources) - len(self._gangs)
+        if active:  # the first gang may wait for nodes to come; others start only where there is room now
+            starting = sum(gang.state != "ready" for gang in active)
+            room = min(room, num_gangs(available_nodes(), replace_num_gangs(self._resources)) - starting)
+        for _ in range(min(wanted, max(room, 0 if active else 1))):
+            self._start_gang()
+
+    def _require_gangs(self) -> None:
+        if any(gang.num_starts and gang.state == "ready" for gang in self._gangs) or not self._queue.num_left:
+            self._last_gang_at_s = time.monotonic()
+        elif time.monotonic() - self._last_gang_at_s > self._resources.wait_for_nodes_s:
+            self._failure = (
+                f"no gang of {self._resources.num_workers} worker(s) could start within "
+                f"{self._resources.wait_for_nodes_s:.0f} s (Resources.wait_for_nodes_s); free or add nodes, then resume"
+            )
+
+    def _start_gang(self) -> None:
+        name = f"gang-{next(self._names)}"
+        # Beside the driver, on a node that is not preempted; Train pins its controller there too.
+        host = start_host(name, self._resources, self._me, self._node_id)
+        gang = _Gang(name, host)
+        self._gangs.append(gang)
+        serving = asyncio.get_running_loop().create_task(self._serve(gang))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, gang: _Gang) -> None:
+        """One gang's life: start, then trial after trial, until it is retired or lost."""
+        try:
+            while not gang.retiring and await self._started(gang):
+                await self._run_next(gang)
+        except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
+            self._say(gang, "lost", f"{gang.name} lost its host: {str(error).splitlines()[0]}")
+        finally:
+            await self._let_go(gang)
+
+    async def _started(self, gang: _Gang) -> bool:
+        if gang.state == "ready":
+            return True
+        self._say(gang, "starting" if gang.num_starts == 0 else "restarting", f"{gang.name} starts")
+        try:
+            gang.num_starts, start_s = await gang.host.start.remote(self._resources.wait_for_nodes_s)
+        except ray.exceptions.RayTaskError as error:
+            self._num_failed_starts += 1
+            cause = error.cause if isinstance(error.cause, GangLost) else error
+            self._say(gang, "lost", f"{gang.name}: {cause}")
+            has_others = any(other.state in ("ready", "busy") for other in self._gangs)
+            if self._num_failed_starts >= MAX_FAILED_STARTS and not has_others:
+                self._failure = f"workers cannot start: {str(cause).splitlines()[0]}"
+            return False
+        gang.state, gang.idle_since_s, self._num_failed_starts = "ready", time.monotonic(), 0
+        self._say(gang, "ready", f"{gang.name} is ready after {start_s:.1f} s", start_s)
+        return True
+
+    async def _run_next(self, gang: _Gang) -> None:
+        trial = self._queue.next()
+        if trial is None:
+            await self._wait(MANAGE_S)
+            return
+        gang.trial, gang.state = trial, "busy"
+        try:
+            ended = await self._attempt(gang, trial)
+        except ray.exceptions.RayError as error:
+            self._settle(gang, AttemptEnd(cause="worker died", error=str(error).splitlines()[0], traceback=str(error)))
+            raise
+        self._settle(gang, ended)
+        gang.idle_since_s = time.monotonic()
+        gang.state = "restarting" if ended.restarts_gang else "ready"
+        if ended.restarts_gang:
+            has_left = await gang.host.leave.remote()
+            gang.retiring = gang.retiring or not has_left or not self._queue.num_left
+
+    async def _attempt(self, gang: _Gang, trial: QueuedTrial) -> AttemptEnd:
+        trial.num_attempts += 1
+        if trial.is_recorded:
+            number = self._emit(AttemptStarted(trial.key, trial.num_attempts, gang.name))
+            while self._acknowledged < number and self._queue.context(trial.round_id) is not None:
+                await self._wait(MANAGE_S)
+        context = self._queue.context(trial.round_id)
+        if context is None:
+            return AttemptEnd(cause="stopped")
+        spec, attempt = trial.spec, trial.num_attempts
+        assignment = Assignment(
+            number=0,
+            round_id=trial.round_id,
+            trial=spec,
+            attempt=attempt,
+            logs=f"{context.uri}/{spec.study}/logs" if trial.is_recorded else self._scratch.name,
+            log_name=f"{spec.key}.attempt{attempt}" if trial.is_recorded else "check",
+        )
+        ended: AttemptEnd = await gang.host.run.remote(assignment)
+        return ended
+
+    def _settle(self, gang: _Gang, ended: AttemptEnd) -> None:
+        trial, gang.trial = gang.trial, None
+        if trial is None:
+            return
+        is_final = self._queue.settle(trial, ended)
+        if trial.is_recorded:
+            self._emit(AttemptEnded(trial.key, trial.num_attempts, ended, is_final))
+        self._notify()
+
+    async def _let_go(self, gang: _Gang) -> None:
+        gang.state = "retiring"
+        with contextlib.suppress(ray.exceptions.RayActorError):
+            await gang.host.leave.remote()
+        ray.kill(gang.host)
+        self._gangs.remove(gang)
+        self._say(gang, "retired", f"{gang.name} gave its resources back")
+
+    # ------------------------------------------------------------------ inside
+
+    def _say(self, gang: _Gang, state: str, sentence: str, start_s: float | None = None) -> None:
+        self._emit(GangChanged(gang.name, state, sentence, start_s))  # type: ignore[arg-type] # a literal by its callers
+
+    def _emit(self, event: Event) -> int:
+        self._num_events += 1
+        self._events.append((self._num_events, event))
+        self._notify()
+        return self._num_events
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _wait(self, timeout_s: float) -> None:
+        changed = self._changed
+        try:
+            await asyncio.wait_for(changed.wait(), max(0.0, timeout_s))
+        except TimeoutError:
+            return
+
+
+def start_pool(resources: Resources, keep_idle_s: float) -> Handle:
+    """A new pool on the driver's node; it dies with the driver, which owns it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_restarts=0)(Pool).options(scheduling_strategy=here)
+    return actor.remote(resources, keep_idle_s)
+
+
+def replace_num_gangs(resources: Resources) -> Resources:
+    """The same resources without a limit on gangs: the limit counts all gangs, not the room that is free."""
+    return resources.model_copy(update={"num_gangs": None})

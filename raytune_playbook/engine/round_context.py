@@ -1,0 +1,45 @@
+"""What all trials of a round share: the workload's bytes and the examples in the object store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ray
+import ray.cloudpickle as cloudpickle
+
+from raytune_playbook.study.study import StudySpec
+
+if TYPE_CHECKING:  # whoever holds a handle to the pool imports this, and need not wait for torch
+    from raytune_playbook.data.batches import Arrays
+    from raytune_playbook.data.share import Shared
+    from raytune_playbook.train.workload import Workload
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """Sent to each worker once per round.
+
+    Fields:
+        round_id: unique in the session.
+        uri: the round's folder in the storage.
+        workload: pickled with its code.
+        shared: references to the examples, by split.
+        studies: by name.
+    """
+
+    round_id: str
+    uri: str
+    workload: bytes
+    shared: Shared
+    studies: Mapping[str, StudySpec]
+
+    def load_workload(self) -> Workload:
+        """A new object for each trial, so that no trial sees what another did to it."""
+        workload: Workload = cloudpickle.loads(self.workload)
+        return workload
+
+    def arrays(self) -> dict[str, Arrays]:
+        """The examples by split, mapped read-only from the object store of this node."""
+        return dict(zip(self.shared, ray.get(list(self.shared.values())), strict=True))

@@ -1,0 +1,151 @@
+"""A session: the connection to Ray, and the pool of gangs that its rounds share."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self, cast
+
+import ray
+import ray.exceptions
+
+from raytune_playbook.engine.ask import ask
+from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.messages import AttemptEnd, Handle, News
+from raytune_playbook.engine.pool import GangFacts, start_pool
+from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.errors import CapacityError, RunError
+from raytune_playbook.study.spec import Resources, TrialSpec
+
+ANSWER_TIMEOUT_S = 60.0
+LEAVE_TIMEOUT_S = 90.0
+
+
+def connect(address: str | None) -> bool:
+    """Connect to a Ray cluster, unless this process already is.
+
+    Args:
+        address: of a running cluster; None for the one that ``RAY_ADDRESS`` names, and else a new one on this machine.
+
+    Returns:
+        Whether a new local cluster was started.
+
+    Raises:
+        CapacityError: there is no cluster at that address.
+    """
+    if ray.is_initialized():
+        return False
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        with _ray_logger_kept():
+            if address:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                # One CPU runs a gang of small workers and the other the pipeline, also where there is only one core.
+                cpus = max(2, len(os.sched_getaffinity(0)))
+                ray.init(address="local", num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise CapacityError(
+            f"A running Ray cluster is needed at {address!r}, but there is none ({str(error).splitlines()[0]}); "
+            "start one, or leave out the address to use this machine."
+        ) from None
+    return address is None
+
+
+@contextlib.contextmanager
+def _ray_logger_kept() -> Iterator[None]:
+    """`ray.init` sets up the logger called "ray" anew; the caller's handlers and level are put back after it."""
+    logger = logging.getLogger("ray")
+    handlers, propagate, level = logger.handlers[:], logger.propagate, logger.level
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+class Gangs:
+    """The warm gangs of a session: ``with Gangs(Resources(num_workers=2)) as gangs: run(round, gangs=gangs)``.
+
+    Rounds, procedures and retrainings that share it pay for the start of workers once.
+
+    Args:
+        resources: of each gang; a round that shares this session must ask for the same.
+        address: of the cluster, as for `connect`.
+        keep_idle_s: how long a gang without work keeps its resources.
+
+    Raises:
+        CapacityError: the cluster can never hold one gang.
+    """
+
+    def __init__(
+        self, resources: Resources | None = None, *, address: str | None = None, keep_idle_s: float = 120.0
+    ) -> None:
+        self.resources = resources or Resources()
+        self._address, self._keep_idle_s = address, keep_idle_s
+        self._pool: Handle | None = None
+        self._owns_cluster = False
+
+    def __enter__(self) -> Self:
+        self._owns_cluster = connect(self._address)
+        try:
+            nodes, grows = cluster_nodes()
+            require_one_gang(nodes, self.resources, grows=grows)
+        except CapacityError:
+            self.__exit__(None, None, None)
+            raise
+        self._pool = start_pool(self.resources, self._keep_idle_s)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            try:
+                ask(type(None), self._pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
+            except ray.exceptions.RayError as failure:
+                logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
+            ray.kill(self._pool)
+            self._pool = None
+        if self._owns_cluster:
+            ray.shutdown()
+            self._owns_cluster = False
+
+    @property
+    def pool(self) -> Handle:
+        """The pool's actor.
+
+        Raises:
+            RunError: outside the ``with`` block.
+        """
+        if self._pool is None:
+            raise RunError("Gangs work inside their `with` block only; enter it first.")
+        return self._pool
+
+    def capacity(self) -> int:
+        """How many gangs the cluster holds now, or may grow to."""
+        nodes, _ = cluster_nodes()
+        return num_gangs(nodes, self.resources)
+
+    def facts(self) -> list[GangFacts]:
+        """The gangs as they are now."""
+        return cast(list[GangFacts], ask(list, self.pool.gangs.remote(), timeout_s=ANSWER_TIMEOUT_S))
+
+    def try_out(self, context: RoundContext, spec: TrialSpec) -> AttemptEnd:
+        """Run one trial that is not recorded, and say how it ended.
+
+        Raises:
+            RunError: no gang could be had.
+        """
+        pool = self.pool
+        ask(type(None), pool.try_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
+        while True:
+            ended = ask(object, pool.tried_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
+            if isinstance(ended, AttemptEnd):
+                return ended
+            news = ask(News, pool.news.remote(0), timeout_s=ANSWER_TIMEOUT_S)
+            if news.failure:
+                raise RunError(f"The round did not start: {news.failure}.")

@@ -1,0 +1,113 @@
+"""What travels with a submitted job: its own Python files, and on request this package's source.
+
+A job file may sit in a folder that holds gigabytes, so nothing is shipped by accident: the Python files beside the job
+file, the Python files of the package folders beside it, and nothing else. They are copied into an empty folder first,
+because Ray uploads a folder whole and leaves out what a `.gitignore` names.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from raytune_playbook.errors import JobFileError, SubmissionError
+
+__all__ = ["MAX_SHIPPED_BYTES", "stage_job", "stage_package"]
+
+MAX_SHIPPED_BYTES = 10_000_000
+"""The most bytes that may travel with one job, and the most that the package's own source may take."""
+
+_PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+def stage_job(job_path: Path, folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTES) -> str:
+    """Copies a job file and its helper modules into `folder`.
+
+    Args:
+        job_path: The job file. Its siblings `*.py` and sibling packages (folders with an `__init__.py`) come along.
+        folder: An existing, empty folder.
+        max_bytes: The most bytes to copy.
+
+    Returns:
+        The job file's path relative to `folder`.
+
+    Raises:
+        JobFileError: There is no such Python file.
+        SubmissionError: The files are larger than `max_bytes` together.
+    """
+    if job_path.suffix != ".py" or not job_path.is_file():
+        raise JobFileError(f"A job is a Python file, but {job_path} is not one; give the path of a .py file.")
+    home = job_path.resolve().parent
+    _copy(
+        _python_files(home),
+        home,
+        folder,
+        max_bytes,
+        too_large=(
+            f"The Python files that travel with a job may hold {max_bytes:,} bytes, but those of {home} hold more; "
+            "move the job file and its helper modules to a folder of their own."
+        ),
+    )
+    # A job file that is a link keeps the name it was given, whatever its target is called.
+    shutil.copyfile(job_path, folder / job_path.name)
+    return job_path.name
+
+
+def stage_package(folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTES) -> Path:
+    """Copies this package's source into `folder`.
+
+    Returns:
+        The copied package's folder, whose name is the package's.
+
+    Raises:
+        SubmissionError: The package is larger than `max_bytes`.
+    """
+    target = folder / _PACKAGE_FOLDER.name
+    target.mkdir()
+    _copy(
+        _all_files(_PACKAGE_FOLDER),
+        _PACKAGE_FOLDER,
+        target,
+        max_bytes,
+        too_large=(
+            f"The package's source may hold {max_bytes:,} bytes to travel with a job, but {_PACKAGE_FOLDER} holds "
+            "more; install the package on the cluster and submit without shipping it."
+        ),
+    )
+    return target
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    """The Python files of a folder and of the packages in it, in a fixed order; links to folders are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_file():
+            if path.suffix == ".py":
+                yield path
+        elif (path / "__init__.py").is_file() and not path.is_symlink():
+            yield from _python_files(path)
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder that is neither hidden nor compiled, in a fixed order."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            yield from _all_files(path)
+        elif path.is_file():
+            yield path
+
+
+def _copy(files: Iterator[Path], source: Path, target: Path, max_bytes: int, *, too_large: str) -> None:
+    """Copies files with their relative paths; raises `SubmissionError(too_large)` before the byte past `max_bytes`."""
+    num_bytes = 0
+    for path in files:
+        num_bytes += path.stat().st_size
+        if num_bytes > max_bytes:
+            raise SubmissionError(too_large)
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)

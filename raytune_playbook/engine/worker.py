@@ -1,0 +1,254 @@
+"""The function that a gang's Ray Train workers run: fetch an assignment, train it, say how it ended, fetch the next.
+
+Between trials no worker waits in a collective: each asks its host over and over (a long poll), so that an idle gang can
+stay idle for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.engine.ask import ask
+from raytune_playbook.engine.messages import Assignment, Handle, Hello, Row, WorkerEnd
+from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.errors import InputError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.study.spec import Resources
+from raytune_playbook.train.evaluation import WEIGHT
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.reset import LeakCheck, reset
+from raytune_playbook.train.workload import Values
+
+HOST_TIMEOUT_S = 60.0
+"""A host that does not answer a short question for this long is gone."""
+
+HEARTBEAT_S = 1.0
+MAX_CACHED_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What `TorchTrainer` hands to `run_worker`."""
+
+    host: Handle
+    pool: Handle
+    generation: int
+    resources: Resources
+
+
+def run_worker(config: dict[Any, Any]) -> None:
+    """One worker's life: trial after trial, until its host says that there are no more."""
+    worker = WorkerConfig(config["host"], config["pool"], config["generation"], config["resources"])
+    host, generation, resources = worker.host, worker.generation, worker.resources
+    group = _group(resources)
+    reset(resources.threads_per_worker)
+    leaks = LeakCheck()
+    ask(type(None), host.hello.remote(generation, _hello(group)), timeout_s=HOST_TIMEOUT_S)
+    contexts: dict[str, RoundContext] = {}
+    number = 0
+    while (assignment := _next_assignment(host, generation, group.rank, number)) is not None:
+        number = assignment.number
+        _check_group(group, number, resources)
+        context = _context(contexts, worker.pool, assignment.round_id)
+        ended = _run(assignment, context, worker, group)
+        reset(resources.threads_per_worker)
+        leak = leaks.leak()
+        ask(type(None), host.ended.remote(generation, number, replace(ended, leak=leak)), timeout_s=HOST_TIMEOUT_S)
+
+
+def _group(resources: Resources) -> Group:
+    context = ray.train.get_context()
+    size = context.get_world_size()
+    return Group(
+        rank=context.get_world_rank(),
+        size=size,
+        device=ray.train.torch.get_device(),
+        process_group=dist.group.WORLD if size > 1 else None,
+        timeout_s=resources.first_step_timeout_s,
+    )
+
+
+def _hello(group: Group) -> Hello:
+    device = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else group.device.type
+    return Hello(
+        rank=group.rank,
+        node_id=ray.get_runtime_context().get_node_id(),
+        host_name=socket.gethostname(),
+        process_id=os.getpid(),
+        torch=str(torch.__version__),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        device=device,
+    )
+
+
+def _next_assignment(host: Handle, generation: int, rank: int, after: int) -> Assignment | None:
+    while True:
+        # The host answers within its own poll time, with "wait" where there is nothing yet.
+        answer = ask(object, host.next_assignment.remote(generation, rank, after), timeout_s=HOST_TIMEOUT_S)
+        if answer is None or isinstance(answer, Assignment):
+            return answer
+
+
+def _check_group(group: Group, number: int, resources: Resources) -> None:
+    """All workers are at the same trial and can talk; else this worker ends, which restarts the gang."""
+    if group.process_group is None:
+        return
+    _set_pg_timeout(timedelta(seconds=resources.collective_timeout_s), group.process_group)
+    numbers = group.gather(torch.tensor([number], device=group.device))
+    if any(int(other) != number for other in numbers):
+        raise RuntimeError(f"workers are at different trials: {[int(other) for other in numbers]}")
+    _set_pg_timeout(timedelta(seconds=resources.first_step_timeout_s), group.process_group)
+
+
+def _context(contexts: dict[str, RoundContext], pool: Handle, round_id: str) -> RoundContext:
+    if round_id not in contexts:
+        while len(contexts) >= MAX_CACHED_ROUNDS:
+            del contexts[next(iter(contexts))]
+        contexts[round_id] = ask(RoundContext, pool.round_context.remote(round_id), timeout_s=HOST_TIMEOUT_S)
+    return contexts[round_id]
+
+
+def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group) -> WorkerEnd:
+    watcher = _HostWatcher(assignment, config, group)
+    failure: BaseException | None = None
+    end = None
+    with _captured_output(assignment, group.rank), watcher.heartbeat():
+        try:
+            workload = context.load_workload()
+            trial = assignment.trial
+            data = SharedBatches(
+                context.arrays(),
+                trial=trial,
+                batch_size=Values(trial.values).int("batch_size"),
+                rank=group.rank,
+                num_workers=group.size,
+                device=group.device,
+                weight_column=WEIGHT,
+            )
+            end = train(workload, trial, data, group, watcher)
+        except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
+            failure = error
+            traceback.print_exc()
+    return WorkerEnd(
+        rank=group.rank,
+        end=end,
+        num_reports=watcher.num_reports,
+        traceback="".join(traceback.format_exception(failure)) if failure else None,
+        error=_last_line(failure) if failure else None,
+        is_input_error=isinstance(failure, InputError),
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+
+
+@dataclass
+class _HostWatcher:
+    """Tells the host how far this worker is, and asks it whether to go on."""
+
+    assignment: Assignment
+    config: WorkerConfig
+    group: Group
+    num_reports: int = 0
+    _num_batches: int = 0
+    _stop: bool = False
+
+    def measured(self, rows: list[Row]) -> None:
+        if self.group.rank == 0:  # rule MH1: one worker reports for all
+            self.num_reports += 1
+            number, report = self.assignment.number, self.num_reports
+            self.config.host.measured.remote(self.config.generation, number, report, tuple(rows))
+
+    def stepped(self, step: int) -> None:
+        self._num_batches += 1
+        if step == 1 and self.group.process_group is not None:  # the first step, which may compile, is over
+            short = timedelta(seconds=self.config.resources.collective_timeout_s)
+            _set_pg_timeout(short, self.group.process_group)
+
+    def evaluated(self) -> None:
+        self._num_batches += 1
+
+    def wants_stop(self) -> bool:
+        return self._stop
+
+    @contextlib.contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        done = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(done,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, done: threading.Event) -> None:
+        host, generation, number = self.config.host, self.config.generation, self.assignment.number
+        while not done.wait(HEARTBEAT_S):
+            try:
+                beat = host.heartbeat.remote(generation, number, self.group.rank, self._num_batches)
+                wish = ask(str, beat, timeout_s=HOST_TIMEOUT_S)
+            except ray.exceptions.RayError:
+                os._exit(
+                    1
+                )  # the host is gone: nobody waits for this trial, and nobody else would end a stuck collective
+            if wish == "exit":
+                os._exit(1)  # as asked: this worker may be stuck in a collective that its peers have left
+            self._stop = wish == "stop"
+
+
+@contextlib.contextmanager
+def _captured_output(assignment: Assignment, rank: int) -> Iterator[None]:
+    """Everything that the trial prints, from Python or below it, goes to its own log file."""
+    storage = Storage(assignment.logs)
+    name = f"{assignment.log_name}.rank{rank}.log"
+    local = storage.local_path
+    with tempfile.TemporaryDirectory() as folder:
+        path = (local or Path(folder)) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", buffering=1) as log:
+            started_s = time.time()
+            print(f"# trial {assignment.trial.key} of {assignment.trial.study}, rank {rank}, {time.ctime()}", file=log)
+            with _file_descriptors(log.fileno()), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                yield
+            print(f"# ended after {time.time() - started_s:.2f} s", file=log)
+        if local is None:
+            storage.write(name, path.read_bytes())
+
+
+@contextlib.contextmanager
+def _file_descriptors(target: int) -> Iterator[None]:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        yield
+    finally:
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)

@@ -1,0 +1,76 @@
+"""Every exception that the package raises on purpose.
+
+::
+
+    PlaybookError
+    ├── InputError            bad input, found before anything starts or is written (exit code 2)
+    │   ├── JobFileError      a job file that is missing, broken, or holds no round
+    │   ├── SpaceError        a search space or point that cannot be sampled
+    │   ├── SpecError         a round or study that the playbook, or plain logic, refuses
+    │   ├── StorageError      a storage that cannot be read or written, or a round that is not there
+    │   ├── CapacityError     resources that the cluster can never hold
+    │   └── SubmissionError   a job that cannot be handed to a cluster
+    ├── RunError              the run itself failed (exit code 1); its records are kept and `resume` goes on
+    └── Infeasible            raised by a workload: this point cannot be trained, and that is a result
+
+A message is one sentence or two: the rule, what was given, what to do. The command line prints it without a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CapacityError",
+    "Infeasible",
+    "InputError",
+    "JobFileError",
+    "PlaybookError",
+    "RunError",
+    "SpaceError",
+    "SpecError",
+    "StorageError",
+    "SubmissionError",
+]
+
+
+class PlaybookError(Exception):
+    """The root: `except PlaybookError` catches whatever this package raises on purpose."""
+
+
+class InputError(PlaybookError):
+    """What was given is wrong; nothing was started or written."""
+
+
+class JobFileError(InputError):
+    """The job file is missing, cannot be imported, or does not define exactly one round."""
+
+
+class SpaceError(InputError):
+    """A hyperparameter's range, a search space, or a request for points breaks a rule."""
+
+
+class SpecError(InputError):
+    """A round, study, objective, budget or resources breaks a rule."""
+
+
+class StorageError(InputError):
+    """The storage cannot be read or written, or holds something else than what was asked for."""
+
+
+class CapacityError(InputError):
+    """The cluster can never hold what the round asks for."""
+
+
+class SubmissionError(InputError):
+    """The cluster's job API cannot be reached or refuses the job."""
+
+
+class RunError(PlaybookError):
+    """The run failed after it had started; finished trials stand in its records."""
+
+
+class Infeasible(PlaybookError):  # noqa: N818 - the field's own word; it is an outcome, not a bug
+    """A workload raises this when a point cannot be trained; the trial ends `Infeasible(reason)`, never retried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

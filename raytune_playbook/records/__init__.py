@@ -1,0 +1,1 @@
+"""What happened: records of rounds, studies, trials and measurements, on any pyarrow filesystem."""

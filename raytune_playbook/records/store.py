@@ -1,0 +1,280 @@
+"""One round's folder in a storage: any pyarrow filesystem, whole after any crash.
+
+::
+
+    <storage>/<round>/round.json  status.json  notes.md  uncommitted.diff  report/  logs/
+                      <study>/study.json
+                              trials/<trial>.parquet          one row, rewritten when the trial moves on
+                              measurements/<trial>.parquet    sealed when the trial has ended
+                              measurements/_<trial>.attempt<n>.arrows  the stream of a trial that runs or was cut off
+                              logs/<trial>.<attempt>.<rank>.log
+                              tensorboard/<trial>/
+
+The driver alone writes records, one file at a time, each by a rename (or an object store's atomic put).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from raytune_playbook.errors import InputError, StorageError
+from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord, trials_table
+from raytune_playbook.study.study import StudySpec
+
+_Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
+
+_NUMBERS = {pa.int64(), pa.float64(), pa.null()}
+
+
+class Storage:
+    """A folder on a pyarrow filesystem: ``Storage("rounds")``, ``Storage("s3://bucket/rounds")``.
+
+    Raises:
+        StorageError: the URI cannot be understood or reached.
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
+            raise StorageError(
+                f"Storage: a folder's path or a URI that pyarrow knows is needed, but got {uri!r} "
+                f"({_first_line(error)}); correct it."
+            ) from None
+        if isinstance(self.fs, pafs.SubTreeFileSystem):
+            raise StorageError(f"Storage: a plain filesystem is needed, but got {uri!r}; name the folder itself.")
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder's path on this machine, or None for a remote storage."""
+        return Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
+
+    def check_writable(self) -> None:
+        """Write and delete a probe, leaving no trace.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        created = self._missing_folders()
+        probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
+        try:
+            self.fs.create_dir(self.root, recursive=True)
+            with self.fs.open_output_stream(probe) as stream:
+                stream.write(b"probe")
+            self.fs.delete_file(probe)
+        except OSError as error:
+            raise StorageError(
+                f"Storage: it must be writable, but {self.uri!r} is not ({_first_line(error)}); "
+                "give another with --storage."
+            ) from None
+        finally:
+            for folder in created:
+                folder.rmdir() if folder.exists() and not any(folder.iterdir()) else None
+
+    def _missing_folders(self) -> list[Path]:
+        path = self.local_path
+        return [folder for folder in [path, *path.parents] if not folder.exists()] if path else []
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write one file whole or not at all."""
+        target = f"{self.root}/{path}"
+        folder, _, name = target.rpartition("/")
+        self.fs.create_dir(folder, recursive=True)
+        if self.local_path is None:
+            with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic
+                stream.write(content)
+            return
+        # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+        with self.fs.open_output_stream(temporary) as stream:
+            stream.write(content)
+        Path(temporary).replace(target)
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content, or None where there is none."""
+        try:
+            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                return bytes(stream.read())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def delete(self, path: str) -> None:
+        """Delete one file if it is there."""
+        try:
+            self.fs.delete_file(f"{self.root}/{path}")
+        except FileNotFoundError:
+            return
+
+    def files(self, folder: str) -> list[str]:
+        """Names of the files directly in a folder, sorted; empty where there is no such folder."""
+        infos = self.fs.get_file_info(pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly in the storage, sorted."""
+        infos = self.fs.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+
+class RoundStore:
+    """The records of one round; reading needs neither ray nor torch."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage = storage
+        self.name = name
+
+    @property
+    def uri(self) -> str:
+        """Where the round's folder is."""
+        return f"{self.storage.uri.rstrip('/')}/{self.name}"
+
+    def create(self, record: RoundRecord, studies: Iterable[StudySpec], *, notes: str, diff: str) -> None:
+        """Write all that is known before the first trial; ``round.json`` last, so that it vouches for the rest."""
+        for study in studies:
+            self.storage.write(f"{self.name}/{study.name}/study.json", _json(study))
+        if diff:
+            self.storage.write(f"{self.name}/uncommitted.diff", diff.encode())
+        self.storage.write(f"{self.name}/notes.md", notes.encode())
+        self.storage.write(f"{self.name}/round.json", _json(record))
+
+    def exists(self) -> bool:
+        """Whether the round was ever created here."""
+        return self.storage.read(f"{self.name}/round.json") is not None
+
+    def round(self) -> RoundRecord:
+        """The round's own record.
+
+        Raises:
+            StorageError: there is no such round, or its record is broken.
+        """
+        content = self.storage.read(f"{self.name}/round.json")
+        if content is None:
+            there = ", ".join(round_names(self.storage)) or "none"
+            raise StorageError(
+                f"Round {self.name!r} must be in the storage, but {self.storage.uri!r} holds {there}; "
+                "name one of them or another --storage."
+            )
+        return self._spec(RoundRecord, f"{self.name}/round.json", content)
+
+    def studies(self) -> list[StudySpec]:
+        """The round's studies, in the order in which they were planned."""
+        paths = [f"{self.name}/{study}/study.json" for study in self.round().studies]
+        contents = [(path, self.storage.read(path)) for path in paths]
+        return [self._spec(StudySpec, path, content) for path, content in contents if content is not None]
+
+    def status(self) -> RoundStatus | None:
+        """How the round stands; None before its first trial."""
+        path = f"{self.name}/status.json"
+        content = self.storage.read(path)
+        return None if content is None else self._spec(RoundStatus, path, content)
+
+    def write_status(self, status: RoundStatus) -> None:
+        self.storage.write(f"{self.name}/status.json", _json(status))
+
+    def notes(self) -> str:
+        return (self.storage.read(f"{self.name}/notes.md") or b"").decode()
+
+    def write_notes(self, text: str) -> None:
+        self.storage.write(f"{self.name}/notes.md", text.encode())
+
+    def write_trial(self, record: TrialRecord) -> None:
+        """Write or rewrite one trial's row."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(trials_table([record]), sink)
+        path = f"{self.name}/{record.spec.study}/trials/{record.spec.key}.parquet"
+        self.storage.write(path, sink.getvalue().to_pybytes())
+
+    def trials(self, study: str | None = None) -> pa.Table:
+        """All trials of one study, or of the whole round, sorted by study and index; one row each."""
+        tables = []
+        for name in [study] if study else self.round().studies:
+            folder = f"{self.name}/{name}/trials"
+            files = [file for file in self.storage.files(folder) if file.endswith(".parquet")]
+            tables += [self._parquet(f"{folder}/{file}") for file in files]
+        return _concatenated(tables) if tables else trials_table([])
+
+    def measurements(self, study: str, key: str) -> pa.Table | None:
+        """The measurements of one trial: sealed, or what its newest stream holds so far; None where there are none."""
+        folder = f"{self.name}/{study}/measurements"
+        files = self.storage.files(folder)
+        if f"{key}.parquet" in files:
+            return self._parquet(f"{folder}/{key}.parquet")
+        streams = [file for file in files if file.startswith(stream_prefix(key))]
+        if not streams:
+            return None
+        newest = max(streams, key=lambda file: int(file.removeprefix(stream_prefix(key)).removesuffix(".arrows")))
+        return read_stream(self.storage.read(f"{folder}/{newest}") or b"")
+
+    def _spec(self, kind: type[_Spec], path: str, content: bytes) -> _Spec:
+        try:
+            return kind(**json.loads(content))
+        except (ValueError, TypeError, InputError) as error:
+            raise StorageError(
+                f"{path} in {self.storage.uri!r} must hold a {kind.__name__}, but does not ({_first_line(error)}); "
+                "restore it, or name another round."
+            ) from None
+
+    def _parquet(self, path: str) -> pa.Table:
+        source = pads.dataset(f"{self.storage.root}/{path}", filesystem=self.storage.fs, format="parquet")
+        return source.to_table()
+
+
+def _concatenated(tables: list[pa.Table]) -> pa.Table:
+    """One table of all rows; a column that holds text in one table and numbers in another becomes text."""
+    types: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            types.setdefault(field.name, set()).add(field.type)
+    mixed = {name for name, kinds in types.items() if len(kinds - _NUMBERS) > 0 and len(kinds - {pa.null()}) > 1}
+
+    def as_text(table: pa.Table) -> pa.Table:
+        for i, name in enumerate(table.column_names):
+            if name in mixed:  # Python's text, as in `trials_table`; Arrow's differs, as in "true" for True
+                text = [None if value is None else str(value) for value in table.column(name).to_pylist()]
+                table = table.set_column(i, name, pa.array(text, pa.string()))
+        return table
+
+    return pa.concat_tables([as_text(table) for table in tables], promote_options="permissive")
+
+
+def round_names(storage: Storage) -> list[str]:
+    """Names of the rounds in a storage, sorted."""
+    return [name for name in storage.folders() if storage.read(f"{name}/round.json") is not None]
+
+
+def stream_prefix(key: str) -> str:
+    """How the names of a trial's streams begin; the underscore hides them from whoever reads the folder as Parquet."""
+    return f"_{key}.attempt"
+
+
+def read_stream(content: bytes) -> pa.Table | None:
+    """The rows of an Arrow IPC stream, up to where it was cut off; None where not even its schema is whole."""
+    try:
+        reader = pa.ipc.open_stream(content)
+    except (pa.ArrowInvalid, OSError):
+        return None
+    batches = []
+    while True:
+        try:
+            batches.append(reader.read_next_batch())
+        except (StopIteration, pa.ArrowInvalid, OSError):  # its end, or the place where the writer was killed
+            break
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _json(spec: RoundRecord | RoundStatus | StudySpec) -> bytes:
+    return (json.dumps(spec.model_dump(mode="json"), indent=2) + "\n").encode()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

@@ -1,0 +1,103 @@
+"""Numbers, values and times as text, the same on the page and in the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from raytune_playbook.analysis.summary import Counts
+from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.spec import Objective, Value
+
+ABSENT = "—"
+
+
+def value_text(value: Value) -> str:
+    """A hyperparameter's value, numbers with four significant digits."""
+    match value:
+        case None:
+            return "none"
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)
+
+
+def values_text(values: Mapping[str, Value]) -> str:
+    """Several values: ``learning_rate=0.0123, dropout=0.1``."""
+    return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
+
+
+def number_text(value: float | None, digits: int = 4) -> str:
+    """A measured number."""
+    return ABSENT if value is None else f"{value:.{digits}g}"
+
+
+def count_text(count: int | None) -> str:
+    """A whole number with its thousands apart."""
+    return ABSENT if count is None else f"{count:,}"
+
+
+def duration_text(seconds: float | None) -> str:
+    """A duration in the unit that suits it."""
+    if seconds is None:
+        return ABSENT
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def objective_text(objective: Objective) -> str:
+    """What trials are judged by, in words (rule IN13: the choice is visible)."""
+    extreme = "lowest" if objective.goal == "minimize" else "highest"
+    if objective.over == "last":
+        return f"{objective.name} at the end of training; the {extreme} is best"
+    return f"{extreme} {objective.name} over training"
+
+
+def arm_text(arm: Mapping[str, Value], study: str) -> str:
+    """A study's scientific values, or its name where it has none."""
+    return values_text(arm) or study
+
+
+def counts_text(counts: Counts) -> str:
+    """How trials ended, in one line."""
+    parts = [f"{counts.completed:,} completed"]
+    if counts.num_infeasible:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in counts.infeasible.items())
+        parts.append(f"{counts.num_infeasible:,} infeasible ({kinds})")
+    if counts.failed:
+        parts.append(f"{counts.failed:,} failed")
+    if counts.unfinished:
+        parts.append(f"{counts.unfinished:,} unfinished")
+    return ", ".join(parts)
+
+
+def range_text(kind: Hyperparameter) -> str:
+    """Which values a hyperparameter could take."""
+    match kind:
+        case Float() | Int():
+            scale = (
+                "" if kind.scale == "linear" else ", log scale" if kind.scale == "log" else ", log scale in 1 - value"
+            )
+            return f"{value_text(kind.low)} to {value_text(kind.high)}{scale}"
+        case Discrete():
+            return ", ".join(value_text(value) for value in kind.values)
+        case Categorical():
+            return ", ".join(value_text(choice) for choice in kind.choices)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Positions for ticks on a logarithmic axis: decades, or 1-2-5 steps where the range has few of them."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    num_decades = math.log10(high / low)
+    mantissas = (1,) if num_decades > 2.5 else (1, 2, 5) if num_decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    stride = max(1, round(num_decades / 6))
+    decades = [exponent for exponent in range(first, last + 1) if exponent % stride == 0]
+    # Written as text and read again, for 5 * 10**-4 is not 0.0005.
+    ticks = [float(f"{mantissa}e{exponent}") for exponent in decades for mantissa in mantissas]
+    slack = 1 + 1e-9
+    return [tick for tick in ticks if low / slack <= tick <= high * slack]

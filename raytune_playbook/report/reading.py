@@ -1,0 +1,82 @@
+"""Everything that a page or a summary needs, read from a round's folder once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from raytune_playbook.analysis.objective import rejudged
+from raytune_playbook.analysis.summary import RoundSummary, summarize
+from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.types import RoundRecord, RoundStatus
+from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.study import StudySpec
+
+
+@dataclass(frozen=True)
+class RoundReading:
+    """A round's records and their summary.
+
+    Fields:
+        status: None before the first trial.
+        trials: of all studies, repeats included, judged by ``summary.objective``.
+    """
+
+    record: RoundRecord
+    status: RoundStatus | None
+    studies: tuple[StudySpec, ...]
+    trials: tuple[Trial, ...]
+    summary: RoundSummary
+
+    @property
+    def objective(self) -> Objective:
+        return self.summary.objective
+
+    @property
+    def varied(self) -> list[str]:
+        """The hyperparameters that a search varied, in order."""
+        return list(dict.fromkeys(name for study in self.studies for name in study.space))
+
+    @property
+    def scientific(self) -> list[str]:
+        """The hyperparameters that set the studies apart."""
+        return list(dict.fromkeys(name for study in self.studies for name in study.arm))
+
+
+def read_round(store: RoundStore, *, objective: Objective | None = None) -> RoundReading:
+    """Read a round, finished or not.
+
+    Args:
+        store: the round's folder.
+        objective: judges the trials by another objective than the round's, from their measurements (rule QR5).
+
+    Raises:
+        StorageError: there is no such round.
+    """
+    record = store.round()
+    studies = tuple(store.studies())
+    # One study at a time: where a hyperparameter is text in one study and absent in another, their columns differ.
+    trials = tuple(trial for study in studies for trial in trials_of(store.trials(study.name)))
+    if objective is not None:
+        trials = rejudged(trials, read_measurements(store, trials), objective)
+    summary = summarize(record, studies, trials, objective or record.objective)
+    return RoundReading(record, store.status(), studies, trials, summary)
+
+
+def read_measurements(store: RoundStore, trials: Iterable[Trial]) -> dict[TrialId, pa.Table]:
+    """The measurements of these trials, as far as they have any."""
+    tables = {trial.id: store.measurements(*trial.id) for trial in trials}
+    return {id_: table for id_, table in tables.items() if table is not None}
+
+
+def read_logs(store: RoundStore, studies: Iterable[StudySpec]) -> Mapping[TrialId, tuple[str, ...]]:
+    """Each trial's log files, as paths within the round's folder, in the order of attempts and ranks."""
+    found: dict[TrialId, tuple[str, ...]] = {}
+    for study in studies:
+        for file in store.storage.files(f"{store.name}/{study.name}/logs"):
+            key = file.rsplit(".", 3)[0]  # <trial>.<attempt>.<rank>.log
+            found[study.name, key] = (*found.get((study.name, key), ()), f"{study.name}/logs/{file}")
+    return found

@@ -1,0 +1,111 @@
+"""Short tables for the terminal: what a round came to, and which rounds a storage holds."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raytune_playbook.analysis.summary import RoundSummary
+from raytune_playbook.errors import InputError
+from raytune_playbook.records.store import RoundStore, Storage, round_names
+from raytune_playbook.report.formatting import (
+    ABSENT,
+    arm_text,
+    count_text,
+    counts_text,
+    number_text,
+    objective_text,
+    value_text,
+)
+from raytune_playbook.report.reading import RoundReading, read_round
+
+FILE_WIDTH = 120
+"""Columns of what is printed to a file or a pipe."""
+
+
+def new_console() -> Console:
+    """A console that prints plainly: as wide as the terminal, or `FILE_WIDTH` where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH)
+
+
+def summary(store: RoundStore) -> RenderableType:
+    """The end of a run: the best trial of each scientific value, counts, and what makes the comparison unfair.
+
+    Raises:
+        StorageError: there is no such round.
+    """
+    reading = read_round(store)
+    lines: list[RenderableType] = [
+        _line(f"{reading.record.name}: {reading.record.goal}"),
+        _line(f"Trials: {counts_text(reading.summary.total)}."),
+        _best_table(reading),
+        _line(f"Judged by the {objective_text(reading.objective)}."),
+    ]
+    lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
+    return Group(*lines)
+
+
+def rounds_table(storage: Storage) -> Table:
+    """One row per round of a storage, the newest last; a round whose records are broken is named, too."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("round", overflow="fold", max_width=40)
+    table.add_column("state", no_wrap=True)
+    table.add_column("goal", overflow="fold", max_width=50)
+    for head in ("trials", "infeasible", "failed", "best"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    rows = sorted(_round_row(RoundStore(storage, name)) for name in round_names(storage))
+    for created, name, *cells in rows:
+        table.add_row(*(Text(cell) for cell in (name, *cells, created)))
+    return table
+
+
+def _round_row(store: RoundStore) -> tuple[str, ...]:
+    """When the round was created, its name, and the other cells in the table's order."""
+    try:
+        reading = read_round(store)
+    except (InputError, ValueError, OSError):  # of another version, or not ours: the others are still to be listed
+        return ("", store.name, "unreadable", *[ABSENT] * 5)
+    total, best = reading.summary.total, _best_objective(reading.summary)
+    return (
+        reading.record.created_at[:16].replace("T", " "),
+        store.name,
+        reading.status.state if reading.status else "not started",
+        reading.record.goal,
+        f"{total.num_ended}/{total.planned}",
+        str(total.num_infeasible),
+        str(total.failed),
+        number_text(best),
+    )
+
+
+def _best_objective(summary_: RoundSummary) -> float | None:
+    return summary_.best.best.objective if summary_.best and summary_.best.best else None
+
+
+def _best_table(reading: RoundReading) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(", ".join(reading.scientific) or "study", overflow="fold")
+    table.add_column(reading.objective.name, justify="right", no_wrap=True)
+    table.add_column("at step", justify="right", no_wrap=True)
+    table.add_column("trial", no_wrap=True)
+    table.add_column("values", overflow="fold")
+    table.add_column("ended", justify="right", no_wrap=True)
+    for arm in reading.summary.arms:
+        trial = arm.best
+        values = ", ".join(value_text(value) for value in arm.arm.values()) or arm_text(arm.arm, arm.study)
+        ended = f"{arm.counts.num_ended}/{arm.counts.planned}"
+        cells = [values, ABSENT, ABSENT, ABSENT, "no completed trial", ended]
+        if trial is not None:
+            varied = ", ".join(f"{name}={value_text(trial.values.get(name))}" for name in reading.varied)
+            step = count_text(trial.best_step)
+            cells = [values, number_text(trial.objective), step, trial.key, varied, ended]
+        # `Text`, for a value such as "[red]" must not be taken for markup.
+        table.add_row(*(Text(cell) for cell in cells), style="green" if arm is reading.summary.best else "")
+    return table
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(text, style=style)

@@ -1,0 +1,1 @@
+"""What to ask: hyperparameters, rounds, studies and trials as frozen specifications."""

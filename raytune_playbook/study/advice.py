@@ -1,0 +1,169 @@
+"""The playbook's rules of thumb about a round, as warnings that leave the decision to the user.
+
+Rules SD1, SD4, SD9, SD10, BA7. Each warning is one sentence that names its rule's reason and a remedy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raytune_playbook.study.hyperparameter import Categorical
+from raytune_playbook.study.kinds import OPTIMIZERS, SECONDARY, kind_of, last_part
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.spec import Value
+
+_OFF: frozenset[Value] = frozenset({0, None, "none"})
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a round costs, shown before it starts (rule SD9)."""
+
+    num_studies: int
+    num_trials: int
+    num_trials_per_study: int
+    num_steps: int
+    num_workers: int
+
+    def sentence(self, num_gangs: int) -> str:
+        """One line for the terminal; the time is measured by the check before trial 0 and added there."""
+        return (
+            f"{self.num_trials} trials = {self.num_studies} studies x {self.num_trials_per_study}, "
+            f"{self.num_steps} steps in all, on {num_gangs} gang(s) of {self.num_workers} worker(s)"
+        )
+
+
+def price(round_: Round) -> Price:
+    """The trials, steps and workers that the round asks for; the budget is split evenly over the studies."""
+    per_study = round_.studies[0].num_trials
+    num_trials = per_study * len(round_.studies)
+    return Price(
+        num_studies=len(round_.studies),
+        num_trials=num_trials,
+        num_trials_per_study=per_study,
+        num_steps=num_trials * round_.budget.max_train_steps,
+        num_workers=round_.resources.num_workers,
+    )
+
+
+def warnings(round_: Round) -> list[str]:
+    """Every rule of thumb that the round goes against, one sentence each."""
+    return [
+        *_narrow_goal(round_),
+        *_optimizer_roles(round_),
+        *_regularizer_roles(round_),
+        *_architecture_roles(round_),
+        *_batch_size_roles(round_),
+        *_budget(round_),
+    ]
+
+
+def _narrow_goal(round_: Round) -> list[str]:
+    if len(round_.scientific) <= 1:
+        return []
+    names = ", ".join(sorted(round_.scientific))
+    return [
+        f"SD1: a round's goal should be narrow, but it has {len(round_.scientific)} scientific hyperparameters "
+        f"({names}); split it."
+    ]
+
+
+def _optimizer_roles(round_: Round) -> list[str]:
+    found = []
+    tuned_optimizers = _optimizers(round_)
+    relevant = {name for optimizer in tuned_optimizers for name in OPTIMIZERS.get(optimizer, ())}
+    for name in sorted(round_.defaults):
+        if kind_of(name) == "optimizer choice" and name in round_.nuisance:
+            found.append(
+                f"SD4: {name} is nuisance, but the choice of the optimizer is a scientific or fixed matter; fix it."
+            )
+        if kind_of(name) != "optimizer" or name in round_.nuisance or name in round_.reasons:
+            continue
+        if name in round_.scientific:
+            found.append(
+                f"SD4: {name} is scientific, but its best value tells little beyond this pipeline; make it nuisance."
+            )
+        elif last_part(name) in relevant and last_part(name) not in SECONDARY:
+            found.append(
+                f"SD4: {name} is fixed, but its best value moves with every change of the pipeline; make it nuisance, "
+                f"or say why in Round(reasons={{{name!r}: ...}})."
+            )
+    return found
+
+
+def _regularizer_roles(round_: Round) -> list[str]:
+    found = []
+    for name, kind in sorted(round_.scientific.items()):
+        if kind_of(name) != "regularization" or name in round_.reasons:
+            continue
+        includes_absence = isinstance(kind, Categorical) and any(choice in _OFF for choice in kind.choices)
+        if not includes_absence:
+            found.append(
+                f"SD4: the strength of {name} is scientific; whether to use it is the question, "
+                "its strength is nuisance."
+            )
+    return found
+
+
+def _architecture_roles(round_: Round) -> list[str]:
+    return [
+        f"SD4: {name} is nuisance, but it changes the cost of training; make it scientific or fix it."
+        for name in sorted(round_.nuisance)
+        if kind_of(name) == "architecture" and name not in round_.reasons
+    ]
+
+
+def _batch_size_roles(round_: Round) -> list[str]:
+    changed = [
+        name
+        for name in sorted(round_.defaults)
+        if kind_of(name) == "batch size"
+        and (name in round_.scientific or round_.fixed.get(name, round_.defaults[name]) != round_.defaults[name])
+    ]
+    tuned = {last_part(name) for name in round_.nuisance}
+    return [
+        f"BA7: {name} changes, so the optimizer and regularization hyperparameters need re-tuning, "
+        "but learning_rate is not nuisance; make it so."
+        for name in changed
+        if "learning_rate" not in tuned
+    ]
+
+
+def _budget(round_: Round) -> list[str]:
+    found = []
+    per_study = round_.studies[0].num_trials
+    unused = round_.budget.num_trials - per_study * len(round_.studies)
+    if unused:
+        found.append(
+            f"SD9: {round_.budget.num_trials} trials cannot be split evenly over {len(round_.studies)} studies; "
+            f"each has {per_study}, {unused} are not run."
+        )
+    if "adam" in _optimizers(round_):
+        allowed = _adam_allowance(per_study)
+        tuned = {last_part(name) for name in round_.nuisance} & set(OPTIMIZERS["adam"])
+        if extra := sorted(tuned - allowed):
+            found.append(
+                f"SD10: {per_study} trials per study are too few to tune Adam's {', '.join(extra)} beside "
+                f"{', '.join(sorted(tuned & allowed)) or 'nothing'}; "
+                f"fix {'it' if len(extra) == 1 else 'them'} or add trials."
+            )
+    return found
+
+
+def _adam_allowance(num_trials: int) -> set[str]:
+    """Which of Adam's hyperparameters a study of this size may tune ("How should Adam's hyperparameters be tuned?")."""
+    if num_trials < 10:
+        return {"learning_rate"}
+    if num_trials < 25:
+        return {"learning_rate", "beta1"}
+    if num_trials < 50:  # "if one can run substantially more than 25 trials"
+        return {"learning_rate", "beta1", "epsilon"}
+    return {"learning_rate", "beta1", "epsilon", "beta2"}
+
+
+def _optimizers(round_: Round) -> set[str]:
+    for role in (round_.scientific, round_.nuisance):
+        for name, kind in role.items():
+            if kind_of(name) == "optimizer choice" and isinstance(kind, Categorical):
+                return {str(choice) for choice in kind.choices}
+    return {str(value) for name, value in round_.fixed_values.items() if kind_of(name) == "optimizer choice"}

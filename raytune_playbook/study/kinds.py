@@ -1,0 +1,49 @@
+"""What a hyperparameter is for: the names that the playbook's rules of thumb speak of.
+
+A name's last part counts, so that `adam.learning_rate` is an optimizer hyperparameter like `learning_rate`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["optimizer choice", "optimizer", "regularization", "architecture", "batch size", "other"]
+
+OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "sgd": ("learning_rate",),
+    "momentum": ("learning_rate", "momentum"),
+    "nesterov": ("learning_rate", "momentum"),
+    "adam": ("learning_rate", "beta1", "beta2", "epsilon"),
+}
+"""Each optimizer with its hyperparameters, the most important first."""
+
+SECONDARY = frozenset({"beta1", "beta2", "epsilon"})
+"""Rule ST3: these stay at their defaults in a simple first optimizer, and need no reason for it."""
+
+_KINDS: dict[str, Kind] = {
+    "optimizer": "optimizer choice",
+    "learning_rate": "optimizer",
+    "momentum": "optimizer",
+    "beta1": "optimizer",
+    "beta2": "optimizer",
+    "epsilon": "optimizer",
+    "weight_decay": "regularization",
+    "dropout": "regularization",
+    "label_smoothing": "regularization",
+    "depth": "architecture",
+    "width": "architecture",
+    "batch_size": "batch size",
+}
+
+NUMBER_OF_STEPS = frozenset({"max_train_steps", "train_steps", "num_train_steps", "max_steps", "epochs", "num_epochs"})
+"""Rule SD11: names under which the length of training must not enter a search space."""
+
+
+def kind_of(name: str) -> Kind:
+    """What the hyperparameter called ``name`` is for."""
+    return _KINDS.get(last_part(name), "other")
+
+
+def last_part(name: str) -> str:
+    """``learning_rate`` of ``adam.learning_rate``."""
+    return name.rsplit(".", 1)[-1]

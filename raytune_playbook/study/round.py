@@ -1,0 +1,217 @@
+"""A round: one goal, the role of every hyperparameter, and the studies that follow from them.
+
+See the playbook's "Exploration vs exploitation", "Choosing the goal for the next round of experiments" and "Identifying
+scientific, nuisance, and fixed hyperparameters".
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Protocol, Self, runtime_checkable
+
+from pydantic import ConfigDict, Field, SkipValidation, model_validator
+
+from raytune_playbook.errors import SpecError
+from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
+from raytune_playbook.study.kinds import NUMBER_OF_STEPS, kind_of, last_part
+from raytune_playbook.study.spec import Budget, FrozenSpec, Objective, Resources, Value, fingerprint
+from raytune_playbook.study.study import StudySpec, WorkloadSpec
+
+MAX_ARMS = 16
+"""More combinations of scientific values than this are refused: their studies could not each be searched well."""
+
+
+@runtime_checkable
+class HasHyperparameters(Protocol):
+    """What a round needs to know of a workload; `raytune_playbook.Workload` is the real thing."""
+
+    def hyperparameters(self) -> Mapping[str, Value]:
+        """Every hyperparameter's default value, by name."""
+
+    def spec(self) -> WorkloadSpec:
+        """Which workload this is."""
+
+
+class Round(FrozenSpec):
+    """One round of experiments.
+
+    Fields:
+        name: names its folder in the storage.
+        goal: one narrow question, in words (rule SD1).
+        workload: what is trained.
+        scientific: the hyperparameters whose effect the round measures; each combination is a study.
+        nuisance: those that every study optimizes over, to compare scientific values fairly.
+        fixed: values that differ from the workload's defaults; what nobody mentions is fixed at its default (SD2).
+        reasons: why a hyperparameter has an unusual role, which silences the rule of thumb about it (SD4).
+        objective, budget, resources: see their own help.
+        seed: everything random follows from it.
+        notes: free text for the registry.
+
+    Raises:
+        SpecError: a name that the workload does not have, two roles for one name, or a role that the playbook refuses.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str
+    goal: str = Field(min_length=1)
+    workload: SkipValidation[HasHyperparameters] = Field(exclude=True)
+    scientific: dict[str, Hyperparameter] = Field(default_factory=dict)
+    nuisance: dict[str, Hyperparameter] = Field(default_factory=dict)
+    fixed: dict[str, Value] = Field(default_factory=dict)
+    reasons: dict[str, str] = Field(default_factory=dict)
+    objective: Objective = Field(default_factory=Objective)
+    budget: Budget
+    resources: Resources = Field(default_factory=Resources)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise SpecError(
+                f"Round.name: letters, digits, '_', '-' and '.' make a folder's name, but got {self.name!r}; rename it."
+            )
+        # A class has the methods too, but cannot answer them.
+        if isinstance(self.workload, type) or not isinstance(self.workload, HasHyperparameters):
+            raise SpecError(
+                f"Round.workload: an instance of a Workload is needed, but got {self.workload!r}; "
+                "subclass raytune_playbook.Workload and pass an object of it."
+            )
+        _refuse_names(self)
+        _refuse_roles(self)
+        if self.budget.num_trials < len(self.arms):
+            raise SpecError(
+                f"Budget.num_trials: each of the {len(self.arms)} studies needs at least one trial, "
+                f"but got {self.budget.num_trials} trials for all; raise num_trials or compare fewer values."
+            )
+        _refuse_study_names([_study_name(arm) for arm in self.arms])
+        return self
+
+    @cached_property
+    def defaults(self) -> dict[str, Value]:
+        """The workload's hyperparameters with their default values."""
+        return dict(self.workload.hyperparameters())
+
+    @cached_property
+    def fixed_values(self) -> dict[str, Value]:
+        """Every fixed hyperparameter with its value, those that nobody mentioned included (rules SD2, SD3)."""
+        varied = self.scientific.keys() | self.nuisance.keys()
+        return {name: value for name, value in (self.defaults | self.fixed).items() if name not in varied}
+
+    @cached_property
+    def arms(self) -> list[dict[str, Value]]:
+        """One dict of scientific values per study; a single empty one where there is nothing to compare."""
+        choices = {name: finite_values(self.scientific[name]) for name in sorted(self.scientific)}
+        finite = {name: values for name, values in choices.items() if values is not None}
+        return [dict(zip(finite, values, strict=True)) for values in itertools.product(*finite.values())]
+
+    @cached_property
+    def studies(self) -> list[StudySpec]:
+        """The round's studies; a continuous scientific hyperparameter is searched with the nuisance ones (SD6)."""
+        # Continuous scientific dimensions come first, where the Halton sequence has its smallest bases; the others by
+        # name, so that reordering a dict changes no point.
+        continuous = sorted(name for name, kind in self.scientific.items() if finite_values(kind) is None)
+        space = {name: self.scientific[name] for name in continuous}
+        space |= {name: self.nuisance[name] for name in sorted(self.nuisance)}
+        return [
+            StudySpec(
+                name=_study_name(arm),
+                arm=arm,
+                space=space,
+                fixed=self.fixed_values,
+                seed=self.seed,
+                num_trials=self.budget.num_trials // len(self.arms),
+                objective=self.objective,
+                max_train_steps=self.budget.max_train_steps,
+                evaluation_interval_steps=self.budget.evaluation_interval_steps,
+                divergence_factor=self.budget.divergence_factor,
+                workload=self.workload.spec(),
+                num_workers=self.resources.num_workers,
+                threads_per_worker=self.resources.threads_per_worker,
+            )
+            for arm in self.arms
+        ]
+
+    @cached_property
+    def caveats(self) -> list[str]:
+        """What every conclusion of the round is bound to: its fixed hyperparameters (rule SD3)."""
+        return [f"{name} = {value}" for name, value in sorted(self.fixed_values.items())]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two rounds exactly when all their trials are."""
+        return fingerprint([self.name, self.seed, *(study.fingerprint for study in self.studies)])
+
+
+def _study_name(arm: Mapping[str, Value]) -> str:
+    return ",".join(f"{name}={value}" for name, value in arm.items()) or "all"
+
+
+def _refuse_study_names(names: list[str]) -> None:
+    """A study's name is a folder of its own in the storage."""
+    for name in names:
+        if not name.isprintable() or "/" in name or "\\" in name:
+            raise SpecError(
+                "Round.scientific: a value names its study's folder and must not hold '/', '\\\\' or control "
+                f"characters, but got {name!r}; rename it."
+            )
+        if names.count(name) > 1:
+            raise SpecError(
+                f"Round.scientific: each study needs a name of its own, but two would be called {name!r}; "
+                "give values that differ when printed."
+            )
+
+
+def _refuse_names(round_: Round) -> None:
+    roles: dict[str, Mapping[str, object]] = {
+        "scientific": round_.scientific,
+        "nuisance": round_.nuisance,
+        "fixed": round_.fixed,
+    }
+    known = sorted(round_.defaults)
+    owner: dict[str, str] = {}
+    for role, names in roles.items():
+        for name in names:
+            if last_part(name) in NUMBER_OF_STEPS:
+                raise SpecError(
+                    f"Round.{role}: {name!r} must not be in a search space: a study that tunes the number of steps "
+                    "always prefers more of them, so the playbook gives all trials one length; "
+                    "set Budget(max_train_steps=...)."
+                )
+            if name in owner:
+                raise SpecError(
+                    f"Round: a hyperparameter has one role per round, but {name!r} is {owner[name]} and {role}; "
+                    "drop one."
+                )
+            if name not in round_.defaults:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
+                workload = type(round_.workload).__name__
+                raise SpecError(
+                    f"Round.{role}: each name must be a hyperparameter of the workload, "
+                    f"but {workload} has no {name!r}; {hint}"
+                )
+            owner[name] = role
+
+
+def _refuse_roles(round_: Round) -> None:
+    for name in round_.nuisance:
+        if kind_of(name) == "batch size":
+            raise SpecError(
+                f"Round.nuisance: {name!r} must not be a nuisance hyperparameter: with the others re-tuned, every "
+                "batch size reaches the same validation performance, so the playbook chooses it by training time and "
+                "does not tune it; fix it, or make it scientific for time or steps to target."
+            )
+    num_arms = 1
+    for kind in round_.scientific.values():
+        num_arms *= kind.num_values or 1
+    if num_arms > MAX_ARMS:
+        raise SpecError(
+            f"Round.scientific: at most {MAX_ARMS} combinations of scientific values make studies, but got {num_arms}; "
+            "narrow the goal to fewer values."
+        )

@@ -1,0 +1,198 @@
+"""The frozen pieces of a study's specification, in and out as JSON.
+
+`FrozenSpec` is the base of every specification: immutable, unknown fields refused, and bad values answered with one
+sentence instead of a page of validation output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from raytune_playbook.errors import SpecError
+
+
+def _plain(value: object) -> object:
+    """numpy's scalars as Python's own: else pydantic would turn a numpy integer into a float."""
+    return value.item() if hasattr(value, "item") else value
+
+
+Number: TypeAlias = Annotated[int | float, BeforeValidator(_plain)]
+
+Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(_plain)]
+"""A hyperparameter's value: what JSON can hold as it is."""
+
+
+class FrozenSpec(BaseModel):
+    """An immutable specification that refuses unknown fields.
+
+    Raises:
+        SpecError: a field is missing, unknown or has a wrong value; the message names it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, /, **fields: object) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise SpecError(_sentence(type(self).__name__, error)) from None
+
+
+_UNION_MEMBERS = ("bool", "int", "float", "str")
+
+
+def _sentence(owner: str, error: ValidationError) -> str:
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    loc, rule = first["loc"], first["msg"].removeprefix("Value error, ")
+    if loc and loc[-1] in _UNION_MEMBERS:  # a `Value` or `Number` that is none of its types: one error for each
+        loc = loc[:-1]
+        kin = [other for other in errors if other["loc"][:-1] == loc]
+        types = " or ".join(str(other["loc"][-1]) for other in kin)
+        finite = [other["msg"] for other in kin if other["type"] == "finite_number"]
+        rule = finite[0] if finite else f"input should be of type {types}"
+    field = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        return f"{owner} has no field {field!r}; see help({owner}) for the fields that it has."
+    if first["type"] == "missing":
+        return f"{owner} needs a value for {field!r}; give one."
+    where = f"{owner}.{field}" if field else owner
+    return f"{where}: {rule[0].lower() + rule[1:]}, but got {first['input']!r}; correct it."
+
+
+class Objective(FrozenSpec):
+    """What a trial is judged by (rules IN13 and QR5: it can be changed after the fact).
+
+    Fields:
+        metric: a metric of the workload's, such as ``"error"`` or ``"loss"``.
+        split: which examples it is measured on.
+        goal: whether small or large values are good.
+        over: the best value over training (the default), or the last one.
+    """
+
+    metric: str = "error"
+    split: Literal["train", "validation"] = "validation"
+    goal: Literal["minimize", "maximize"] = "minimize"
+    over: Literal["best", "last"] = "best"
+
+    @property
+    def name(self) -> str:
+        """How tables and plots call it, such as ``validation error``."""
+        return f"{self.split} {self.metric}"
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Whether ``a`` is strictly better than ``b``."""
+        return a < b if self.goal == "minimize" else a > b
+
+
+class Budget(FrozenSpec):
+    """How much a round may spend.
+
+    Fields:
+        num_trials: trials of the whole round, split evenly over its studies (rule SD9).
+        max_train_steps: steps of every trial; one value for all trials (rule SD11).
+        evaluation_interval_steps: an evaluation every so many steps, never by time (rule EV2).
+        wall_clock_s: seconds after which the round stops cleanly, to be resumed; None for no limit.
+        divergence_factor: a trial has diverged when its training loss over the last evaluation interval exceeds this
+            many times its training loss at step 0 (rule IN3).
+    """
+
+    num_trials: int = Field(gt=0)
+    max_train_steps: int = Field(gt=0)
+    evaluation_interval_steps: int = Field(gt=0)
+    wall_clock_s: float | None = Field(default=None, gt=0)
+    divergence_factor: float = Field(default=2.0, gt=1)
+
+    @model_validator(mode="after")
+    def _evaluations_happen(self) -> Self:
+        if self.evaluation_interval_steps > self.max_train_steps:
+            raise SpecError(
+                "Budget: evaluation_interval_steps <= max_train_steps must hold, but got "
+                f"{self.evaluation_interval_steps} > {self.max_train_steps}; evaluate at least once during training."
+            )
+        return self
+
+
+class Resources(FrozenSpec):
+    """What one gang of workers needs; how many gangs run at once follows from the cluster unless stated.
+
+    Fields:
+        num_workers: Ray Train workers per gang; each trial runs on one whole gang.
+        cpus_per_worker: logical CPUs of each; fractions share a core, as on a laptop. Each worker computes with
+            ``max(1, floor(cpus_per_worker))`` threads whatever machine it is on.
+        gpus_per_worker: GPUs of each.
+        memory_per_worker_gib: memory of each, counted by the scheduler.
+        accelerator_type: such as ``"H100"``; None for any.
+        node_labels: only nodes with these Ray labels.
+        placement: ``"packed"`` puts a gang on as few nodes as possible, ``"spread"`` on as many as it can.
+        num_gangs: at most this many gangs; None for as many as fit.
+        wait_for_nodes_s: how long to wait for a first gang's nodes before the round gives up.
+        pipeline_cpus: whole CPUs left to Ray Data beside the gangs.
+        fresh_workers: start new workers for every trial (slow; for workloads that leak).
+        collective_timeout_s: a collective between workers that takes longer than this is a fault.
+        first_step_timeout_s: the same for a trial's first step, which may compile.
+        progress_timeout_s: a trial that begins no batch for this long is ended and its gang restarted.
+    """
+
+    num_workers: int = Field(default=1, gt=0)
+    cpus_per_worker: float = Field(default=1.0, gt=0)
+    gpus_per_worker: float = Field(default=0.0, ge=0)
+    memory_per_worker_gib: float | None = Field(default=None, gt=0)
+    accelerator_type: str | None = None
+    node_labels: dict[str, str] = Field(default_factory=dict)
+    placement: Literal["packed", "spread"] = "packed"
+    num_gangs: int | None = Field(default=None, gt=0)
+    wait_for_nodes_s: float = Field(default=300.0, gt=0)
+    pipeline_cpus: int = Field(default=1, gt=0)
+    fresh_workers: bool = False
+    collective_timeout_s: float = Field(default=60.0, gt=0)
+    first_step_timeout_s: float = Field(default=600.0, gt=0)
+    progress_timeout_s: float = Field(default=600.0, gt=0)
+
+    @property
+    def threads_per_worker(self) -> int:
+        """Threads that torch computes with in each worker; part of what a trial's bits depend on."""
+        return max(1, int(self.cpus_per_worker))
+
+
+class TrialSpec(FrozenSpec):
+    """One trial, wholly determined by (study, index, repeat); nothing in it comes from clocks or arrival order.
+
+    Fields:
+        study: the study's name.
+        index: which point of the study's sequence.
+        repeat: 0, or the number of a retraining of the same point with other seeds.
+        seed: the study's seed, from which every random stream of the trial is derived.
+        values: every hyperparameter's value, fixed and default ones included.
+        max_train_steps, evaluation_interval_steps, divergence_factor, objective: as the study says.
+    """
+
+    study: str
+    index: int = Field(ge=0)
+    repeat: int = Field(default=0, ge=0)
+    seed: int
+    values: dict[str, Value]
+    max_train_steps: int
+    evaluation_interval_steps: int
+    divergence_factor: float
+    objective: Objective
+
+    @property
+    def key(self) -> str:
+        """The trial's name within its study, sortable: ``00012``, or ``00012.r1`` for a repeat."""
+        return trial_key(self.index, self.repeat)
+
+
+def trial_key(index: int, repeat: int = 0) -> str:
+    """A trial's name within its study."""
+    return f"{index:05d}" + (f".r{repeat}" if repeat else "")
+
+
+def fingerprint(content: object) -> str:
+    """A short hash of JSON content that is the same in every process and version."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()

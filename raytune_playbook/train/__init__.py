@@ -1,0 +1,1 @@
+"""How one trial learns: torch, and no ray; runs in one process or under any torch process group."""

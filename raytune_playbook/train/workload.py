@@ -1,0 +1,156 @@
+"""What a user implements: the protocol between a workload and everything else.
+
+A workload says which hyperparameters there are, where the examples come from, what the model is, and what each example
+costs. Everything else (optimizer, schedule, batches, gradients, evaluation, records) is done for it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from torch import Tensor, nn
+
+from raytune_playbook.errors import SpecError
+from raytune_playbook.study.spec import Value
+from raytune_playbook.study.study import WorkloadSpec
+
+Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
+"""Examples by column; every array has the shape (num_examples, ...)."""
+
+Batch: TypeAlias = Mapping[str, Tensor]
+"""One worker's part of a batch by column; every tensor has the shape (batch, ...)."""
+
+Source: TypeAlias = Columns | pa.Table | str
+"""Where examples come from: arrays, an Arrow table, or the URI of Parquet files."""
+
+TRAINING_DEFAULTS: dict[str, Value] = {
+    "optimizer": "momentum",  # sgd, momentum, nesterov or adam
+    "learning_rate": 0.1,  # the base learning rate of the schedule
+    "momentum": 0.9,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-8,
+    "weight_decay": 0.0,  # coupled: added to the gradient
+    "schedule": "constant",  # constant, linear or cosine (rule ST6: constant in a first configuration)
+    "decay_steps": None,  # of the linear schedule; None for all steps
+    "final_factor": 0.0,  # learning rate at the end of a decay, as a share of the base
+    "warmup_steps": 0,  # prepended; max_train_steps does not count them
+    "clipping_norm": None,  # global norm above which gradients are scaled down; None for never
+    "batch_size": 64,  # of all workers together
+    "batch_norm": "device",  # statistics: device, sync or ghost (rule BN1)
+    "virtual_batch_size": 64,  # of ghost batch norm (rule BN4)
+}
+"""The hyperparameters of the training loop, which every workload has; a workload may change a default."""
+
+
+class Values(Mapping[str, Value]):
+    """A trial's hyperparameter values; the typed getters answer a value of a wrong type with one sentence."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    # The getters' names hide the built-in types within this class, hence builtins.* in its annotations.
+
+    def float(self, name: builtins.str) -> builtins.float:
+        """The value as a number."""
+        value = self[name]
+        if isinstance(value, bool) or not isinstance(value, builtins.int | builtins.float):
+            raise SpecError(f"{name} must be a number, but got {value!r}; give one.")
+        return builtins.float(value)
+
+    def int(self, name: builtins.str) -> builtins.int:
+        """The value as a whole number."""
+        value = self[name]
+        if isinstance(value, bool) or not isinstance(value, builtins.int):
+            raise SpecError(f"{name} must be a whole number, but got {value!r}; give one.")
+        return value
+
+    def str(self, name: builtins.str) -> builtins.str:
+        """The value as text."""
+        value = self[name]
+        if not isinstance(value, builtins.str):
+            raise SpecError(f"{name} must be text, but got {value!r}; give a name in quotes.")
+        return value
+
+    def choice(self, name: builtins.str, choices: Iterable[builtins.str]) -> builtins.str:
+        """The value as one of a few names."""
+        value = self[name]
+        if not isinstance(value, builtins.str) or value not in choices:
+            raise SpecError(f"{name} must be one of {', '.join(choices)}, but got {value!r}; choose one of them.")
+        return value
+
+    def optional_float(self, name: builtins.str) -> builtins.float | None:
+        """The value as a number, or None."""
+        return None if self[name] is None else self.float(name)
+
+
+class Workload(ABC):
+    """Subclass this to tune a model of your own; the README shows a whole one.
+
+    An object of it is pickled and sent to the workers, so it holds settings, not data or models.
+    """
+
+    def defaults(self) -> Mapping[str, Value]:
+        """Default values of the model's own hyperparameters, and of those of the loop that should differ from
+        `TRAINING_DEFAULTS`."""
+        return {}
+
+    @abstractmethod
+    def datasets(self) -> Mapping[str, Source]:
+        """The examples of ``train`` and ``validation``, and of ``test`` where there is one (never read in a round).
+
+        Called once per session, not once per trial.
+        """
+
+    @abstractmethod
+    def model(self, values: Values) -> nn.Module:
+        """A new model; all randomness from torch's global generator, whose seed is the same on all workers."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
+        """What training minimizes: one loss per example, of shape (batch,)."""
+
+    def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
+        """What evaluations report: one value per example for each metric, of shape (batch,), to be averaged."""
+        return {"loss": self.loss(model, batch, values)}
+
+    def infeasible(self, values: Values) -> str | None:
+        """Why this point cannot be trained, or None: a constraint that the search space does not know of (rule IN3)."""
+        return None
+
+    def hyperparameters(self) -> dict[str, Value]:
+        """Every hyperparameter with its default value: the loop's and the model's own."""
+        return TRAINING_DEFAULTS | dict(self.defaults())
+
+    def spec(self) -> WorkloadSpec:
+        """Which workload this is, for the records."""
+        cls = type(self)
+        settings = {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and isinstance(value, bool | int | float | str | None)
+        }
+        try:
+            source = Path(inspect.getfile(cls)).read_bytes()
+        except (OSError, TypeError):  # defined in a notebook or a shell
+            source = b""
+        source_hash = hashlib.blake2b(source, digest_size=8).hexdigest()
+        return WorkloadSpec(module=cls.__module__, name=cls.__qualname__, settings=settings, source_hash=source_hash)

@@ -1,0 +1,1 @@
+"""Workloads on real data, each a commonly used architecture (rules ST1, ST7)."""

@@ -1,0 +1,69 @@
+"""Specifications of small studies, for tests that need no storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from raytune_playbook.records.types import RoundRecord
+from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.spec import Budget, Objective, Resources, Value
+from raytune_playbook.study.study import StudySpec, WorkloadSpec
+
+WORKLOAD = WorkloadSpec(module="jobs.digits", name="Digits", settings={}, source_hash="5f3c")
+
+
+@pytest.fixture
+def make_study() -> Callable[..., StudySpec]:
+    """A function from (arm, space, num_trials) to a study."""
+
+    def make(
+        arm: Mapping[str, Value] | None = None,
+        space: Mapping[str, Hyperparameter] | None = None,
+        num_trials: int = 4,
+    ) -> StudySpec:
+        arm = dict(arm or {})
+        return StudySpec(
+            name=",".join(f"{name}={value}" for name, value in arm.items()) or "all",
+            arm=arm,
+            space=dict(space or {}),
+            fixed={"depth": 20},
+            seed=0,
+            num_trials=num_trials,
+            objective=Objective(),
+            max_train_steps=100,
+            evaluation_interval_steps=10,
+            divergence_factor=2.0,
+            workload=WORKLOAD,
+            num_workers=1,
+            threads_per_worker=1,
+        )
+
+    return make
+
+
+@pytest.fixture
+def record() -> RoundRecord:
+    """A round's record; analysis reads its caveats."""
+    return RoundRecord(
+        name="round",
+        goal="A goal.",
+        roles={},
+        reasons={},
+        caveats=["depth = 20"],
+        warnings=[],
+        objective=Objective(),
+        budget=Budget(num_trials=8, max_train_steps=100, evaluation_interval_steps=10),
+        resources=Resources(),
+        seed=0,
+        fingerprint="00",
+        workload=WORKLOAD,
+        studies=[],
+        job=None,
+        command="",
+        commit=None,
+        uncommitted=False,
+        versions={},
+        created_at="2026-01-02T03:04:05+00:00",
+    )

@@ -1,0 +1,69 @@
+"""Training curves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from raytune_playbook.analysis.curves import Curve, curves_of, metrics_at, thinned
+from raytune_playbook.records.types import measurements_table
+
+ROWS = [
+    {"step": 0, "split": "validation", "error": 0.9, "loss": 2.0},
+    {"step": 2, "split": "validation", "error": 0.4, "loss": float("nan")},
+    {"step": 0, "split": "train", "error": 0.8},
+    {"step": 2, "split": "train", "error": 0.3},
+    {"step": 2, "split": "step", "loss": 1.5, "gradient_norm": 3.5},
+    {"step": 1, "split": "step", "loss": 2.5, "gradient_norm": 4.5},
+]
+
+
+def points(curve: Curve) -> list[tuple[int, float]]:
+    return list(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+
+
+def test_in5_curves_of_every_split_and_metric_that_was_measured():
+    curves = curves_of(("a", "00000"), measurements_table(ROWS))
+    assert set(curves.evaluations) == {("train", "error"), ("validation", "error"), ("validation", "loss")}
+    assert points(curves.evaluations["validation", "error"]) == [(0, 0.9), (2, 0.4)]
+    assert points(curves.evaluations["train", "error"]) == [(0, 0.8), (2, 0.3)]
+    assert np.isnan(curves.evaluations["validation", "loss"].values[1])
+
+
+def test_un2_loss_and_gradient_norm_of_single_steps_in_order():
+    curves = curves_of(("a", "00000"), measurements_table(ROWS))
+    assert points(curves.steps["loss"]) == [(1, 2.5), (2, 1.5)]
+    assert points(curves.steps["gradient_norm"]) == [(1, 4.5), (2, 3.5)]
+
+
+def test_no_measurements_no_curves():
+    for table in (None, measurements_table([])):
+        curves = curves_of(("a", "00000"), table)
+        assert (curves.evaluations, curves.steps) == ({}, {})
+
+
+def test_thinned_keeps_ends_and_spikes():
+    values = np.zeros(10_001)
+    values[[137, 7_777]] = 50.0, -50.0
+    values[400:450] = np.nan
+    thin = thinned(Curve(np.arange(10_001), values), 100)
+    assert len(thin.steps) <= 100
+    assert (thin.steps[0], thin.steps[-1]) == (0, 10_000)
+    assert {137, 7_777} <= set(thin.steps.tolist())
+    assert np.array_equal(thin.values, values[thin.steps], equal_nan=True)
+    assert np.all(np.diff(thin.steps) > 0)
+
+
+def test_thinned_leaves_short_curves_and_any_length_in_bounds():
+    for length in range(1, 60):
+        curve = Curve(np.arange(length), np.random.default_rng(length).normal(size=length))
+        thin = thinned(curve, 12)
+        assert len(thin.steps) <= 12
+        assert thin is curve if length <= 12 else thin.steps[-1] == length - 1
+
+
+def test_metrics_at_a_step():
+    table = measurements_table(ROWS)
+    assert metrics_at(table, 0) == {("train", "error"): 0.8, ("validation", "error"): 0.9, ("validation", "loss"): 2.0}
+    assert metrics_at(table, 1) == {}
+    assert metrics_at(None, 1) == {}
+    assert metrics_at(table, None) == {}

@@ -1,0 +1,36 @@
+"""One real Ray cluster per test session, started once and stopped at its end."""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+from collections.abc import Iterator
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+NUM_CPUS = 7
+"""The shared two gangs of two workers, one gang more, and the pipeline."""
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A head node of `NUM_CPUS` logical CPUs, to which tests may add nodes; this process is connected to it."""
+    with socket.socket() as probe:  # the default port may be another cluster's
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": port}
+    running = Cluster(initialize_head=True, connect=False, head_node_args=head)
+    ray.init(address=running.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield running
+    ray.shutdown()
+    running.shutdown()
+
+
+@pytest.fixture
+def quiet() -> Console:
+    """A console that keeps what is printed: ``quiet.file.getvalue()``."""
+    return Console(file=io.StringIO(), width=200, highlight=False)

@@ -1,0 +1,97 @@
+"""A round in a temporary storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.types import RoundRecord, TrialRecord
+from raytune_playbook.study.spec import Budget, Objective, Resources, TrialSpec, Value
+from raytune_playbook.study.study import StudySpec, WorkloadSpec
+
+WORKLOAD = WorkloadSpec(module="jobs.digits", name="Digits", settings={"size": 3}, source_hash="5f3c")
+
+
+@pytest.fixture
+def record() -> RoundRecord:
+    return RoundRecord(
+        name="round",
+        goal="Does it matter?",
+        roles={"activation": "scientific", "depth": "fixed"},
+        reasons={},
+        caveats=["depth = 20"],
+        warnings=["SD1: ..."],
+        objective=Objective(),
+        budget=Budget(num_trials=8, max_train_steps=100, evaluation_interval_steps=10),
+        resources=Resources(node_labels={"zone": "a"}),
+        seed=2**63,
+        fingerprint="00",
+        workload=WORKLOAD,
+        studies=["activation=relu", "activation=tanh"],
+        job=None,
+        command="raytune-playbook run job.py",
+        commit=None,
+        uncommitted=True,
+        versions={"torch": "2.13"},
+        created_at="2026-01-02T03:04:05+00:00",
+    )
+
+
+@pytest.fixture
+def studies(record: RoundRecord) -> list[StudySpec]:
+    return [
+        StudySpec(
+            name=name,
+            arm={"activation": name.partition("=")[2]},
+            space={},
+            fixed={"depth": 20},
+            seed=record.seed,
+            num_trials=4,
+            objective=record.objective,
+            max_train_steps=100,
+            evaluation_interval_steps=10,
+            divergence_factor=2.0,
+            workload=WORKLOAD,
+            num_workers=1,
+            threads_per_worker=1,
+        )
+        for name in record.studies
+    ]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RoundStore:
+    return RoundStore(Storage(str(tmp_path / "rounds")), "round")
+
+
+@pytest.fixture
+def created(store: RoundStore, record: RoundRecord, studies: list[StudySpec]) -> RoundStore:
+    """The same store, with its round in it."""
+    store.create(record, studies, notes="A note.", diff="+ a line")
+    return store
+
+
+@pytest.fixture
+def make_trial() -> Callable[..., TrialRecord]:
+    """A function from (study, index, values) to a trial's record."""
+
+    def make(
+        study: str, index: int, values: dict[str, Value] | None = None, repeat: int = 0, **fields: object
+    ) -> TrialRecord:
+        spec = TrialSpec(
+            study=study,
+            index=index,
+            repeat=repeat,
+            seed=0,
+            values=values or {},
+            max_train_steps=100,
+            evaluation_interval_steps=10,
+            divergence_factor=2.0,
+            objective=Objective(),
+        )
+        return TrialRecord(spec=spec, **fields)
+
+    return make

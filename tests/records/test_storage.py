@@ -1,0 +1,111 @@
+"""A storage: which URIs it takes, that it can be written, and that files are whole or not there."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from raytune_playbook.errors import StorageError
+from raytune_playbook.records.store import RoundStore, Storage, round_names
+
+
+@pytest.mark.parametrize(
+    "uri", ["foo://bucket", "http://host/rounds", "file://elsewhere/rounds", "~no-such-user/rounds"]
+)
+def test_bad_uri_is_one_sentence(uri):
+    with pytest.raises(StorageError, match="Storage: a folder's path or a URI that pyarrow knows") as caught:
+        Storage(uri)
+    assert repr(uri) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_and_file_uris_name_the_same_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = [str(tmp_path / "rounds"), "rounds", "~/rounds", f"file://{tmp_path}/rounds"]
+    assert {Storage(name).local_path for name in names} == {tmp_path / "rounds"}
+
+
+def test_a_path_may_hold_blanks_and_percent_signs(tmp_path):
+    storage = Storage(str(tmp_path / "my rounds 100%20"))
+    storage.write("x/file", b"content")
+    assert (tmp_path / "my rounds 100%20" / "x" / "file").read_bytes() == b"content"
+
+
+def test_check_writable_leaves_no_trace(tmp_path):
+    Storage(str(tmp_path / "a" / "b" / "c")).check_writable()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("mine")
+    Storage(str(tmp_path / "kept")).check_writable()
+    Storage(str(tmp_path / "kept" / "new")).check_writable()
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept", "file"]
+
+
+def test_unwritable_folder_is_one_sentence_and_leaves_no_trace(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StorageError, match=r"must be writable, but .* is not .*--storage") as caught:
+        Storage(str(tmp_path / "file" / "rounds")).check_writable()
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
+
+
+def test_read_only_filesystem_is_one_sentence():
+    with pytest.raises(StorageError, match=r"must be writable, but '/proc/rounds' is not"):
+        Storage("/proc/rounds").check_writable()
+
+
+def test_read_delete_and_list(tmp_path):
+    storage = Storage(str(tmp_path))
+    assert storage.read("x/file") is None
+    storage.delete("x/file")
+    assert storage.files("x") == []
+    storage.write("x/b", b"1")
+    storage.write("x/a", b"2")
+    storage.write("x/a", b"3")
+    storage.write("x/folder/c", b"4")
+    assert storage.files("x") == ["a", "b"]
+    assert storage.read("x/a") == b"3"
+    assert storage.folders() == ["x"]
+    storage.delete("x/a")
+    assert storage.files("x") == ["b"]
+
+
+def test_a_reader_sees_whole_files_alone(tmp_path):
+    storage = Storage(str(tmp_path))
+    size = 1_000_000
+    storage.write("file", b"a" * size)
+    done = threading.Event()
+    seen: list[set[bytes]] = []
+
+    def read() -> None:
+        while not done.is_set():
+            content = storage.read("file") or b""
+            seen.append({content[:1], content[-1:], b"%d" % len(content)})
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(100):
+        storage.write("file", b"ab"[i % 2 : i % 2 + 1] * size)
+    done.set()
+    reader.join()
+    assert seen
+    assert all(kinds in ({b"a", b"1000000"}, {b"b", b"1000000"}) for kinds in seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_keeps_the_old_content(tmp_path):
+    storage = Storage(str(tmp_path))
+    storage.write("file", b"old")
+    with pytest.raises(TypeError):
+        storage.write("file", "text cannot be written")
+    assert storage.read("file") == b"old"
+
+
+def test_rounds_of_a_storage(created):
+    (Path(created.storage.root) / "no round").mkdir()
+    assert round_names(created.storage) == ["round"]
+    assert round_names(Storage(created.storage.uri + "/nowhere")) == []
+    assert not RoundStore(created.storage, "no round").exists()

@@ -1,0 +1,45 @@
+"""Numbers, values and times as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.report.formatting import duration_text, log_ticks, number_text, objective_text, range_text
+from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.spec import Objective
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1e-4, 1.0, [1e-4, 1e-3, 1e-2, 1e-1, 1.0]),
+        (1e-2, 1.0, [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+        (0.1, 0.3, [0.1, 0.15, 0.2, 0.3]),
+        (1e-12, 1.0, [1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1.0]),
+    ],
+)
+def test_log_ticks_are_few_and_round(low, high, ticks):
+    assert log_ticks(low, high) == ticks
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "—"), (0.0123, "12.3 ms"), (45.678, "45.7 s"), (600, "10 min"), (9000, "2 h 30 min")],
+)
+def test_durations_have_the_unit_that_suits_them(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_in13_the_choice_of_the_objective_is_in_words():
+    assert objective_text(Objective()) == "lowest validation error over training"
+    last = Objective(metric="accuracy", goal="maximize", over="last")
+    assert objective_text(last) == "validation accuracy at the end of training; the highest is best"
+
+
+def test_absent_is_a_dash_and_zero_is_a_number():
+    assert (number_text(None), number_text(0.0)) == ("—", "0")
+
+
+def test_ranges():
+    kinds = [Float(1e-4, 1, scale="log"), Int(1, 8), Discrete([16, 32]), Categorical(["a", None])]
+    assert [range_text(kind) for kind in kinds] == ["0.0001 to 1, log scale", "1 to 8", "16, 32", "a, none"]

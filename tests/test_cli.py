@@ -1,0 +1,100 @@
+"""The command line: bad input is one sentence, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raytune_playbook.cli import main
+
+JOB = """
+from raytune_playbook import Budget, Categorical, Discrete, Float, Int, Objective, Resources, Round
+from raytune_playbook.workloads.digits import DigitsResNet
+
+round = Round(
+    name="bad", goal="Is it refused?", workload=DigitsResNet(), {roles}
+    objective=Objective(metric="error"),
+    budget=Budget(num_trials=4, max_train_steps=10, evaluation_interval_steps=5), {more}
+)
+"""
+
+
+def job(folder: Path, roles: str = "", more: str = "") -> Path:
+    file = folder / "bad_job.py"
+    file.write_text(JOB.format(roles=roles, more=more))
+    return file
+
+
+def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) -> str:
+    """The one sentence with which a command is refused."""
+    assert main([*arguments, "--storage", str(storage)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "Traceback" not in printed.err
+    assert printed.err.count("\n") == 1
+    assert not storage.exists()
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("roles", "sentence"),
+    [
+        ('nuisance={"learning_rate": Float(1.0, 0.1)},', "low < high must hold, but got low=1.0, high=0.1"),
+        ('nuisance={"learning_rate": Float(0.0, 0.1, scale="log")},', "a log scale needs low > 0, but got low=0.0"),
+        ('nuisance={"learning_rat": Float(0.1, 1.0)},', "has no 'learning_rat'; did you mean 'learning_rate'?"),
+        ('nuisance={"max_train_steps": Int(10, 100)},', "gives all trials one length"),
+        ('scientific={"num_epochs": Int(10, 100)},', "gives all trials one length"),
+        ('nuisance={"batch_size": Discrete([32, 64])},', "chooses it by training time and does not tune it"),
+        ('scientific={"width": Discrete([8, 4])},', "values must rise strictly"),
+        ('fixd={"width": 8},', "Round has no field 'fixd'"),
+    ],
+)
+def test_a_round_that_breaks_a_rule_is_refused_in_one_sentence(tmp_path, capsys, roles, sentence):
+    assert sentence in refused(capsys, tmp_path / "rounds", "run", str(job(tmp_path, roles)))
+
+
+def test_a_missing_or_broken_job_file_is_refused_in_one_sentence(tmp_path, capsys):
+    storage = tmp_path / "rounds"
+    assert "is not one; name the file" in refused(capsys, storage, "run", str(tmp_path / "none.py"))
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_this_name\n")
+    sentence = refused(capsys, storage, "run", str(broken))
+    assert "broken.py raises ModuleNotFoundError" in sentence
+    assert "line 1" in sentence
+    broken.write_text("def round(:\n")
+    assert "raises SyntaxError" in refused(capsys, storage, "run", str(broken))
+    broken.write_text("answer = 42\n")
+    assert "defines exactly one Round" in refused(capsys, storage, "run", str(broken))
+
+
+def test_more_workers_than_the_cluster_can_hold_are_refused(cluster, tmp_path, capsys):
+    file = job(tmp_path, more="resources=Resources(num_workers=500),")
+    sentence = refused(capsys, tmp_path / "rounds", "run", str(file))
+    assert "500 worker(s) needs 500 CPUs" in sentence
+
+
+def test_a_storage_that_cannot_be_written_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["run", str(job(tmp_path)), "--storage", str(tmp_path / "file" / "rounds")]) == 2
+    assert "it must be writable" in capsys.readouterr().err
+    assert main(["run", str(job(tmp_path)), "--storage", "nowhere://bucket"]) == 2
+    assert "a URI that pyarrow knows" in capsys.readouterr().err
+
+
+def test_a_round_that_is_not_there_is_refused(tmp_path, capsys):
+    for command in ("resume", "report", "stop", "note"):
+        assert "must be in the storage" in refused(capsys, tmp_path / "rounds", command, "nothing")
+
+
+def test_rounds_and_help_need_neither_ray_nor_torch(tmp_path):
+    code = (
+        "import sys; from raytune_playbook.cli import main; "
+        f"main(['rounds', '--storage', {str(tmp_path)!r}]); "
+        "assert not {'ray', 'torch'} & set(sys.modules), 'imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr

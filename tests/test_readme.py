@@ -1,0 +1,52 @@
+"""What the README shows is what runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from raytune_playbook.engine.job_file import load_job
+from raytune_playbook.engine.rounds import run
+from raytune_playbook.study.advice import warnings
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def code_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def test_st1_the_readmes_own_workload_runs_from_a_folder_that_no_worker_knows(cluster, tmp_path, quiet, monkeypatch):
+    job = next(block for block in code_blocks() if "class MoonsNetwork" in block)
+    helper = next(block for block in code_blocks() if block.startswith("# moons.py"))
+    assert len(job.splitlines()) <= 50
+    (tmp_path / "my_job.py").write_text(job)
+    (tmp_path / "moons.py").write_text(helper)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    round_ = load_job(str(tmp_path / "my_job.py")).round
+    assert warnings(round_) == []
+    round_ = round_.model_copy(update={"resources": round_.resources.model_copy(update={"num_gangs": 1})})
+    result = run(round_, storage=str(tmp_path / "rounds"), console=quiet)
+    assert result.trials["outcome"].to_pylist() == ["completed"] * 6
+    assert result.best is not None and result.best.objective < 0.1
+    assert result.store.status().state == "finished"
+
+
+def test_the_readmes_round_is_a_round(monkeypatch):
+    block = next(block for block in code_blocks() if "DigitsResNet()" in block)
+    scope: dict[str, object] = {"__name__": "readme"}
+    exec(block, scope)
+    assert [study.name for study in scope["round"].studies] == [
+        "batch_norm=device",
+        "batch_norm=sync",
+        "batch_norm=ghost",
+    ]
+
+
+def test_there_are_two_set_up_commands():
+    commands = [line for line in README.read_text().splitlines() if line.startswith("pip install")]
+    assert commands == [
+        "pip install -c cluster/constraints.txt -e . && raytune-playbook run jobs/digits_batch_norm.py",
+        "pip install -c cluster/constraints.txt -e '.[test]' && pytest",
+    ]

@@ -1,0 +1,61 @@
+"""What a workload has without being asked, and typed access to values."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.errors import SpecError
+from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
+
+
+def test_every_workload_has_the_loops_hyperparameters_and_may_change_defaults(small):
+    assert small.hyperparameters() == TRAINING_DEFAULTS | {"dropout": 0.0, "batch_size": 12, "learning_rate": 0.1}
+
+
+def test_sc4_st6_defaults_are_plain():
+    assert TRAINING_DEFAULTS["schedule"] == "constant"
+    assert TRAINING_DEFAULTS["weight_decay"] == 0.0
+    assert TRAINING_DEFAULTS["clipping_norm"] is None
+    assert TRAINING_DEFAULTS["virtual_batch_size"] == 64  # rule BN4
+
+
+def test_spec_names_the_class_its_settings_and_its_source(small):
+    small.size, small._secret, small.list = 3, 4, [5]
+    spec = small.spec()
+    assert spec.name == "Small"
+    assert spec.settings == {"size": 3}
+    assert len(spec.source_hash) == 16
+
+
+VALUES = Values({"number": 1, "real": 0.5, "text": "a", "flag": True, "nothing": None})
+
+
+def test_typed_access():
+    assert VALUES.float("number") == 1.0
+    assert type(VALUES.float("number")) is float
+    assert VALUES.int("number") == 1
+    assert VALUES.str("text") == "a"
+    assert VALUES.choice("text", ["a", "b"]) == "a"
+    assert VALUES.optional_float("nothing") is None
+    assert VALUES.optional_float("real") == 0.5
+    assert dict(VALUES) == {"number": 1, "real": 0.5, "text": "a", "flag": True, "nothing": None}
+    assert len(VALUES) == 5
+
+
+@pytest.mark.parametrize(
+    ("get", "words"),
+    [
+        (lambda: VALUES.float("text"), "text must be a number, but got 'a'; give one"),
+        (lambda: VALUES.float("flag"), "flag must be a number, but got True"),
+        (lambda: VALUES.float("nothing"), "nothing must be a number, but got None"),
+        (lambda: VALUES.int("real"), "real must be a whole number, but got 0.5"),
+        (lambda: VALUES.int("flag"), "flag must be a whole number"),
+        (lambda: VALUES.str("number"), "number must be text, but got 1"),
+        (lambda: VALUES.choice("text", ["b", "c"]), "text must be one of b, c, but got 'a'; choose one of them"),
+        (lambda: VALUES.choice("nothing", ["b"]), "nothing must be one of b, but got None"),
+        (lambda: VALUES.optional_float("text"), "text must be a number"),
+    ],
+)
+def test_wrong_types_are_one_sentence(get, words):
+    with pytest.raises(SpecError, match=words):
+        get()

@@ -239,7 +239,7 @@ class Host:
             trainer = TorchTrainer(
                 run_worker,
                 train_loop_config=dict(vars(config)),
-                torch_config=TorchConfig(timeout_s=max(1, round(resources.first_step_timeout_s))),
+                torch_config=TorchConfig(timeout_s=max(1, round(resources.collective_timeout_s))),
                 scaling_config=ScalingConfig(
                     num_workers=resources.num_workers,
                     use_gpu=resources.gpus_per_worker > 0,

@@ -285,7 +285,7 @@ class Pool:
             return True
         self._say(gang, "starting" if gang.num_starts == 0 else "restarting", f"{gang.name} starts")
         try:
-            gang.num_starts, start_s = await gang.host.start.remote(self._resources.wait_for_nodes_s)
+            gang.num_starts, start_s = await gang.host.start.remote(self._start_timeout_s())
         except ray.exceptions.RayTaskError as error:
             self._num_failed_starts += 1
             cause = error.cause if isinstance(error.cause, GangLost) else error
@@ -297,6 +297,11 @@ class Pool:
         gang.state, gang.idle_since_s, self._num_failed_starts = "ready", time.monotonic(), 0
         self._say(gang, "ready", f"{gang.name} is ready after {start_s:.1f} s", start_s)
         return True
+
+    def _start_timeout_s(self) -> float:
+        has_room = num_gangs(available_nodes(), replace_num_gangs(self._resources)) > 0
+        resources = self._resources
+        return min(resources.start_timeout_s, resources.wait_for_nodes_s) if has_room else resources.wait_for_nodes_s
 
     async def _run_next(self, gang: _Gang) -> None:
         trial = self._queue.next()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import time
 import traceback
 import uuid
@@ -215,7 +217,18 @@ def _require_same_or_new(store: RoundStore, round_: Round) -> None:
 
 
 def _is_live(status: RoundStatus) -> bool:
-    return status.state == "running" and time.time() - status.seen_at_s < DRIVER_LOST_S
+    if status.state != "running" or time.time() - status.seen_at_s >= DRIVER_LOST_S:
+        return False
+    host, _, process_id = status.driver.rpartition(":")
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(process_id), 0)  # on this machine a killed driver is known at once
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's, and there
+    return True
 
 
 def _datasets(workload: Workload) -> Mapping[str, object]:

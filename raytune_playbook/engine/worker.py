@@ -7,6 +7,7 @@ stay idle for ever.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import socket
 import sys
@@ -212,11 +213,10 @@ class _HostWatcher:
                 beat = host.heartbeat.remote(generation, number, self.group.rank, self._num_batches)
                 wish = ask(str, beat, timeout_s=HOST_TIMEOUT_S)
             except ray.exceptions.RayError:
-                os._exit(
-                    1
-                )  # the host is gone: nobody waits for this trial, and nobody else would end a stuck collective
-            if wish == "exit":
-                os._exit(1)  # as asked: this worker may be stuck in a collective that its peers have left
+                os._exit(1)  # the host is gone: nobody waits for this trial, or would end a stuck collective
+            if wish == "exit":  # this worker may be stuck in a collective that its peers have left; the log says where
+                faulthandler.dump_traceback(sys.__stderr__ or 2)
+                os._exit(1)
             self._stop = wish == "stop"
 
 

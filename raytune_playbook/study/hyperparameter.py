@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -20,12 +21,16 @@ Scale: TypeAlias = Literal["linear", "log", "log_one_minus"]
 """``log_one_minus`` is logarithmic in 1 - value: for momentum and the decay rates of Adam, which crowd towards 1."""
 
 
+Unit: TypeAlias = float | Fraction
+"""A coordinate of the unit cube."""
+
+
 class _Hyperparameter(FrozenSpec):
     """What every kind offers."""
 
     @abstractmethod
-    def from_unit(self, unit: float) -> Value:
-        """The value at ``unit`` in [0, 1)."""
+    def from_unit(self, unit: Unit) -> Value:
+        """The value at ``unit`` in [0, 1]; few values divide the interval evenly, and exactly."""
 
     @property
     @abstractmethod
@@ -57,7 +62,8 @@ class Float(_Hyperparameter):
     def num_values(self) -> None:
         return None
 
-    def from_unit(self, unit: float) -> float:
+    def from_unit(self, unit: Unit) -> float:
+        unit = float(unit)
         match self.scale:
             case "linear":
                 value = self.low + unit * (self.high - self.low)
@@ -92,12 +98,11 @@ class Int(_Hyperparameter):
     def num_values(self) -> int:
         return self.high - self.low + 1
 
-    def from_unit(self, unit: float) -> int:
+    def from_unit(self, unit: Unit) -> int:
         # Each value owns the bin [value, value + 1), on the scale's own axis, so that both ends are reached.
         if self.scale == "linear":
-            value = self.low + math.floor(unit * self.num_values)
-        else:
-            value = math.floor(math.exp(_between(math.log(self.low), math.log(self.high + 1), unit)))
+            return self.low + _bin(unit, self.num_values)
+        value = math.floor(math.exp(_between(math.log(self.low), math.log(self.high + 1), float(unit))))
         return min(max(value, self.low), self.high)
 
 
@@ -124,8 +129,8 @@ class Discrete(_Hyperparameter):
     def num_values(self) -> int:
         return len(self.values)
 
-    def from_unit(self, unit: float) -> int | float:
-        return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
+    def from_unit(self, unit: Unit) -> int | float:
+        return self.values[_bin(unit, len(self.values))]
 
 
 class Categorical(_Hyperparameter):
@@ -151,8 +156,8 @@ class Categorical(_Hyperparameter):
     def num_values(self) -> int:
         return len(self.choices)
 
-    def from_unit(self, unit: float) -> Value:
-        return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
+    def from_unit(self, unit: Unit) -> Value:
+        return self.choices[_bin(unit, len(self.choices))]
 
 
 Hyperparameter: TypeAlias = Annotated[Float | Int | Discrete | Categorical, Field(discriminator="kind")]
@@ -175,6 +180,11 @@ def _listed(kind: str, values: Iterable[Value]) -> tuple[Value, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise SpaceError(f"{kind}: a list of values is needed, but got {values!r}; put them in brackets.")
     return tuple(values)
+
+
+def _bin(unit: Unit, num_bins: int) -> int:
+    """Which of so many equal bins of [0, 1] holds ``unit``, in exact arithmetic."""
+    return min(math.floor(Fraction(unit) * num_bins), num_bins - 1)
 
 
 def _between(start: float, end: float, unit: float) -> float:

@@ -131,6 +131,7 @@ class Resources(FrozenSpec):
         placement: ``"packed"`` puts a gang on as few nodes as possible, ``"spread"`` on as many as it can.
         num_gangs: at most this many gangs; None for as many as fit.
         wait_for_nodes_s: how long to wait for a first gang's nodes before the round gives up.
+        start_timeout_s: workers for which there is room must be ready within this; then they are started anew.
         pipeline_cpus: whole CPUs left to Ray Data beside the gangs.
         fresh_workers: start new workers for every trial (slow; for workloads that leak).
         collective_timeout_s: a collective between workers that takes longer than this is a fault.
@@ -147,6 +148,7 @@ class Resources(FrozenSpec):
     placement: Literal["packed", "spread"] = "packed"
     num_gangs: int | None = Field(default=None, gt=0)
     wait_for_nodes_s: float = Field(default=300.0, gt=0)
+    start_timeout_s: float = Field(default=120.0, gt=0)
     pipeline_cpus: int = Field(default=1, gt=0)
     fresh_workers: bool = False
     collective_timeout_s: float = Field(default=60.0, gt=0)

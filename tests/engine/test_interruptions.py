@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,6 +17,7 @@ import ray
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.rounds import stop
+from raytune_playbook.records.store import RoundStore, Storage
 
 
 def wait_for(condition, timeout_s: float = 240) -> None:
@@ -107,6 +112,98 @@ def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluste
         thread.join()
     assert 1 <= num_done(tmp_path / "lost") < 6
     assert json.loads((tmp_path / "lost" / "status.json").read_text())["state"] == "failed"
+
+
+JOB = """
+import time
+import numpy as np
+from torch import nn
+from raytune_playbook import Budget, Float, Objective, Resources, Round, Workload
+
+class Line(Workload):
+    def datasets(self):
+        x = np.linspace(-1, 1, 64, dtype=np.float32)
+        return {"train": {"x": x, "y": 2 * x}, "validation": {"x": x, "y": 2 * x}}
+    def model(self, values):
+        return nn.Linear(1, 1)
+    def loss(self, model, batch, values):
+        time.sleep(0.1)
+        return (model(batch["x"][:, None])[:, 0] - batch["y"]).square()
+
+round = Round(
+    name="line", goal="Can it be cut off?", workload=Line(),
+    nuisance={"learning_rate": Float(0.01, 0.1, scale="log")}, objective=Objective(metric="loss"),
+    budget=Budget(num_trials=12, max_train_steps=10, evaluation_interval_steps=5),
+    resources=Resources(num_workers=2, cpus_per_worker=0.5),
+)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Starts the command line in a process group of its own, as a terminal does; what is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "raytune_playbook", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.timeout(900)
+def test_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on(command, tmp_path):
+    (tmp_path / "job.py").write_text(JOB)
+    folder = tmp_path / "rounds" / "line"
+
+    def more_trials_than(before: int, process: subprocess.Popen[str]) -> int:
+        wait_for(lambda: num_done(folder) > before or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+        return num_done(folder)
+
+    def records() -> dict[int, object]:
+        return {row["index"]: row for row in RoundStore(Storage(str(folder.parent)), "line").trials().to_pylist()}
+
+    interrupted = command("run", "job.py")
+    more_trials_than(0, interrupted)
+    os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
+    printed, _ = interrupted.communicate(timeout=240)
+    assert interrupted.returncode == 130, printed
+    assert "Interrupted: trials end at their next evaluation" in printed
+    assert "The round stopped (interrupted). Go on with: raytune-playbook resume line" in printed
+    assert "Traceback" not in printed
+    after_interrupt = {index: row for index, row in records().items() if row["outcome"]}
+    assert 1 <= len(after_interrupt) < 12
+
+    killed = command("run", "job.py")
+    more_trials_than(len(after_interrupt), killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    after_kill = {index: row for index, row in records().items() if row["outcome"]}
+    assert after_interrupt.items() <= after_kill.items()
+    assert len(after_kill) < 12
+
+    resumed = command("resume", "line")
+    printed, _ = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, printed
+    assert f"{len(after_kill)} trials are done already" in printed
+    ended = records()
+    assert after_kill.items() <= ended.items()  # what had ended was not touched
+    assert [ended[index]["outcome"] for index in range(12)] == ["completed"] * 12
 
 
 def test_another_round_of_the_same_name_is_refused(gangs, make_round, tmp_path, quiet):

@@ -15,18 +15,22 @@ from raytune_playbook.study.round import Round
 from raytune_playbook.study.spec import Budget, Objective, Resources
 
 if TYPE_CHECKING:
+    from raytune_playbook.engine.bayesian_search import BayesianSearch
     from raytune_playbook.engine.result import Result
     from raytune_playbook.engine.rounds import run
+    from raytune_playbook.engine.searcher import HaltonSearch
     from raytune_playbook.engine.session import Gangs
     from raytune_playbook.train.workload import Batch, Values, Workload
 
 __all__ = [
     "Batch",
+    "BayesianSearch",
     "Budget",
     "Categorical",
     "Discrete",
     "Float",
     "Gangs",
+    "HaltonSearch",
     "Infeasible",
     "InputError",
     "Int",
@@ -43,7 +47,9 @@ __all__ = [
 
 _LATER = {
     "Batch": "raytune_playbook.train.workload",
+    "BayesianSearch": "raytune_playbook.engine.bayesian_search",
     "Gangs": "raytune_playbook.engine.session",
+    "HaltonSearch": "raytune_playbook.engine.searcher",
     "Result": "raytune_playbook.engine.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",

@@ -55,6 +55,13 @@ def _resume(options: argparse.Namespace) -> int:
     return _exit_code(result)
 
 
+def _extend(options: argparse.Namespace) -> int:
+    from raytune_playbook.engine.rounds import extend
+
+    result = extend(options.round, options.num_trials, storage=options.storage, address=options.address)
+    return _exit_code(result)
+
+
 def _exit_code(result: Result) -> int:
     status = result.store.status()
     return INTERRUPTED if status is not None and status.reason == "interrupted" else 0
@@ -68,7 +75,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _stop(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.rounds import stop
+    from raytune_playbook.engine.stopping import stop
 
     stop(options.round, storage=options.storage, trial=options.trial)
     what = f"Trial {options.trial}" if options.trial else f"Round {options.round}"
@@ -157,6 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("round", metavar="ROUND")
     resume.add_argument("--retry-failed", action="store_true", help="also run the trials that failed")
     add_address(resume)
+
+    extend = add("extend", _extend, "give a round more trials, and run them")
+    extend.add_argument("round", metavar="ROUND")
+    extend.add_argument("--num-trials", type=int, required=True, metavar="N", help="how many it shall have in all")
+    add_address(extend)
 
     stop = add("stop", _stop, "end a running round, or one of its trials, at the next evaluation")
     stop.add_argument("round", metavar="ROUND")

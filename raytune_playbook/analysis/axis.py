@@ -74,11 +74,22 @@ def axes(studies: Sequence[StudySpec], trials: Iterable[Trial]) -> list[Axis]:
 
 def _arm_axes(studies: Sequence[StudySpec], trials: Sequence[Trial]) -> list[Axis]:
     found = []
-    for name in dict.fromkeys(name for study in studies for name in study.arm):
-        values = {study.name: study.arm[name] for study in studies if name in study.arm}
-        points = [AxisPoint(values[trial.study], trial) for trial in trials if trial.study in values]
-        found.append(_sorted_out(name, "linear", None, None, tuple(dict.fromkeys(values.values())), points))
+    arms = {study.name: study.arms or (study.arm,) for study in studies}
+    for name in scientific(studies):
+        choices = dict.fromkeys(arm[name] for of_study in arms.values() for arm in of_study if name in arm)
+        points = []
+        for trial in trials:
+            of_study = arms.get(trial.study, ())
+            if any(name in arm for arm in of_study):
+                # A study's own value as it was given; that of a joint study's trial stands in its record.
+                points.append(AxisPoint(of_study[0][name] if len(of_study) == 1 else trial.values.get(name), trial))
+        found.append(_sorted_out(name, "linear", None, None, tuple(choices), points))
     return found
+
+
+def scientific(studies: Iterable[StudySpec]) -> list[str]:
+    """The hyperparameters whose values are compared one by one."""
+    return list(dict.fromkeys(name for study in studies for arm in (study.arm, *study.arms) for name in arm))
 
 
 def _axis(name: str, kinds: Sequence[Hyperparameter], trials: Sequence[Trial]) -> Axis:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.best import best_of_each_study
+from raytune_playbook.analysis.best import best_trial, ranked
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import RoundRecord
 from raytune_playbook.study.spec import Objective, Value
@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One study: its scientific values, the best trial under them, and how its trials ended."""
+    """One combination of scientific values: its study, the best trial under it, and how its trials ended."""
 
     study: str
     arm: Mapping[str, Value]
@@ -84,8 +84,10 @@ class RoundSummary:
 
     Fields:
         objective: what the trials are judged by here.
-        arms: one result per study, in the order in which they were planned.
+        arms: one result per study, in the order in which they were planned; for a joint study one per combination of
+            scientific values that was tried.
         best: the best of the arms; None where no trial was completed.
+        total: the counts of all studies together.
         imbalances: studies that had more or fewer trials than the others.
         caveats: what every conclusion is bound to.
     """
@@ -93,49 +95,57 @@ class RoundSummary:
     objective: Objective
     arms: tuple[ArmResult, ...]
     best: ArmResult | None
+    total: Counts
     imbalances: tuple[Imbalance, ...]
     caveats: tuple[str, ...]
 
-    @property
-    def total(self) -> Counts:
-        """The counts of all studies together."""
-        infeasible: Counter[str] = Counter()
-        for arm in self.arms:
-            infeasible.update(arm.counts.infeasible)
-        return Counts(
-            planned=sum(arm.counts.planned for arm in self.arms),
-            completed=sum(arm.counts.completed for arm in self.arms),
-            infeasible=dict(infeasible.most_common()),
-            failed=sum(arm.counts.failed for arm in self.arms),
-        )
+    def leading(self, most: int) -> tuple[ArmResult, ...]:
+        """The arms in their order, or the best of them where they are more than ``most``."""
+        if len(self.arms) <= most:
+            return self.arms
+        place = {trial.id: i for i, trial in enumerate(ranked([a.best for a in self.arms if a.best], self.objective))}
+        known = [arm for arm in self.arms if arm.best is not None]
+        return tuple(sorted(known, key=lambda arm: place[arm.best.id] if arm.best else 0)[:most])
 
 
 def summarize(
     record: RoundRecord, studies: Sequence[StudySpec], trials: Sequence[Trial], objective: Objective
 ) -> RoundSummary:
     """Compare a round's studies by ``objective``, which the trials have been judged by."""
-    best = best_of_each_study(trials, objective)
     by_study: dict[str, list[Trial]] = {study.name: [] for study in studies}
     for trial in trials:
         by_study.setdefault(trial.study, []).append(trial)
-    arms = tuple(
-        ArmResult(
-            study=study.name,
-            arm=study.arm,
-            best=best[study.name][0] if study.name in best else None,
-            counts=counts(by_study[study.name], planned=study.num_trials),
-        )
-        for study in studies
-    )
-    # `best_of_each_study` meets the best trial's study first.
-    winner = next(iter(best), None)
+    arms = [arm for study in studies for arm in _arms(study, by_study[study.name], objective)]
+    winner = best_trial(trials, objective)
     return RoundSummary(
         objective=objective,
-        arms=arms,
-        best=next((arm for arm in arms if arm.study == winner), None),
-        imbalances=_imbalances(arms),
+        arms=tuple(arms),
+        best=next((arm for arm in arms if arm.best is not None and arm.best is winner), None),
+        total=counts(trials, planned=sum(study.num_trials for study in studies)),
+        # A joint study's arms differ by one trial at most.
+        imbalances=() if any(study.arms for study in studies) else _imbalances(arms),
         caveats=tuple(record.caveats),
     )
+
+
+def _arms(study: StudySpec, trials: Sequence[Trial], objective: Objective) -> list[ArmResult]:
+    if not study.arms:
+        ended = counts(trials, planned=study.num_trials)
+        return [ArmResult(study.name, study.arm, best_trial(trials, objective), ended)]
+    by_values: dict[tuple[str, ...], list[Trial]] = {}
+    for trial in trials:
+        by_values.setdefault(tuple(_text(trial.values.get(name)) for name in study.arms[0]), []).append(trial)
+    found = []
+    for arm in study.arms:
+        if of_arm := by_values.get(tuple(map(_text, arm.values()))):
+            ended = counts(of_arm, planned=len({trial.index for trial in of_arm}))
+            found.append(ArmResult(study.name, arm, best_trial(of_arm, objective), ended))
+    return found
+
+
+def _text(value: Value) -> str:
+    """The same for 32 as for 32.0 and "32": a table gives a value back in its column's type."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def counts(trials: Sequence[Trial], *, planned: int) -> Counts:

@@ -20,7 +20,7 @@ from raytune_playbook.engine.progress import Progress, duration_text
 from raytune_playbook.engine.provenance import command
 from raytune_playbook.engine.recorder import Recorder
 from raytune_playbook.engine.round_context import RoundContext
-from raytune_playbook.engine.searcher import HaltonSearch
+from raytune_playbook.engine.round_search import RoundSearch
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError
@@ -53,7 +53,7 @@ class Driver:
     ) -> None:
         self._pool, self._context, self._store, self._recorder = gangs.pool, context, store, recorder
         self._todo, self._budget, self._progress = todo, budget, progress
-        self._searcher = HaltonSearch(todo, max_concurrent=len(gangs.facts()) + 1)
+        self._searcher = RoundSearch(todo, max_concurrent=len(gangs.facts()) + 1)
         self._ending: Reason | None = None
         self._tune_error: Exception | None = None
         self._last_event = 0

@@ -23,7 +23,7 @@ def round_record(round_: Round, job: Job | None, storage: str) -> tuple[RoundRec
     commit, difference = code_state(job.path.parent if job else Path.cwd())
     roles: dict[str, Role] = dict.fromkeys(round_.fixed_values, "fixed")
     roles |= dict.fromkeys(round_.scientific, "scientific")
-    roles |= dict.fromkeys(round_.nuisance, "nuisance")
+    roles |= dict.fromkeys(round_.tuned, "nuisance")
     record = RoundRecord(
         name=round_.name,
         goal=round_.goal,

@@ -7,11 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import socket
-import time
-import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 
@@ -22,31 +17,27 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.share import share
 from raytune_playbook.engine.ask import ask
+from raytune_playbook.engine.checks import as_recorded, datasets_of, workload_of
 from raytune_playbook.engine.driver import Driver, resume_command
 from raytune_playbook.engine.job_file import Job, load_job, pack
-from raytune_playbook.engine.messages import AttemptEnd
-from raytune_playbook.engine.progress import Progress, duration_text
-from raytune_playbook.engine.provenance import command, round_record
+from raytune_playbook.engine.progress import Progress
+from raytune_playbook.engine.provenance import round_record
 from raytune_playbook.engine.quiet import driver_log
 from raytune_playbook.engine.recorder import Recorder
 from raytune_playbook.engine.result import Result
 from raytune_playbook.engine.round_context import RoundContext
-from raytune_playbook.engine.searcher import interleaved
+from raytune_playbook.engine.round_search import interleaved
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
-from raytune_playbook.errors import InputError, RunError, SpecError, StorageError
+from raytune_playbook.engine.try_out import try_out
+from raytune_playbook.errors import RunError, SpecError, StorageError
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import RoundStatus
+from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.report.page import write_page
 from raytune_playbook.report.terminal import new_console, summary
-from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.advice import price, warnings
 from raytune_playbook.study.round import Round
-from raytune_playbook.train.workload import Workload
 
 DEFAULT_STORAGE = "rounds"
-CHECK_STEPS = 3
-DRIVER_LOST_S = 30.0
-"""A running round whose driver has given no sign of life for this long may be taken over."""
 
 
 def run(
@@ -60,6 +51,8 @@ def run(
     console: Console | None = None,
 ) -> Result:
     """Run a round, or go on with it where a round of its name and specification was begun.
+
+    More trials than it had extend it (rule QR4); a round that was extended keeps its trials.
 
     Args:
         round: what to run.
@@ -75,11 +68,11 @@ def run(
         RunError: the round failed; its records are kept.
     """
     console = console or new_console()
-    workload, packed = _workload(round), pack(_workload(round))
+    workload, packed = workload_of(round), pack(workload_of(round))
     store = RoundStore(Storage(storage), round.name)
-    _require_same_or_new(store, round)
+    round = as_recorded(store, round)
     store.storage.check_writable()
-    datasets = _datasets(workload)
+    datasets = datasets_of(workload)
     with driver_log() as log, _session(round, gangs, address, console) as session:
         try:
             status = _run(round, store, session, packed, datasets, job, retry_failed, console)
@@ -112,10 +105,12 @@ def _run(
         return status
     context = _context(round_, store.uri, packed, datasets)
     with _opened(session, context, num_left=len(todo)):
-        estimate_s = _try_out(console, session, context, round_, num_left=len(todo))
+        estimate_s = try_out(console, session, context, round_, num_left=len(todo))
         if is_new:
             record, difference = round_record(round_, job, store.storage.uri)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
+        elif store.round().budget.num_trials < round_.budget.num_trials:
+            store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
         with Progress(console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
             return Driver(session, context, store, recorder, todo, round_.budget, progress).run()
@@ -135,14 +130,34 @@ def resume(
         InputError: there is no such round, or its job file is gone or defines another round by now.
         RunError: the round failed again.
     """
-    store = RoundStore(Storage(storage), name)
-    record = store.round()
-    if record.job is None:
-        raise StorageError(
-            f"Round {name!r} was started from Python ({record.command}), so its code is there; run it again to go on."
-        )
-    job = load_job(record.job)
+    _, job = _started_from_a_job(RoundStore(Storage(storage), name))
     return run(job.round, storage=storage, address=address, job=job, retry_failed=retry_failed, console=console)
+
+
+def extend(
+    name: str,
+    num_trials: int,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    address: str | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Give a round that was started from a job file more trials, and run them; those that it had stay as they are.
+
+    Args:
+        num_trials: how many trials the round shall have in all.
+
+    Raises:
+        InputError: as for `resume`, or the round has as many trials already.
+        RunError: the round failed.
+    """
+    record, job = _started_from_a_job(RoundStore(Storage(storage), name))
+    if num_trials <= record.budget.num_trials:
+        raise StorageError(
+            f"An extended round has more trials than before, but {name!r} has {record.budget.num_trials} and "
+            f"{num_trials} were asked for; ask for more."
+        )
+    return run(job.round.extended(num_trials), storage=storage, address=address, job=job, console=console)
 
 
 def check(round: Round, *, address: str | None = None, console: Console | None = None) -> None:
@@ -152,96 +167,27 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
         InputError, RunError: as `run` would before its first trial.
     """
     console = console or new_console()
-    workload, packed = _workload(round), pack(_workload(round))
-    datasets = _datasets(workload)
+    workload, packed = workload_of(round), pack(workload_of(round))
+    datasets = datasets_of(workload)
     with driver_log(), _session(round, None, address, console) as session:
         _announce(console, round, session, num_done=0)
         num_left = price(round).num_trials
         context = _context(round, "", packed, datasets)
         with _opened(session, context, num_left=0):
-            _try_out(console, session, context, round, num_left=num_left)
-
-
-def stop(name: str, *, storage: str = DEFAULT_STORAGE, trial: str | None = None) -> None:
-    """Ask the driver of a running round, wherever it is, to end the round or one trial at the next evaluation.
-
-    Raises:
-        InputError: there is no such round or trial, or the round is not running.
-    """
-    store = RoundStore(Storage(storage), name)
-    record, status = store.round(), store.status()
-    if status is None or not _is_live(status):
-        raise StorageError(
-            f"A round must be running to be stopped, but {name!r} is {status.state if status else 'not'}."
-        )
-    wanted = None
-    if trial is not None:
-        study, _, key = trial.rpartition("/")
-        key = f"{int(key):05d}" if key.isdigit() else key
-        if not study and len(record.studies) == 1:
-            study = record.studies[0]
-        if study not in record.studies:
-            raise StorageError(
-                f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(record.studies)}."
-            )
-        wanted = [study, key]
-    store.storage.write(f"{name}/stop.json", json.dumps({"trial": wanted}).encode())
+            try_out(console, session, context, round, num_left=num_left)
 
 
 # ---------------------------------------------------------------------- before the first trial
 
 
-def _workload(round_: Round) -> Workload:
-    if not isinstance(round_.workload, Workload):
-        raise SpecError(
-            "Round.workload: a raytune_playbook.Workload is needed, "
-            f"but got {type(round_.workload).__name__}; subclass it."
-        )
-    return round_.workload
-
-
-def _require_same_or_new(store: RoundStore, round_: Round) -> None:
-    if not store.exists():
-        return
-    if store.round().fingerprint != round_.fingerprint:
+def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
+    record = store.round()
+    if record.job is None:
         raise StorageError(
-            f"A round's name belongs to one specification, but {store.uri!r} holds a {round_.name!r} with another; "
-            "rename this round, or give another --storage."
+            f"Round {record.name!r} was started from Python ({record.command}), so its code is there; run it again to "
+            "go on."
         )
-    status = store.status()
-    if status is not None and _is_live(status):
-        raise StorageError(
-            f"A round has one driver at a time, but {status.driver} runs {round_.name!r}; "
-            f"wait for it, or end it with: {command('stop', round_.name, '--storage', store.storage.uri)}"
-        )
-
-
-def _is_live(status: RoundStatus) -> bool:
-    if status.state != "running" or time.time() - status.seen_at_s >= DRIVER_LOST_S:
-        return False
-    host, _, process_id = status.driver.rpartition(":")
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(process_id), 0)  # on this machine a killed driver is known at once
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is another user's, and there
-    return True
-
-
-def _datasets(workload: Workload) -> Mapping[str, object]:
-    try:
-        return workload.datasets()
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises becomes one sentence
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise SpecError(
-            f"Workload.datasets must return the examples, but raises {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno}); correct it."
-        ) from None
+    return record, load_job(record.job)
 
 
 def _context(round_: Round, uri: str, packed: bytes, datasets: Mapping[str, object]) -> RoundContext:
@@ -282,40 +228,6 @@ def _announce(console: Console, round_: Round, session: Gangs, *, num_done: int)
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
         console.print(Text(f"  Warning {warning}"), soft_wrap=True)
-
-
-def _try_out(console: Console, session: Gangs, context: RoundContext, round_: Round, *, num_left: int) -> float | None:
-    """Train a few steps and evaluate on one gang; the estimate of the whole round's seconds follows from their time.
-
-    Raises:
-        InputError: the workload breaks a rule.
-        RunError: its code raises.
-    """
-    first = suggest(round_.studies[0], 0)
-    steps = min(CHECK_STEPS, first.max_train_steps)
-    update = {"max_train_steps": steps, "evaluation_interval_steps": steps}
-    values = first.values | {"warmup_steps": 0, "decay_steps": None}
-    spec = first.model_copy(update=update | {"values": values})
-    with console.status("Starting workers and checking a few steps and an evaluation ..."):
-        ended = session.try_out(context, spec)
-    if ended.is_input_error:
-        raise SpecError(ended.error or "")
-    if ended.cause in ("exception", "worker died", "node lost"):
-        raise RunError(f"The check before trial 0 failed, so no trial was started.\n{(ended.traceback or '').rstrip()}")
-    trial_s = _trial_s(ended, round_)
-    estimate_s = None if trial_s is None else trial_s * num_left / max(1, min(session.capacity(), num_left))
-    about = f"; the round will take about {duration_text(estimate_s)}" if estimate_s else ""
-    console.print(f"  Check: {steps} steps and an evaluation work{about}", soft_wrap=True)
-    return estimate_s
-
-
-def _trial_s(ended: AttemptEnd, round_: Round) -> float | None:
-    end = ended.end
-    if end is None or end.step_s is None or end.evaluation_s is None:
-        return None
-    budget = round_.budget
-    num_evaluations = 1 + -(-budget.max_train_steps // budget.evaluation_interval_steps)
-    return end.step_s * budget.max_train_steps + end.evaluation_s * num_evaluations
 
 
 def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:

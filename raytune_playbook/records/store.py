@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord, trials_table
+from raytune_playbook.study.spec import Budget
 from raytune_playbook.study.study import StudySpec
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
@@ -145,6 +146,13 @@ class RoundStore:
         if diff:
             self.storage.write(f"{self.name}/uncommitted.diff", diff.encode())
         self.storage.write(f"{self.name}/notes.md", notes.encode())
+        self.storage.write(f"{self.name}/round.json", _json(record))
+
+    def extend(self, budget: Budget, studies: Iterable[StudySpec]) -> None:
+        """Write that the round has more trials by now; nothing else of it may differ."""
+        record = self.round().model_copy(update={"budget": budget})
+        for study in studies:
+            self.storage.write(f"{self.name}/{study.name}/study.json", _json(study))
         self.storage.write(f"{self.name}/round.json", _json(record))
 
     def exists(self) -> bool:

@@ -32,7 +32,7 @@ TRAIN_STEPS_SPLIT = "step"
 
 
 class RoundRecord(FrozenSpec):
-    """What ``round.json`` holds: written once, before the first trial, and never changed.
+    """What ``round.json`` holds: written before the first trial; only an extension changes it, by more trials.
 
     Fields beside the round's own: ``roles`` (hyperparameter -> role), ``caveats`` (rule SD3), ``warnings`` (rules of
     thumb that it goes against), ``studies`` (their names), ``job`` (the job file's path, None for a round of the Python

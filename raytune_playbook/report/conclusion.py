@@ -47,7 +47,7 @@ def header(reading: RoundReading) -> str:
 def answer(reading: RoundReading, colours: Colours, metrics: Mapping[TrialId, Mapping[Evaluation, float]]) -> str:
     """The best trial of every scientific value, side by side (rules SD8, SD13, IN13, IN20)."""
     summary = reading.summary
-    measured = {trial.id: metrics.get(trial.id, {}) for arm in summary.arms if (trial := arm.best)}
+    measured = {trial.id: metrics.get(trial.id, {}) for arm in reading.arms if (trial := arm.best)}
     judged_by = (summary.objective.split, summary.objective.metric)
     others = list(dict.fromkeys(name for found in measured.values() for name in found if name != judged_by))
     names = reading.scientific or ["study"]
@@ -62,7 +62,9 @@ def answer(reading: RoundReading, colours: Colours, metrics: Mapping[TrialId, Ma
         "parameters",
     ]
     heads = [*map(head, names), *(head(name, "number") for name in numbers), head("trial"), head("trials", "number")]
-    rows = "".join(_answer_row(reading, arm, colours, measured, others) for arm in summary.arms)
+    rows = "".join(_answer_row(reading, arm, colours, measured, others) for arm in reading.arms)
+    num_hidden = len(summary.arms) - len(reading.arms)
+    hidden = f" {num_hidden} worse combinations of scientific values are not shown." if num_hidden else ""
     notes = [imbalance.sentence for imbalance in summary.imbalances]
     return section(
         "answer",
@@ -71,8 +73,8 @@ def answer(reading: RoundReading, colours: Colours, metrics: Mapping[TrialId, Ma
         f'<div class="scroll"><table class="compact"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
         f'<p class="note">Judged by the {escape(objective_text(summary.objective))}. Other metrics are those at that '
-        "step. Nuisance hyperparameters are optimized away: each row is the best of its study's trials.</p>"
-        + "".join(f'<p class="warning">{escape(note)}</p>' for note in notes),
+        "step. Nuisance hyperparameters are optimized away: each row is the best of the trials with its values."
+        f"{hidden}</p>" + "".join(f'<p class="warning">{escape(note)}</p>' for note in notes),
     )
 
 
@@ -142,7 +144,11 @@ def caveats(reading: RoundReading) -> str:
     fixed = "".join(f"<li><code>{escape(caveat)}</code></li>" for caveat in reading.summary.caveats)
     spaces = {name: kind for study in reading.studies for name, kind in study.space.items()}
     choices = {
-        name: ", ".join(dict.fromkeys(value_text(study.arm[name]) for study in reading.studies if name in study.arm))
+        name: ", ".join(
+            dict.fromkeys(
+                value_text(arm[name]) for study in reading.studies for arm in (study.arm, *study.arms) if name in arm
+            )
+        )
         for name in reading.scientific
     }
     reasons = reading.record.reasons

@@ -77,7 +77,12 @@ def counts_text(counts: Counts) -> str:
 
 
 def range_text(kind: Hyperparameter) -> str:
-    """Which values a hyperparameter could take."""
+    """Which values a hyperparameter could take, and where."""
+    where = " and ".join(f"{name} = {' or '.join(map(value_text, values))}" for name, values in kind.when.items())
+    return _values_text(kind) + (f", where {where}" if where else "")
+
+
+def _values_text(kind: Hyperparameter) -> str:
     match kind:
         case Float() | Int():
             scale = (

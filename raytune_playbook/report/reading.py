@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from raytune_playbook.analysis.axis import scientific
 from raytune_playbook.analysis.objective import rejudged
-from raytune_playbook.analysis.summary import RoundSummary, summarize
+from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.spec import Objective
 from raytune_playbook.study.study import StudySpec
+
+MAX_ARMS_SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class RoundReading:
     summary: RoundSummary
 
     @property
+    def arms(self) -> tuple[ArmResult, ...]:
+        """The arms to show: all of them, or the best where they are very many."""
+        return self.summary.leading(MAX_ARMS_SHOWN)
+
+    @property
     def objective(self) -> Objective:
         return self.summary.objective
 
@@ -43,7 +51,7 @@ class RoundReading:
     @property
     def scientific(self) -> list[str]:
         """The hyperparameters that set the studies apart."""
-        return list(dict.fromkeys(name for study in self.studies for name in study.arm))
+        return scientific(self.studies)
 
 
 def read_round(store: RoundStore, *, objective: Objective | None = None) -> RoundReading:

@@ -93,7 +93,7 @@ def _best_table(reading: RoundReading) -> Table:
     table.add_column("trial", no_wrap=True)
     table.add_column("values", overflow="fold")
     table.add_column("ended", justify="right", no_wrap=True)
-    for arm in reading.summary.arms:
+    for arm in reading.arms:
         trial = arm.best
         values = ", ".join(value_text(value) for value in arm.arm.values()) or arm_text(arm.arm, arm.study)
         ended = f"{arm.counts.num_ended}/{arm.counts.planned}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from raytune_playbook.search import halton
+from collections.abc import Sequence
+
+from raytune_playbook.errors import SpaceError
+from raytune_playbook.search.sequences import arm_at, grid_point, point_of
+from raytune_playbook.study.space import active
 from raytune_playbook.study.spec import TrialSpec, Value
 from raytune_playbook.study.study import StudySpec
 
@@ -23,9 +27,36 @@ def suggest(study: StudySpec, index: int, repeat: int = 0) -> TrialSpec:
 
 
 def values_at(study: StudySpec, index: int) -> dict[str, Value]:
-    """All hyperparameter values of trial ``index``, by name."""
-    units = halton.point(index, len(study.space), study.seed)
-    varied: dict[str, Value] = {
-        name: kind.from_unit(float(unit)) for (name, kind), unit in zip(study.space.items(), units, strict=True)
-    }
-    return dict(sorted((study.fixed | study.arm | varied).items()))
+    """All hyperparameter values of trial ``index``, by name; None for one that does not exist in this trial.
+
+    Raises:
+        SpaceError: the study has no point of this index.
+    """
+    arm, varied = _point(study, index)
+    absent: dict[str, Value] = dict.fromkeys(study.space.keys() - varied.keys())
+    values = study.fixed | arm | absent | varied
+    set_here = {target: values[name] for name, target in study.sets.items() if values[name] is not None}
+    return dict(sorted((values | set_here).items()))
+
+
+def _point(study: StudySpec, index: int) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The scientific values that set the trial apart, and those of the search."""
+    if study.configurations:
+        if study.arms:
+            place, index = arm_at(index, [len(study.configurations)] * len(study.arms), study.seed)
+            return study.arms[place], study.configurations[index]
+        return study.arm, _listed(study.configurations, index)
+    if study.grid:
+        return study.arm, grid_point(study.space, study.grid, index)
+    if not study.arms:
+        return study.arm, point_of(study.space, study.search, study.seed, index)
+    # Each arm counts its own trials, so that its points fill the whole space whatever the other arms are.
+    place, of_arm = arm_at(index, study.num_points_of_arms, study.seed)
+    arm = study.arms[place]
+    return arm, point_of(active(study.space, arm), study.search, study.seed, of_arm)
+
+
+def _listed(configurations: Sequence[dict[str, Value]], index: int) -> dict[str, Value]:
+    if index >= len(configurations):
+        raise SpaceError(f"A list of {len(configurations)} configuration(s) has no number {index}; add some.")
+    return configurations[index]

@@ -5,6 +5,7 @@ Rules SD1, SD4, SD9, SD10, BA7. Each warning is one sentence that names its rule
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from raytune_playbook.study.hyperparameter import Categorical
@@ -19,29 +20,32 @@ _OFF: frozenset[Value] = frozenset({0, None, "none"})
 class Price:
     """What a round costs, shown before it starts (rule SD9)."""
 
-    num_studies: int
-    num_trials: int
-    num_trials_per_study: int
+    num_trials_of_studies: tuple[int, ...]
     num_steps: int
     num_workers: int
 
+    @property
+    def num_trials(self) -> int:
+        return sum(self.num_trials_of_studies)
+
     def sentence(self, num_gangs: int) -> str:
         """One line for the terminal; the time is measured by the check before trial 0 and added there."""
+        studies = ", ".join(
+            f"{number} {'study' if number == 1 else 'studies'} x {size}"
+            for size, number in Counter(self.num_trials_of_studies).items()
+        )
         return (
-            f"{self.num_trials} trials = {self.num_studies} studies x {self.num_trials_per_study}, "
-            f"{self.num_steps} steps in all, on {num_gangs} gang(s) of {self.num_workers} worker(s)"
+            f"{self.num_trials} trials = {studies}, {self.num_steps} steps in all, "
+            f"on {num_gangs} gang(s) of {self.num_workers} worker(s)"
         )
 
 
 def price(round_: Round) -> Price:
     """The trials, steps and workers that the round asks for; the budget is split evenly over the studies."""
-    per_study = round_.studies[0].num_trials
-    num_trials = per_study * len(round_.studies)
+    num_trials = tuple(study.num_trials for study in round_.studies)
     return Price(
-        num_studies=len(round_.studies),
-        num_trials=num_trials,
-        num_trials_per_study=per_study,
-        num_steps=num_trials * round_.budget.max_train_steps,
+        num_trials_of_studies=num_trials,
+        num_steps=sum(num_trials) * round_.budget.max_train_steps,
         num_workers=round_.resources.num_workers,
     )
 
@@ -71,13 +75,14 @@ def _narrow_goal(round_: Round) -> list[str]:
 def _optimizer_roles(round_: Round) -> list[str]:
     found = []
     tuned_optimizers = _optimizers(round_)
+    tuned_names = {*round_.tuned, *(round_.sets.get(name, name) for name in round_.tuned)}
     relevant = {name for optimizer in tuned_optimizers for name in OPTIMIZERS.get(optimizer, ())}
     for name in sorted(round_.defaults):
-        if kind_of(name) == "optimizer choice" and name in round_.nuisance:
+        if kind_of(name) == "optimizer choice" and name in tuned_names:
             found.append(
                 f"SD4: {name} is nuisance, but the choice of the optimizer is a scientific or fixed matter; fix it."
             )
-        if kind_of(name) != "optimizer" or name in round_.nuisance or name in round_.reasons:
+        if kind_of(name) != "optimizer" or name in tuned_names or name in round_.reasons:
             continue
         if name in round_.scientific:
             found.append(
@@ -108,7 +113,7 @@ def _regularizer_roles(round_: Round) -> list[str]:
 def _architecture_roles(round_: Round) -> list[str]:
     return [
         f"SD4: {name} is nuisance, but it changes the cost of training; make it scientific or fix it."
-        for name in sorted(round_.nuisance)
+        for name in sorted(round_.tuned)
         if kind_of(name) == "architecture" and name not in round_.reasons
     ]
 
@@ -120,7 +125,7 @@ def _batch_size_roles(round_: Round) -> list[str]:
         if kind_of(name) == "batch size"
         and (name in round_.scientific or round_.fixed.get(name, round_.defaults[name]) != round_.defaults[name])
     ]
-    tuned = {last_part(name) for name in round_.nuisance}
+    tuned = {last_part(name) for name in round_.tuned}
     return [
         f"BA7: {name} changes, so the optimizer and regularization hyperparameters need re-tuning, "
         "but learning_rate is not nuisance; make it so."
@@ -131,16 +136,26 @@ def _batch_size_roles(round_: Round) -> list[str]:
 
 def _budget(round_: Round) -> list[str]:
     found = []
-    per_study = round_.studies[0].num_trials
-    unused = round_.budget.num_trials - per_study * len(round_.studies)
+    per_study, unused = divmod(round_.budget.num_trials, len(round_.studies))
     if unused:
         found.append(
             f"SD9: {round_.budget.num_trials} trials cannot be split evenly over {len(round_.studies)} studies; "
             f"each has {per_study}, {unused} are not run."
         )
+    found.extend(
+        f"SD9: study {study.name!r} has only {study.num_trials} different point(s) and stops after them, though its "
+        f"share is {per_study} trials; widen its space, or ask for fewer trials."
+        for study in round_.studies
+        if study.num_trials < per_study
+    )
+    if round_.is_joint and round_.budget.num_trials < len(round_.arms):
+        found.append(
+            f"SD9: {round_.budget.num_trials} trials are too few for {len(round_.arms)} combinations of scientific "
+            "values, some of which are never tried; add trials or compare fewer values."
+        )
     if "adam" in _optimizers(round_):
-        allowed = _adam_allowance(per_study)
-        tuned = {last_part(name) for name in round_.nuisance} & set(OPTIMIZERS["adam"])
+        allowed = _adam_allowance(per_study // len(round_.arms) if round_.is_joint else per_study)
+        tuned = {last_part(name) for name in round_.tuned} & set(OPTIMIZERS["adam"])
         if extra := sorted(tuned - allowed):
             found.append(
                 f"SD10: {per_study} trials per study are too few to tune Adam's {', '.join(extra)} beside "
@@ -162,7 +177,7 @@ def _adam_allowance(num_trials: int) -> set[str]:
 
 
 def _optimizers(round_: Round) -> set[str]:
-    for role in (round_.scientific, round_.nuisance):
+    for role in (round_.scientific, round_.tuned):
         for name, kind in role.items():
             if kind_of(name) == "optimizer choice" and isinstance(kind, Categorical):
                 return {str(choice) for choice in kind.choices}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.study.spec import FrozenSpec, Number, Value
@@ -26,11 +26,36 @@ Unit: TypeAlias = float | Fraction
 
 
 class _Hyperparameter(FrozenSpec):
-    """What every kind offers."""
+    """What every kind offers.
+
+    Fields:
+        when: the hyperparameter exists only where scientific hyperparameters have these values (rule SD5), such as
+            ``{"optimizer": "adam"}`` or ``{"optimizer": ["momentum", "nesterov"]}``; empty for always.
+    """
+
+    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict, repr=False)
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _one_value_or_several(cls, when: object) -> object:
+        if not isinstance(when, Mapping):
+            return when
+        return {name: tuple(_given(values)) for name, values in when.items()}
+
+    def is_active(self, values: Mapping[str, Value]) -> bool:
+        """Whether the hyperparameter exists beside these values of the scientific hyperparameters."""
+        return all(
+            name in values and any(is_same(values[name], allowed) for allowed in choices)
+            for name, choices in self.when.items()
+        )
 
     @abstractmethod
     def from_unit(self, unit: Unit) -> Value:
         """The value at ``unit`` in [0, 1]; few values divide the interval evenly, and exactly."""
+
+    @abstractmethod
+    def to_unit(self, value: Value) -> float | None:
+        """The inverse: where ``value`` lies in [0, 1], in the middle of what maps to it; None for no value of its."""
 
     @property
     @abstractmethod
@@ -73,6 +98,18 @@ class Float(_Hyperparameter):
                 value = 1.0 - math.exp(_between(math.log1p(-self.low), math.log1p(-self.high), unit))
         return min(max(value, self.low), self.high)
 
+    def to_unit(self, value: Value) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return None
+        match self.scale:
+            case "linear":
+                return (value - self.low) / (self.high - self.low)
+            case "log":
+                return math.log(value / self.low) / math.log(self.high / self.low)
+            case "log_one_minus":
+                start, end = math.log1p(-self.low), math.log1p(-self.high)
+                return (math.log1p(-value) - start) / (end - start)
+
 
 class Int(_Hyperparameter):
     """A whole number in low..high, both included: ``Int(1, 8)``, ``Int(16, 1024, scale="log")``.
@@ -105,6 +142,16 @@ class Int(_Hyperparameter):
         value = math.floor(math.exp(_between(math.log(self.low), math.log(self.high + 1), float(unit))))
         return min(max(value, self.low), self.high)
 
+    def to_unit(self, value: Value) -> float | None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return None
+        if value != int(value):
+            return None
+        if self.scale == "linear":
+            return (value - self.low + 0.5) / self.num_values
+        middle = (math.log(value) + math.log(value + 1)) / 2
+        return (middle - math.log(self.low)) / (math.log(self.high + 1) - math.log(self.low))
+
 
 class Discrete(_Hyperparameter):
     """One of a few numbers in rising order: ``Discrete([32, 64, 128])``.
@@ -131,6 +178,9 @@ class Discrete(_Hyperparameter):
 
     def from_unit(self, unit: Unit) -> int | float:
         return self.values[_bin(unit, len(self.values))]
+
+    def to_unit(self, value: Value) -> float | None:
+        return _middle(value, self.values)
 
 
 class Categorical(_Hyperparameter):
@@ -159,6 +209,9 @@ class Categorical(_Hyperparameter):
     def from_unit(self, unit: Unit) -> Value:
         return self.choices[_bin(unit, len(self.choices))]
 
+    def to_unit(self, value: Value) -> float | None:
+        return _middle(value, self.choices)
+
 
 Hyperparameter: TypeAlias = Annotated[Float | Int | Discrete | Categorical, Field(discriminator="kind")]
 
@@ -176,6 +229,15 @@ def finite_values(hyperparameter: Float | Int | Discrete | Categorical) -> tuple
             return hyperparameter.choices
 
 
+def is_same(one: Value, other: Value) -> bool:
+    """Whether two values are one choice: 1 and 1.0 are, True and 1 are not."""
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _given(values: object) -> Iterable[object]:
+    return values if isinstance(values, list | tuple) else (values,)
+
+
 def _listed(kind: str, values: Iterable[Value]) -> tuple[Value, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise SpaceError(f"{kind}: a list of values is needed, but got {values!r}; put them in brackets.")
@@ -185,6 +247,12 @@ def _listed(kind: str, values: Iterable[Value]) -> tuple[Value, ...]:
 def _bin(unit: Unit, num_bins: int) -> int:
     """Which of so many equal bins of [0, 1] holds ``unit``, in exact arithmetic."""
     return min(math.floor(Fraction(unit) * num_bins), num_bins - 1)
+
+
+def _middle(value: Value, values: tuple[Value, ...]) -> float | None:
+    """The middle of the bin of [0, 1] that belongs to ``value``; None where it is none of the values."""
+    places = (place for place, other in enumerate(values) if is_same(value, other))
+    return next(((place + 0.5) / len(values) for place in places), None)
 
 
 def _between(start: float, end: float, unit: float) -> float:

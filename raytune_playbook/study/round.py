@@ -7,7 +7,6 @@ scientific, nuisance, and fixed hyperparameters".
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -16,13 +15,28 @@ from typing import Protocol, Self, runtime_checkable
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
+from raytune_playbook.study.hyperparameter import Hyperparameter
 from raytune_playbook.study.kinds import NUMBER_OF_STEPS, kind_of, last_part
+from raytune_playbook.study.space import (
+    active,
+    arm_values,
+    arms,
+    grid_shape,
+    listed,
+    num_combinations,
+    refuse_conditions,
+    refuse_configurations,
+    refuse_two_settings,
+    setting,
+)
 from raytune_playbook.study.spec import Budget, FrozenSpec, Objective, Resources, Value, fingerprint
-from raytune_playbook.study.study import StudySpec, WorkloadSpec
+from raytune_playbook.study.study import Search, StudySpec, WorkloadSpec
 
-MAX_ARMS = 16
-"""More combinations of scientific values than this are refused: their studies could not each be searched well."""
+MAX_STUDIES = 16
+"""More combinations of scientific values than this share one joint study, which samples them evenly (rule SD6)."""
+
+MAX_ARMS = 10_000
+"""More combinations than this are refused: sample a range of them instead."""
 
 
 @runtime_checkable
@@ -43,8 +57,12 @@ class Round(FrozenSpec):
         name: names its folder in the storage.
         goal: one narrow question, in words (rule SD1).
         workload: what is trained.
-        scientific: the hyperparameters whose effect the round measures; each combination is a study.
+        scientific: the hyperparameters whose effect the round measures; each combination is a study, or an arm of one
+            joint study where there are more than `MAX_STUDIES`.
         nuisance: those that every study optimizes over, to compare scientific values fairly.
+        configurations: nuisance values listed point by point instead, every study runs them in order (rule SD7).
+        search: how points are chosen: ``"halton"``, or its substitutes ``"random"`` and, in one or two dimensions,
+            ``"grid"``.
         fixed: values that differ from the workload's defaults; what nobody mentions is fixed at its default (SD2).
         reasons: why a hyperparameter has an unusual role, which silences the rule of thumb about it (SD4).
         objective, budget, resources: see their own help.
@@ -62,6 +80,8 @@ class Round(FrozenSpec):
     workload: SkipValidation[HasHyperparameters] = Field(exclude=True)
     scientific: dict[str, Hyperparameter] = Field(default_factory=dict)
     nuisance: dict[str, Hyperparameter] = Field(default_factory=dict)
+    configurations: tuple[dict[str, Value], ...] = ()
+    search: Search = "halton"
     fixed: dict[str, Value] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
     objective: Objective = Field(default_factory=Objective)
@@ -82,13 +102,17 @@ class Round(FrozenSpec):
                 f"Round.workload: an instance of a Workload is needed, but got {self.workload!r}; "
                 "subclass raytune_playbook.Workload and pass an object of it."
             )
+        refuse_configurations(self.configurations, self.nuisance, self.search)
         _refuse_names(self)
         _refuse_roles(self)
-        if self.budget.num_trials < len(self.arms):
+        refuse_conditions(self.scientific, self.tuned)
+        refuse_two_settings(self.space, self.arms, self.sets)
+        if not self.is_joint and self.budget.num_trials < len(self.arms):
             raise SpecError(
                 f"Budget.num_trials: each of the {len(self.arms)} studies needs at least one trial, "
                 f"but got {self.budget.num_trials} trials for all; raise num_trials or compare fewer values."
             )
+        _refuse_search(self)
         _refuse_study_names([_study_name(arm) for arm in self.arms])
         return self
 
@@ -99,48 +123,89 @@ class Round(FrozenSpec):
 
     @cached_property
     def fixed_values(self) -> dict[str, Value]:
-        """Every fixed hyperparameter with its value, those that nobody mentioned included (rules SD2, SD3)."""
-        varied = self.scientific.keys() | self.nuisance.keys()
+        """Every fixed hyperparameter with its value, those that nobody mentioned included (rules SD2, SD3).
+
+        What a qualified hyperparameter sets under every scientific value is not fixed.
+        """
+        varied = self.scientific.keys() | self.tuned.keys()
+        varied |= set.intersection(
+            *({self.sets[q] for q in active(self.space, a) if q in self.sets} for a in self.arms)
+        )
         return {name: value for name, value in (self.defaults | self.fixed).items() if name not in varied}
 
     @cached_property
+    def tuned(self) -> dict[str, Hyperparameter]:
+        """The nuisance hyperparameters, by name; those of listed configurations with the values that they take."""
+        return (
+            listed(self.configurations) if self.configurations else {n: self.nuisance[n] for n in sorted(self.nuisance)}
+        )
+
+    @cached_property
+    def sets(self) -> dict[str, str]:
+        """Which of the workload's hyperparameters each qualified one sets."""
+        return setting([*self.scientific, *self.tuned], self.defaults)
+
+    @cached_property
+    def space(self) -> dict[str, Hyperparameter]:
+        """The search's dimensions in order; some exist under some scientific values only."""
+        # Scientific dimensions come first, where the Halton sequence has its smallest bases; the others by name, so
+        # that reordering a dict changes no point.
+        sampled = sorted(name for name, kind in self.scientific.items() if arm_values(kind) is None)
+        return {name: self.scientific[name] for name in sampled} | self.tuned
+
+    @cached_property
     def arms(self) -> list[dict[str, Value]]:
-        """One dict of scientific values per study; a single empty one where there is nothing to compare."""
-        choices = {name: finite_values(self.scientific[name]) for name in sorted(self.scientific)}
-        finite = {name: values for name, values in choices.items() if values is not None}
-        return [dict(zip(finite, values, strict=True)) for values in itertools.product(*finite.values())]
+        """The combinations of scientific values; a single empty one where there is nothing to compare one by one."""
+        return arms(self.scientific)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether the arms share one study, because they are too many for one each."""
+        return len(self.arms) > MAX_STUDIES
 
     @cached_property
     def studies(self) -> list[StudySpec]:
-        """The round's studies; a continuous scientific hyperparameter is searched with the nuisance ones (SD6)."""
-        # Continuous scientific dimensions come first, where the Halton sequence has its smallest bases; the others by
-        # name, so that reordering a dict changes no point.
-        continuous = sorted(name for name, kind in self.scientific.items() if finite_values(kind) is None)
-        space = {name: self.scientific[name] for name in continuous}
-        space |= {name: self.nuisance[name] for name in sorted(self.nuisance)}
-        return [
-            StudySpec(
-                name=_study_name(arm),
-                arm=arm,
-                space=space,
-                fixed=self.fixed_values,
-                seed=self.seed,
-                num_trials=self.budget.num_trials // len(self.arms),
-                objective=self.objective,
-                max_train_steps=self.budget.max_train_steps,
-                evaluation_interval_steps=self.budget.evaluation_interval_steps,
-                divergence_factor=self.budget.divergence_factor,
-                workload=self.workload.spec(),
-                num_workers=self.resources.num_workers,
-                threads_per_worker=self.resources.threads_per_worker,
-            )
-            for arm in self.arms
-        ]
+        """The round's studies: one for each arm, or one joint study (rule SD6)."""
+        if self.is_joint:
+            return [self._study("joint", {}, self.space, self.budget.num_trials)]
+        share = self.budget.num_trials // len(self.arms)
+        return [self._study(_study_name(arm), arm, active(self.space, arm), share) for arm in self.arms]
+
+    def _study(self, name: str, arm: dict[str, Value], space: dict[str, Hyperparameter], share: int) -> StudySpec:
+        varied = {*space, *(self.scientific if self.is_joint else arm)}
+        given: dict[str, Value] = self.defaults | self.fixed
+        absent: dict[str, Value] = dict.fromkeys(self.space.keys() - space.keys())
+        study = StudySpec(
+            name=name,
+            arm=arm,
+            arms=tuple(self.arms) if self.is_joint else (),
+            space=space,
+            sets=self.sets,
+            fixed={name: value for name, value in given.items() if name not in varied} | absent,
+            search=self.search,
+            grid=grid_shape(space, share) if self.search == "grid" else (),
+            configurations=self.configurations,
+            seed=self.seed,
+            num_trials=share,
+            objective=self.objective,
+            max_train_steps=self.budget.max_train_steps,
+            evaluation_interval_steps=self.budget.evaluation_interval_steps,
+            divergence_factor=self.budget.divergence_factor,
+            workload=self.workload.spec(),
+            num_workers=self.resources.num_workers,
+            threads_per_worker=self.resources.threads_per_worker,
+        )
+        limit = study.num_points
+        return study if limit is None or limit >= share else study.model_copy(update={"num_trials": limit})
 
     @cached_property
     def caveats(self) -> list[str]:
         """What every conclusion of the round is bound to: its fixed hyperparameters (rule SD3)."""
         return [f"{name} = {value}" for name, value in sorted(self.fixed_values.items())]
+
+    def extended(self, num_trials: int) -> Self:
+        """The same round with another number of trials, which changes none of its points (rule QR4)."""
+        return self.model_copy(update={"budget": Budget(**(dict(self.budget) | {"num_trials": num_trials}))})
 
     @property
     def fingerprint(self) -> str:
@@ -170,7 +235,7 @@ def _refuse_study_names(names: list[str]) -> None:
 def _refuse_names(round_: Round) -> None:
     roles: dict[str, Mapping[str, object]] = {
         "scientific": round_.scientific,
-        "nuisance": round_.nuisance,
+        "nuisance": round_.tuned,
         "fixed": round_.fixed,
     }
     known = sorted(round_.defaults)
@@ -188,7 +253,15 @@ def _refuse_names(round_: Round) -> None:
                     f"Round: a hyperparameter has one role per round, but {name!r} is {owner[name]} and {role}; "
                     "drop one."
                 )
+            if name in round_.sets and _has_condition(round_, name):
+                owner[name] = role
+                continue
             if name not in round_.defaults:
+                if name in round_.sets:
+                    raise SpecError(
+                        f"Round.{role}: a qualified name is for a hyperparameter that exists under some scientific "
+                        f"values only, but {name!r} has no `when`; give one, or call it {last_part(name)!r}."
+                    )
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
                 workload = type(round_.workload).__name__
@@ -200,18 +273,34 @@ def _refuse_names(round_: Round) -> None:
 
 
 def _refuse_roles(round_: Round) -> None:
-    for name in round_.nuisance:
+    for name in round_.tuned:
         if kind_of(name) == "batch size":
             raise SpecError(
                 f"Round.nuisance: {name!r} must not be a nuisance hyperparameter: with the others re-tuned, every "
                 "batch size reaches the same validation performance, so the playbook chooses it by training time and "
                 "does not tune it; fix it, or make it scientific for time or steps to target."
             )
-    num_arms = 1
-    for kind in round_.scientific.values():
-        num_arms *= kind.num_values or 1
-    if num_arms > MAX_ARMS:
+    if (num_arms := num_combinations(round_.scientific)) > MAX_ARMS:
         raise SpecError(
-            f"Round.scientific: at most {MAX_ARMS} combinations of scientific values make studies, but got {num_arms}; "
-            "narrow the goal to fewer values."
+            f"Round.scientific: at most {MAX_ARMS:,} combinations of scientific values can be compared, but got "
+            f"{num_arms:,}; narrow the goal to fewer values."
         )
+
+
+def _has_condition(round_: Round, name: str) -> bool:
+    kind = round_.scientific.get(name) or round_.tuned.get(name)
+    return kind is not None and bool(kind.when)
+
+
+def _refuse_search(round_: Round) -> None:
+    if round_.search == "grid":
+        if round_.is_joint:
+            raise SpecError(
+                f"Round.search: a joint study of {len(round_.arms)} arms cannot be a grid; use search='halton'."
+            )
+        for study in round_.studies:
+            if not 1 <= len(study.space) <= 2:
+                raise SpecError(
+                    "Round.search: a grid serves one or two dimensions, since its points repeat each value in all "
+                    f"others, but study {study.name!r} has {len(study.space)}; use search='halton'."
+                )

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+from typing import Literal, TypeAlias
+
 from pydantic import Field
 
 from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.space import active, num_points
 from raytune_playbook.study.spec import FrozenSpec, Objective, Value, fingerprint
+
+Search: TypeAlias = Literal["halton", "random", "grid"]
+"""How points are chosen: the scrambled Halton sequence (rule QR1), or one of its substitutes (rule QR7)."""
+
+
+_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations"})
 
 
 class WorkloadSpec(FrozenSpec):
@@ -29,8 +40,14 @@ class StudySpec(FrozenSpec):
     Fields:
         name: unique within the round, such as ``batch_norm=sync``.
         arm: the scientific values that set this study apart from the round's others.
+        arms: the combinations of scientific values that one joint study samples evenly (rule SD6); else empty.
         space: the varied hyperparameters in the order of the search's dimensions.
-        fixed: the values of all others, the workload's defaults included.
+        sets: which of the workload's hyperparameters a qualified one sets, such as ``adam.learning_rate`` ->
+            ``learning_rate``.
+        fixed: the values of all others, the workload's defaults included; None for those that do not exist here.
+        search: how points are chosen.
+        grid: values per dimension of a grid, in the space's order; else empty.
+        configurations: the points themselves, where they were listed (rule SD7); else empty.
         seed: of the search and of every random stream.
         num_trials: points 0..num_trials - 1 are run; not part of the fingerprint, for more points change none.
         num_workers, threads_per_worker: what bits depend on beside the values (DESIGN decision 3).
@@ -38,8 +55,13 @@ class StudySpec(FrozenSpec):
 
     name: str
     arm: dict[str, Value]
+    arms: tuple[dict[str, Value], ...] = ()
     space: dict[str, Hyperparameter]
+    sets: dict[str, str] = Field(default_factory=dict)
     fixed: dict[str, Value]
+    search: Search = "halton"
+    grid: tuple[int, ...] = ()
+    configurations: tuple[dict[str, Value], ...] = ()
     seed: int
     num_trials: int = Field(gt=0)
     objective: Objective
@@ -51,11 +73,35 @@ class StudySpec(FrozenSpec):
     threads_per_worker: int
 
     @property
+    def num_points(self) -> int | None:
+        """How many different trials there can be; None where that is no limit."""
+        if self.configurations:
+            return len(self.configurations) * max(1, len(self.arms))
+        if self.grid:
+            return math.prod(self.grid)
+        if not self.arms:
+            return num_points(self.space)
+        of_arms = self.num_points_of_arms
+        return None if None in of_arms else sum(number or 0 for number in of_arms)
+
+    @cached_property
+    def num_points_of_arms(self) -> list[int | None]:
+        """The same for each arm of a joint study."""
+        return [num_points(active(self.space, arm)) for arm in self.arms]
+
+    @property
     def fingerprint(self) -> str:
         """Equal for two studies exactly when their trials are: the objective may be changed after the fact (QR5)."""
         content = self.model_dump(mode="json", exclude={"num_trials", "objective", "workload"})
+        # What a study makes no use of is left out, so that a later version's new fields change no older fingerprint.
+        content = {name: value for name, value in content.items() if value or name not in _OPTIONAL}
+        if self.search == "halton":
+            del content["search"]
         # An ordered list, since the order of the dimensions decides the points.
-        content["space"] = list(content["space"].items())
+        content["space"] = [
+            [name, {field: value for field, value in kind.items() if value or field != "when"}]
+            for name, kind in content["space"].items()
+        ]
         # Not the module: it is another one when the same file is run as a script, a job or a notebook.
         content["workload"] = [self.workload.name, self.workload.settings]
         return fingerprint(content)

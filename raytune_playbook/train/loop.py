@@ -184,12 +184,9 @@ def _train(
 def _model(workload: Workload, trial: TrialSpec, values: Values, group: Group) -> nn.Module:
     torch.manual_seed(shared_seed("initialization", trial))
     model = workload.model(values)
-    model = convert_batch_norm(
-        model,
-        statistics=values.str("batch_norm"),
-        virtual_batch_size=values.int("virtual_batch_size"),
-        group=group,
-    ).to(group.device)
+    statistics = values.str("batch_norm")
+    ghost = {"virtual_batch_size": values.int("virtual_batch_size")} if statistics == "ghost" else {}
+    model = convert_batch_norm(model, statistics=statistics, group=group, **ghost).to(group.device)
     require_equal("the initial model", [*model.parameters(), *model.buffers()], group)
     return model.train()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from raytune_playbook.analysis.axis import axes
 from raytune_playbook.analysis.summary import counts, reason_kind, summarize
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.spec import Objective
@@ -79,3 +82,32 @@ def test_nothing_completed_no_best(make_study, record):
     summary = summarize(record, [make_study()], [], OBJECTIVE)
     assert summary.best is None
     assert (summary.total.num_ended, summary.total.unfinished) == (0, 4)
+
+
+@pytest.fixture
+def joint(make_study):
+    arms = tuple({"depth": depth} for depth in range(1, 31))
+    return make_study(num_trials=40).model_copy(update={"name": "joint", "arms": arms})
+
+
+def test_sd8_compares_the_scientific_values_of_a_joint_study(joint, record):
+    """A table gives depths back as floats."""
+    trials = [
+        Trial("joint", i, values={"depth": float(i % 30 + 1)}, outcome="completed", objective=abs(i - 33) / 10)
+        for i in range(38)
+    ]
+    summary = summarize(record, [joint], trials, OBJECTIVE)
+    assert [arm.arm["depth"] for arm in summary.arms] == list(range(1, 31))
+    assert summary.best is not None
+    assert (summary.best.arm, summary.best.best.index, summary.best.counts.completed) == ({"depth": 4}, 33, 2)
+    assert (summary.total.planned, summary.total.unfinished) == (40, 2)
+    assert summary.imbalances == ()
+    assert [arm.arm["depth"] for arm in summary.leading(3)] == [4, 3, 5]
+    assert len(summary.leading(30)) == 30
+
+
+def test_sd12_a_joint_studys_scientific_values_have_an_axis(joint):
+    trials = [Trial("joint", 0, values={"depth": 7.0}, outcome="completed", objective=0.1)]
+    (axis,) = axes([joint], trials)
+    assert (axis.name, axis.choices) == ("depth", tuple(range(1, 31)))
+    assert [axis.place(point.x) for point in axis.completed] == [6]

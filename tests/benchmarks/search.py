@@ -1,8 +1,13 @@
-"""Release measurements of the quasi-random sequence: ``python -m tests.benchmarks.search`` prints one JSON line.
+"""Release measurements of the searches: ``python -m tests.benchmarks.search`` prints one JSON line.
 
-It compares `raytune_playbook.search.halton` with other ways to draw points, all by SciPy's centered discrepancy, as
-ratios of medians over seeds to SciPy's scrambled Halton sequence (below 1: more even), with 95% bootstrap intervals;
-and the time of 10,000 points in 10 dimensions, as the ratio of medians of interleaved repeats.
+Three tables:
+
+* ``discrepancy``: `raytune_playbook.search.halton` and other ways to draw points, all by SciPy's centered discrepancy,
+  as ratios of medians over seeds to SciPy's scrambled Halton sequence (below 1: more even), with 95% bootstrap
+  intervals. Optuna's sampler, which is slow, is asked for fewer seeds and for up to 100 points.
+* ``time_10000x10``: 10,000 points in 10 dimensions, ours and each other's, as ratios of medians of interleaved repeats
+  (below 1: ours is faster). Optuna's, whose cost grows with every trial, is measured once.
+* ``best_of``: the best of N trials by search, on recorded trials; see `tests.benchmarks.best_of`.
 """
 
 from __future__ import annotations
@@ -18,10 +23,12 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import scipy
 from scipy.stats import qmc
 
 from raytune_playbook.search import halton
+from tests.benchmarks.best_of import best_of_table
 
 DIMS = (2, 4, 8, 16, 32)
 NUM_POINTS = (20, 50, 100, 1000)
@@ -65,8 +72,6 @@ def optuna_halton(num_points: int, num_dims: int, seed: int) -> Points:
 
 def _optuna(qmc_type: str, num_points: int, num_dims: int, seed: int) -> Points:
     """Asks Optuna for points; its first one is drawn at random, and counts, as it does in a study of so many trials."""
-    import optuna
-
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.QMCSampler(
@@ -115,17 +120,28 @@ def compare(cells: dict[str, Points], reference: dict[str, Points]) -> dict[str,
     }
 
 
-def time_ratio(repeats: int = 31) -> dict[str, float]:
-    """Returns milliseconds for 10,000 points in 10 dimensions, ours and SciPy's in turn, and their ratio."""
-    took: dict[str, list[float]] = {"ours": [], "scipy": []}
+def time_table(repeats: int = 31) -> dict[str, object]:
+    """Returns milliseconds for 10,000 points in 10 dimensions by sampler, and how ours compare: ours / theirs."""
+    quick, slow = (ours, scipy_halton, scipy_sobol, uniform), (optuna_sobol, optuna_halton)
+    took: dict[str, list[float]] = {sampler.__name__: [] for sampler in (*quick, *slow)}
     ours(1, 10, 0)
     for _ in range(repeats):
-        for name, sampler in (("ours", ours), ("scipy", scipy_halton)):
-            begin = time.perf_counter()
-            sampler(10_000, 10, 0)
-            took[name].append(1000 * (time.perf_counter() - begin))
-    mine, theirs = statistics.median(took["ours"]), statistics.median(took["scipy"])
-    return {"ours_ms": round(mine, 3), "scipy_ms": round(theirs, 3), "ratio": round(mine / theirs, 3)}
+        for sampler in quick:
+            took[sampler.__name__].append(_milliseconds(sampler))
+    for sampler in slow:
+        took[sampler.__name__].append(_milliseconds(sampler))
+    medians = {name: statistics.median(times) for name, times in took.items()}
+    return {
+        "ms": {name: round(median, 3) for name, median in medians.items()},
+        "ratio": {name: float(f"{medians['ours'] / median:.3g}") for name, median in medians.items() if name != "ours"},
+    }
+
+
+def _milliseconds(sampler: Sampler) -> float:
+    """Returns how long 10,000 points in 10 dimensions took."""
+    begin = time.perf_counter()
+    sampler(10_000, 10, 0)
+    return 1000 * (time.perf_counter() - begin)
 
 
 def first_call_seconds(num_dims: int = 32, repeats: int = 5) -> float:
@@ -138,30 +154,37 @@ def first_call_seconds(num_dims: int = 32, repeats: int = 5) -> float:
     return round(statistics.median(took), 4)
 
 
+def discrepancy_table(seeds: int, optuna_seeds: int) -> dict[str, object]:
+    """Returns each sampler's comparison with SciPy's scrambled Halton sequence."""
+    reference = discrepancies(scipy_halton, seeds)
+    table: dict[str, object] = {
+        sampler.__name__: compare(discrepancies(sampler, seeds), reference) for sampler in (ours, scipy_sobol, uniform)
+    }
+    for sampler in (optuna_sobol, optuna_halton):
+        few = discrepancies(sampler, min(seeds, optuna_seeds), NUM_POINTS[:-1])
+        table[sampler.__name__] = compare(few, reference)
+    return table
+
+
 def main() -> None:
     """Measures and prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=300, help="seeds of a cell; a third at 1,000 points")
     parser.add_argument("--optuna-seeds", type=int, default=20, help="seeds of Optuna's cells, up to 100 points")
+    parser.add_argument("--bayes-repeats", type=int, default=30, help="repeats of Bayesian search of 30 trials")
     arguments = parser.parse_args()
-    reference = discrepancies(scipy_halton, arguments.seeds)
-    result: dict[str, object] = {
+    result = {
         "benchmark": "search",
         "seeds": arguments.seeds,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        "optuna": optuna.__version__,
         "machine": platform.machine(),
-        "time_10000x10": time_ratio(),
+        "time_10000x10": time_table(),
         "first_call_32_dims_s": first_call_seconds(),
+        "discrepancy": discrepancy_table(arguments.seeds, arguments.optuna_seeds),
+        "best_of": best_of_table(arguments.bayes_repeats),
     }
-    for sampler in (ours, scipy_sobol, uniform):
-        result[sampler.__name__] = compare(discrepancies(sampler, arguments.seeds), reference)
-    for sampler in (optuna_sobol, optuna_halton):
-        try:
-            few = discrepancies(sampler, min(arguments.seeds, arguments.optuna_seeds), NUM_POINTS[:-1])
-            result[sampler.__name__] = compare(few, reference)
-        except ImportError:
-            result[sampler.__name__] = None
     print(json.dumps(result))
 
 

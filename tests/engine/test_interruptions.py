@@ -16,7 +16,7 @@ import pytest
 import ray
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
-from raytune_playbook.engine.rounds import stop
+from raytune_playbook.engine.stopping import stop
 from raytune_playbook.records.store import RoundStore, Storage
 
 

@@ -6,18 +6,20 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ray.util.state import list_actors
 
-from raytune_playbook import Gangs, Resources, RunError, run
+from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
 from raytune_playbook.analysis.divergence import diverged_again
 from raytune_playbook.engine import driver
 from raytune_playbook.engine.recorder import Tally
 from raytune_playbook.engine.result import Result
-from raytune_playbook.engine.searcher import HaltonSearch
+from raytune_playbook.engine.round_search import RoundSearch
+from raytune_playbook.report.formatting import number_text
 
 
 def outcomes(result: Result) -> dict[tuple[str, int], str]:
@@ -45,7 +47,7 @@ def assert_same_numbers(one: Result, other: Result) -> None:
     assert one.trials["objective"].to_pylist() == other.trials["objective"].to_pylist()
 
 
-class PausingSearch(HaltonSearch):
+class PausingSearch(RoundSearch):
     """Suggests nothing for a while in the middle, as a searcher does that waits for results."""
 
     def suggest(self, trial_id: str) -> dict[str, object] | None:
@@ -57,7 +59,7 @@ class PausingSearch(HaltonSearch):
 def test_each_gang_starts_once_over_three_studies_with_failing_trials_and_a_pause(
     gangs, make_round, tmp_path, quiet, monkeypatch
 ):
-    monkeypatch.setattr(driver, "HaltonSearch", PausingSearch)
+    monkeypatch.setattr(driver, "RoundSearch", PausingSearch)
     round_ = make_round("starts", arms=3, trials_per_study=20, fault="raise", broken=(5,))
     result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     ended = outcomes(result)
@@ -191,6 +193,41 @@ def test_a_round_whose_first_trials_all_fail_stops_with_the_traceback_and_can_be
     mended = make_round("hopeless", trials_per_study=20, fault="raise", broken=(99,))
     result = run(mended, storage=str(tmp_path), gangs=gangs, console=quiet, retry_failed=True)
     assert list(outcomes(result).values()) == ["completed"] * 20
+
+
+def test_qr4_a_round_run_again_with_more_trials_is_extended_and_keeps_those_it_had(gangs, make_round, tmp_path, quiet):
+    few = make_round("grows", trials_per_study=2)
+    before = run(few, storage=str(tmp_path), gangs=gangs, console=quiet).trials.to_pylist()
+    after = run(few.extended(4), storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert after.trials.to_pylist()[:2] == before
+    assert [trial["outcome"] for trial in after.trials.to_pylist()] == ["completed"] * 4
+    assert after.store.round().budget.num_trials == after.store.studies()[0].num_trials == 4
+    # The job that it came from says two; the round keeps its four.
+    again = run(few, storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert again.trials.equals(after.trials)
+    assert again.store.status().state == "finished"
+
+
+def test_sd6_a_joint_study_with_conditions_runs_and_its_page_compares_its_values(gangs, make_round, tmp_path, quiet):
+    plain = make_round("joint", trials_per_study=20)
+    scientific = {"x": Int(0, 19)}
+    nuisance = {
+        "learning_rate": plain.nuisance["learning_rate"],
+        "large.dropout": Float(0.3, 0.5, when={"x": list(range(10, 20))}),  # the others keep the default, 0.2
+    }
+    round_ = plain.model_copy(update={"scientific": scientific, "nuisance": nuisance})
+    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    trials = result.trials.to_pylist()
+    assert [trial["outcome"] for trial in trials] == ["completed"] * 20
+    assert sorted(trial["values.x"] for trial in trials) == list(range(20))
+    for trial in trials:
+        is_large = trial["values.x"] >= 10
+        assert (trial["values.large.dropout"] is not None) == is_large
+        assert trial["values.dropout"] == (trial["values.large.dropout"] if is_large else 0.2)
+    best = min(trials, key=lambda trial: trial["objective"])
+    page = Path(result.report()).read_text()
+    assert f"Lowest validation loss: <strong>{number_text(best['objective'])}</strong>" in page
+    assert f"<strong>x={best['values.x']}</strong>" in page
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ class TestOnACluster:
         log = capsys.readouterr().out
         assert main(["status", submission_id, *arguments]) == 0
         assert capsys.readouterr().out.startswith("SUCCEEDED"), log
-        assert "2 trials = 1 studies x 2" in log
+        assert "2 trials = 1 study x 2" in log
         trials = RoundStore(Storage(storage), "line").trials()
         assert trials["outcome"].to_pylist() == ["completed"] * 2
 

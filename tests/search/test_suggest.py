@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
@@ -93,8 +94,31 @@ def test_qr2_another_seed_or_dimension_is_another_study():
     assert [values_at(study(space=moved), index)["learning_rate"] for index in range(5)] != plain
 
 
-def test_sd2_a_space_without_dimensions_repeats_its_fixed_values():
-    assert values_at(study(space={}), 7) == {"width": 16, "activation": "relu"}
+def test_sd2_a_space_without_dimensions_is_one_point():
+    assert values_at(study(space={}), 0) == {"width": 16, "activation": "relu"}
+    with pytest.raises(SpaceError, match="1 point"):
+        values_at(study(space={}), 1)
+
+
+def test_qr1_few_values_are_decided_by_exact_fractions():
+    """A coordinate's exact value is its mirrored digits; rounding it to a float first could change the bin."""
+    space = {"three": Int(0, 2), "nine": Int(0, 8), "many": Int(0, 10**18)}
+    for index in range(200):
+        fractions = halton.fractions(index, 3, 3)
+        expected = [
+            math.floor(fraction * kind.num_values) for fraction, kind in zip(fractions, space.values(), strict=True)
+        ]
+        values = values_at(study(space=space, fixed={}, arm={}), index)
+        assert [values[name] for name in space] == expected
+
+
+@pytest.mark.parametrize("dim", range(8))
+def test_qr1_every_value_of_a_small_range_is_reached_soon_and_as_often_as_the_others(dim):
+    space = {f"x{other}": Float(0, 1) for other in range(dim)} | {"y": Int(1, 5), "z": Float(0, 1)}
+    values = [values_at(study(space=space), index)["y"] for index in range(100)]
+    counts = [values.count(value) for value in range(1, 6)]
+    assert min(values[:25].count(value) for value in range(1, 6)) >= 1
+    assert max(counts) - min(counts) <= 6
 
 
 def test_ad1_a_repeat_is_the_same_point_under_another_name():

@@ -43,12 +43,13 @@ def test_sd1_more_than_one_scientific_hyperparameter(make_round):
 )
 def test_sd4_fixed_optimizer_hyperparameters_need_a_reason(make_round, optimizer, tuned, missing):
     nuisance = {name: SOUND[name] for name in tuned}
-    round_ = make_round(9, nuisance=nuisance, fixed={"optimizer": optimizer})
+    trials = 9 if tuned else 1  # a space without dimensions has one point
+    round_ = make_round(trials, nuisance=nuisance, fixed={"optimizer": optimizer})
     warnings = advice.warnings(round_)
     assert [warning.split()[1] for warning in warnings] == missing
     assert all("is fixed, but its best value moves" in warning for warning in warnings)
     reasons = dict.fromkeys(missing, "tuned in the round before")
-    assert advice.warnings(make_round(9, nuisance=nuisance, fixed={"optimizer": optimizer}, reasons=reasons)) == []
+    assert advice.warnings(make_round(trials, nuisance=nuisance, fixed={"optimizer": optimizer}, reasons=reasons)) == []
 
 
 def test_sd4_scientific_optimizer_hyperparameters_need_a_reason(make_round):
@@ -104,9 +105,41 @@ def test_sd9_uneven_split_says_what_is_left(make_round):
 
 
 def test_sd9_price_counts_what_is_run(make_round):
-    price = advice.price(make_round(11, scientific={"activation": Categorical(["relu", "tanh", "gelu"])}))
-    assert (price.num_studies, price.num_trials_per_study, price.num_trials, price.num_steps) == (3, 3, 9, 900)
+    activation = Categorical(["relu", "tanh", "gelu"])
+    price = advice.price(make_round(11, scientific={"activation": activation}, nuisance={"learning_rate": RATE}))
+    assert (price.num_trials_of_studies, price.num_trials, price.num_steps) == ((3, 3, 3), 9, 900)
     assert price.sentence(2) == "9 trials = 3 studies x 3, 900 steps in all, on 2 gang(s) of 1 worker(s)"
+
+
+def test_sd9_studies_of_unequal_size_are_counted_and_named(make_round):
+    units = Discrete([1, 2], when={"activation": "tanh"})
+    round_ = make_round(12, scientific={"activation": Categorical(["relu", "tanh"])}, nuisance={"width": units})
+    assert advice.price(round_).sentence(1).startswith("3 trials = 1 study x 1, 1 study x 2, 300 steps in all")
+    found = [warning for warning in advice.warnings(round_) if warning.startswith("SD9")]
+    assert found == [
+        f"SD9: study 'activation={name}' has only {size} different point(s) and stops after them, "
+        "though its share is 6 trials; widen its space, or ask for fewer trials."
+        for name, size in (("relu", 1), ("tanh", 2))
+    ]
+
+
+def test_sd9_a_joint_study_of_fewer_trials_than_arms_is_warned_of(make_round):
+    fields = {"scientific": {"depth": Int(1, 20)}, "nuisance": SOUND}
+    assert any(
+        "19 trials are too few for 20 combinations" in line for line in advice.warnings(make_round(19, **fields))
+    )
+    assert advice.warnings(make_round(20, **fields)) == []
+
+
+def test_sd4_qualified_names_count_as_what_they_set(make_round):
+    """A learning rate for each optimizer is a tuned learning rate."""
+    optimizers = Categorical(["momentum", "adam"])
+    nuisance = {
+        "momentum.learning_rate": RATE.model_copy(update={"when": {"optimizer": ("momentum",)}}),
+        "adam.learning_rate": RATE.model_copy(update={"when": {"optimizer": ("adam",)}}),
+        "momentum": Float(0.5, 0.99, scale="log_one_minus", when={"optimizer": "momentum"}),
+    }
+    assert advice.warnings(make_round(18, scientific={"optimizer": optimizers}, nuisance=nuisance)) == []
 
 
 ADAM = {

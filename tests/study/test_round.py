@@ -8,7 +8,7 @@ import pytest
 from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.search.suggest import values_at
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
-from raytune_playbook.study.round import MAX_ARMS, Round
+from raytune_playbook.study.round import Round
 from raytune_playbook.study.spec import Budget, Objective, Resources
 
 RATE = Float(1e-3, 1.0, scale="log")
@@ -45,7 +45,8 @@ def test_sd6_one_study_for_each_scientific_value_with_equal_trials(make_round):
 
 
 def test_sd6_several_scientific_hyperparameters_make_all_combinations(make_round):
-    round_ = make_round(20, scientific={"depth": Int(1, 2), "activation": ACTIVATION})
+    scientific = {"depth": Int(1, 2), "activation": ACTIVATION}
+    round_ = make_round(20, scientific=scientific, nuisance={"learning_rate": RATE})
     assert [study.arm for study in round_.studies] == [
         {"activation": activation, "depth": depth} for activation in ACTIVATION.choices for depth in (1, 2)
     ]
@@ -58,6 +59,153 @@ def test_sd6_a_continuous_scientific_hyperparameter_is_searched_jointly_in_the_f
     (study,) = round_.studies
     assert study.name == "all"
     assert list(study.space) == ["momentum", "beta1", "learning_rate"]
+
+
+def test_sd6_too_many_scientific_values_share_one_study_that_samples_them_evenly(make_round):
+    round_ = make_round(50, scientific={"depth": Int(1, 20)}, nuisance={"learning_rate": RATE})
+    (study,) = round_.studies
+    assert (study.name, study.num_trials, study.arm) == ("joint", 50, {})
+    depths = [values_at(study, index)["depth"] for index in range(50)]
+    for prefix in range(1, 51):
+        counts = [depths[:prefix].count(depth) for depth in range(1, 21)]
+        assert max(counts) - min(counts) <= 1
+    assert depths[:20] != sorted(depths[:20])
+    # Each arm's learning rates are those that a study of its own would have had.
+    (alone,) = make_round(3, scientific={"depth": Int(1, 2)}, nuisance={"learning_rate": RATE}).studies[:1]
+    own = [values_at(alone, index)["learning_rate"] for index in range(2)]
+    of_first_arm = [values_at(study, i)["learning_rate"] for i in range(50) if depths[i] == 1]
+    assert of_first_arm[:2] == own
+
+
+def test_sd6_an_int_of_very_many_values_is_sampled_and_not_compared_one_by_one(make_round):
+    (study,) = make_round(scientific={"width": Int(1, 100_000)}, nuisance={"learning_rate": RATE}).studies
+    assert list(study.space) == ["width", "learning_rate"]
+
+
+def test_sd5_hyperparameters_of_one_scientific_value_exist_under_it_alone(make_round):
+    nuisance = {
+        "adam.learning_rate": Float(1e-4, 1e-2, scale="log", when={"optimizer": "adam"}),
+        "beta1": Float(0.8, 0.99, when={"optimizer": "adam"}),
+        "plain.learning_rate": Float(1e-2, 1.0, scale="log", when={"optimizer": ["momentum", "nesterov"]}),
+        "weight_decay": RATE,
+    }
+    optimizers = Categorical(["adam", "momentum", "nesterov"])
+    round_ = make_round(30, scientific={"optimizer": optimizers}, nuisance=nuisance)
+    adam, momentum, nesterov = round_.studies
+    assert list(adam.space) == ["adam.learning_rate", "beta1", "weight_decay"]
+    assert list(momentum.space) == list(nesterov.space) == ["plain.learning_rate", "weight_decay"]
+    for index in range(10):
+        values = values_at(adam, index)
+        assert values["learning_rate"] == values["adam.learning_rate"] <= 1e-2
+        assert values["plain.learning_rate"] is None
+        values = values_at(momentum, index)
+        assert values["learning_rate"] == values["plain.learning_rate"] >= 1e-2
+        assert values["adam.learning_rate"] is None
+        assert values["beta1"] is None
+    # What is set under every scientific value is no caveat.
+    assert not any(caveat.startswith("learning_rate") for caveat in round_.caveats)
+
+
+def test_sd5_a_condition_on_some_values_leaves_the_default_under_the_others(make_round):
+    nuisance = {"deep.learning_rate": Float(1e-4, 1e-2, when={"depth": 2}), "weight_decay": RATE}
+    round_ = make_round(8, scientific={"depth": Int(1, 2)}, nuisance=nuisance, fixed={"learning_rate": 0.3})
+    shallow, deep = round_.studies
+    assert values_at(shallow, 0)["learning_rate"] == 0.3
+    assert values_at(deep, 0)["learning_rate"] <= 1e-2
+    assert "learning_rate = 0.3" in round_.caveats
+
+
+def test_sd5_a_scientific_hyperparameter_may_depend_on_another(make_round):
+    scientific = {
+        "optimizer": Categorical(["momentum", "adam"]),
+        "activation": Categorical(["relu", "tanh"], when={"optimizer": "adam"}),
+    }
+    round_ = make_round(9, scientific=scientific, nuisance={"learning_rate": RATE})
+    assert round_.arms == [
+        {"activation": None, "optimizer": "momentum"},
+        {"activation": "relu", "optimizer": "adam"},
+        {"activation": "tanh", "optimizer": "adam"},
+    ]
+
+
+def test_sd5_branches_of_a_joint_study_share_their_dimensions(make_round):
+    nuisance = {
+        "deep.learning_rate": Float(0.0, 1.0, when={"depth": list(range(11, 21))}),
+        "shallow.learning_rate": Float(0.0, 1.0, when={"depth": list(range(1, 11))}),
+    }
+    (study,) = make_round(40, scientific={"depth": Int(1, 20)}, nuisance=nuisance).studies
+    rates = {values["depth"]: values["learning_rate"] for values in (values_at(study, i) for i in range(20))}
+    assert len(set(rates.values())) == 1  # both branches use the first dimension, so first points agree
+
+
+def test_sd7_a_study_can_be_an_explicit_list_of_configurations(make_round):
+    listed = [{"learning_rate": 0.1, "momentum": 0.5}, {"learning_rate": 0.03, "momentum": 0.9}]
+    round_ = make_round(100, scientific={"activation": Categorical(["relu", "tanh"])}, configurations=listed)
+    assert [study.num_trials for study in round_.studies] == [2, 2]
+    for study in round_.studies:
+        assert [{name: values_at(study, i)[name] for name in listed[0]} for i in range(2)] == listed
+        assert study.space == {"learning_rate": Discrete([0.03, 0.1]), "momentum": Discrete([0.5, 0.9])}
+    with pytest.raises(InputError, match="has no number 2"):
+        values_at(round_.studies[0], 2)
+
+
+@pytest.mark.parametrize(
+    ("space", "num_trials", "shape"),
+    [
+        ({"learning_rate": RATE}, 7, (7,)),
+        ({"depth": Int(1, 3)}, 7, (3,)),
+        ({"learning_rate": RATE, "momentum": Float(0, 1)}, 26, (5, 5)),
+        ({"depth": Int(1, 3), "learning_rate": RATE}, 26, (3, 8)),
+        ({"beta1": RATE, "depth": Int(1, 3)}, 26, (8, 3)),
+        ({"depth": Int(1, 3), "width": Int(1, 2)}, 26, (3, 2)),
+    ],
+)
+def test_qr7_a_grid_is_the_largest_even_one_that_the_budget_pays_for(make_round, space, num_trials, shape):
+    (study,) = make_round(num_trials, nuisance=space, search="grid").studies
+    assert study.grid == shape
+    points = [values_at(study, index) for index in range(study.num_trials)]
+    for name, size in zip(study.space, shape, strict=True):
+        kind = study.space[name]
+        values = sorted({point[name] for point in points})
+        assert len(values) == size
+        if isinstance(kind, Float):
+            assert (values[0], values[-1]) == (pytest.approx(kind.low), pytest.approx(kind.high))
+    assert len({tuple(point.items()) for point in points}) == study.num_trials
+
+
+def test_qr7_random_search_is_uniform_and_addressable(make_round):
+    space = {"momentum": Float(0.0, 1.0), "depth": Int(1, 4)}
+    (study,) = make_round(1000, nuisance=space, search="random").studies
+    points = [values_at(study, index) for index in range(1000)]
+    momenta = sorted(point["momentum"] for point in points)
+    # Kolmogorov's bound at a level of one in a thousand.
+    assert max(abs(value - i / 1000) for i, value in enumerate(momenta)) < 1.95 / 1000**0.5
+    assert all(200 < [point["depth"] for point in points].count(depth) < 300 for depth in range(1, 5))
+    (more,) = make_round(5, nuisance=space | {"width": Int(1, 3)}, search="random").studies
+    assert values_at(more, 3)["momentum"] == points[3]["momentum"]  # a dimension changes no other
+
+
+@pytest.mark.parametrize("search", ["halton", "random"])
+def test_qr4_a_small_finite_space_is_searched_without_repeating_a_point(make_round, search):
+    space = {"depth": Int(1, 5), "width": Discrete([8, 16]), "activation": ACTIVATION}
+    (study,) = make_round(1000, nuisance=space, search=search).studies
+    assert study.num_trials == 30
+    points = [tuple(values_at(study, index).items()) for index in range(30)]
+    assert len(set(points)) == 30
+    (fewer,) = make_round(4, nuisance=space, search=search).studies
+    assert [tuple(values_at(fewer, index).items()) for index in range(4)] == points[:4]
+    with pytest.raises(InputError, match=r"space of 30 point\(s\) has no point 30"):
+        values_at(study, 30)
+
+
+def test_a_joint_study_of_finite_arms_ends_when_their_points_do(make_round):
+    nuisance = {"momentum": Discrete([0.5, 0.9], when={"depth": [1, 2, 3]})}
+    (study,) = make_round(100, scientific={"depth": Int(1, 20)}, nuisance=nuisance).studies
+    assert study.num_trials == 17 + 3 * 2
+    points = {(values["depth"], values["momentum"]) for values in (values_at(study, i) for i in range(23))}
+    assert len(points) == 23
+    with pytest.raises(InputError, match="has no point 23"):
+        values_at(study, 23)
 
 
 def test_sd6_a_round_without_scientific_hyperparameters_is_one_study(make_round):
@@ -150,11 +298,65 @@ def test_ba7_batch_size_is_refused_as_nuisance_but_not_otherwise(make_round):
         ({"fixed": {"width": [16]}}, "Round.fixed.width: input should be of type bool or int or float or str"),
         ({"fixed": {"width": RATE}}, "Round.fixed.width"),
         ({"fixed": {"learning_rate": float("nan")}}, "Round.fixed.learning_rate: input should be a finite number"),
-        ({"scientific": {"depth": Int(1, MAX_ARMS + 1)}}, f"at most {MAX_ARMS} combinations .* but got 17"),
         (
-            {"scientific": {"activation": ACTIVATION, "depth": Int(1, 4), "width": Discrete([1, 2])}},
-            f"at most {MAX_ARMS} combinations .* but got 24",
+            {"scientific": {"depth": Int(1, 200), "width": Int(1, 60)}},
+            "at most 10,000 combinations .* but got 12,000",
         ),
+        (
+            {"nuisance": {"momentum": Float(0, 1, when={"optimiser": "adam"})}},
+            r"momentum: `when` names a scientific hyperparameter of the round, but got 'optimiser', and those are none",
+        ),
+        (
+            {"nuisance": {"momentum": Float(0, 1, when={"width": 3})}, "fixed": {"width": 3}},
+            "`when` names a scientific hyperparameter",
+        ),
+        (
+            {"scientific": {"depth": Float(1, 2)}, "nuisance": {"momentum": Float(0, 1, when={"depth": 1.5})}},
+            "and depth has a continuous range; name values of it",
+        ),
+        (
+            {"scientific": {"depth": Int(1, 2)}, "nuisance": {"momentum": Float(0, 1, when={"depth": 3})}},
+            r"but got \[3\], and depth has only \[1, 2\]",
+        ),
+        (
+            {"scientific": {"depth": Int(1, 2)}, "nuisance": {"momentum": Float(0, 1, when={"depth": []})}},
+            r"but got \[\]",
+        ),
+        (
+            {
+                "scientific": {
+                    "depth": Int(1, 2, when={"width": 1}),
+                    "width": Int(1, 2, when={"activation": "relu"}),
+                    "activation": Categorical(["relu", "tanh"], when={"depth": 2}),
+                }
+            },
+            "in a circle, but activation -> depth -> width -> activation do; drop one",
+        ),
+        (
+            {"nuisance": {"adam.learning_rate": RATE}},
+            "'adam.learning_rate' has no `when`; give one, or call it 'learning_rate'",
+        ),
+        (
+            {
+                "scientific": {"depth": Int(1, 2)},
+                "nuisance": {
+                    "deep.learning_rate": Float(0, 1, when={"depth": 2}),
+                    "any.learning_rate": Float(0, 1, when={"depth": [1, 2]}),
+                },
+            },
+            r"any.learning_rate and deep.learning_rate set 'learning_rate' under \{'depth': 2\}",
+        ),
+        ({"configurations": [{"width": 1}], "nuisance": {"depth": Int(1, 2)}}, "also has nuisance hyperparameters"),
+        ({"configurations": [{"width": 1}], "search": "random"}, "also has search='random'"),
+        ({"configurations": [{"width": 1}, {"depth": 1}]}, r"number 0 gives \['width'\] and number 1 \['depth'\]"),
+        ({"configurations": [{"width": 1}, {"width": 1}]}, r"but \{'width': 1\} stands twice"),
+        ({"configurations": [{}]}, "each must give the same hyperparameters"),
+        ({"configurations": [{"batch_size": 1}]}, "'batch_size' must not be a nuisance hyperparameter"),
+        ({"configurations": [{"widht": 1}]}, "did you mean 'width'"),
+        ({"search": "grid"}, "a grid serves one or two dimensions.*'all' has 0; use search='halton'"),
+        ({"search": "grid", "nuisance": {"momentum": RATE, "beta1": RATE, "beta2": RATE}}, "'all' has 3"),
+        ({"search": "grid", "scientific": {"depth": Int(1, 20)}, "nuisance": {"momentum": RATE}}, "joint study of 20"),
+        ({"search": "sobol"}, "Round.search"),
         ({"num_trials": 2, "scientific": {"activation": ACTIVATION}}, "each of the 3 studies needs at least one trial"),
         ({"scientific": {"width": Categorical([16, "16"])}}, "two would be called 'width=16'"),
         ({"scientific": {"activation": Categorical([None, "None"])}}, "two would be called 'activation=None'"),

@@ -6,9 +6,11 @@ import re
 import sys
 from pathlib import Path
 
+from raytune_playbook import Budget, Round
 from raytune_playbook.engine.job_file import load_job
 from raytune_playbook.engine.rounds import run
 from raytune_playbook.study.advice import warnings
+from raytune_playbook.workloads.digits import DigitsResNet
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -42,6 +44,23 @@ def test_the_readmes_round_is_a_round(monkeypatch):
         "batch_norm=sync",
         "batch_norm=ghost",
     ]
+
+
+def test_the_readmes_conditional_space_is_one():
+    block = next(block for block in code_blocks() if "when=" in block)
+    scope: dict[str, object] = {}
+    exec(f"from raytune_playbook import Categorical, Float\n{block}", scope)
+    round_ = Round(
+        name="readme",
+        goal="Which optimizer?",
+        workload=DigitsResNet(),
+        scientific=scope["scientific"],
+        nuisance=scope["nuisance"],
+        budget=Budget(num_trials=4, max_train_steps=10, evaluation_interval_steps=5),
+    )
+    momentum, adam = round_.studies
+    assert list(momentum.space) == ["momentum", "momentum.learning_rate"]
+    assert list(adam.space) == ["adam.learning_rate"]
 
 
 def test_there_are_two_set_up_commands():

@@ -76,7 +76,7 @@ def test_a_trial_of_before_a_restore_counts_once_it_reports(tmp_path):
 
 def test_qr9_a_space_that_was_not_refined_is_refused_or_excused():
     near = [Observation({"x": 0.01 + i / 40, "y": 50}, loss(0.4 + i / 40, 0.5)) for i in range(20)]
-    with pytest.raises(InputError, match=r"x.*boundary"):
+    with pytest.raises(InputError, match=r"x=0.01 is at or near the low end 0"):
         searching(observed=near)
     assert searching(observed=near, reasons={"x": "0 is the least"}).suggest("a")["x"] >= 0
 
@@ -120,9 +120,9 @@ def test_a_tuner_runs_it(cluster, tmp_path):
         tune.with_resources(trainable, {"cpu": 0.1}),
         param_space=SPACE,
         tune_config=tune.TuneConfig(
-            search_alg=search, metric="loss", mode="min", num_samples=10, max_concurrent_trials=2
+            search_alg=search, metric="loss", mode="min", num_samples=16, max_concurrent_trials=2
         ),
         run_config=tune.RunConfig(storage_path=str(tmp_path), name="bayes", verbose=0),
     ).fit()
-    assert len(results) == 10
-    assert results.get_best_result().metrics["loss"] < 0.02
+    assert len(results) == 16
+    assert results.get_best_result().metrics["loss"] < 0.03

@@ -314,3 +314,20 @@ def test_bad_input_is_refused_in_one_sentence(arguments: tuple[int, int, int, in
 def test_bad_index_is_refused(index: int) -> None:
     with pytest.raises(SpaceError, match=r"^index of a quasi-random sequence must be an integer from 0 to"):
         halton.point(index, 2, 0)
+
+
+@pytest.mark.parametrize(("dim", "base"), [(0, 2), (1, 3), (2, 5), (9, 29)])
+def test_qr1_the_first_points_fill_equal_cells_once_each_in_exact_arithmetic(dim, base):
+    """What defines a scrambled Halton sequence: of any b^k consecutive points from a multiple, each cell has one."""
+    for power in (1, 2) if base < 10 else (1,):
+        num_cells = base**power
+        for start in (0, num_cells, 7 * num_cells):
+            fractions = [halton.fractions(index, 10, 11)[dim] for index in range(start, start + num_cells)]
+            assert sorted(int(fraction * num_cells) for fraction in fractions) == list(range(num_cells))
+
+
+def test_qr1_floats_are_the_fractions_rounded_down():
+    for index in (0, 1, 17, 10**12):
+        floats = halton.point(index, 32, 5)
+        for value, exact in zip(floats, halton.fractions(index, 32, 5), strict=True):
+            assert 0 <= exact - Fraction(float(value)) < Fraction(1, 2**52)

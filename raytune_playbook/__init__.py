@@ -16,6 +16,7 @@ from raytune_playbook.study.spec import Budget, Objective, Resources
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.bayesian_search import BayesianSearch
+    from raytune_playbook.engine.inspection import load_model
     from raytune_playbook.engine.result import Result
     from raytune_playbook.engine.rounds import run
     from raytune_playbook.engine.searcher import HaltonSearch
@@ -42,6 +43,7 @@ __all__ = [
     "RunError",
     "Values",
     "Workload",
+    "load_model",
     "run",
 ]
 
@@ -53,6 +55,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "load_model": "raytune_playbook.engine.inspection",
     "run": "raytune_playbook.engine.rounds",
 }
 

@@ -109,6 +109,20 @@ def _note(options: argparse.Namespace) -> None:
     print(store.notes(), end="")  # noqa: T201
 
 
+def _predict(options: argparse.Namespace) -> None:
+    from raytune_playbook.engine.prediction import predict_file
+
+    num_examples = predict_file(
+        options.round,
+        options.trial,
+        data=options.data,
+        output=options.output,
+        storage=options.storage,
+        step=options.step,
+    )
+    print(f"{num_examples} predictions stand in {options.output}.")  # noqa: T201
+
+
 def _submit(options: argparse.Namespace) -> None:
     from raytune_playbook.engine.submission import submit
 
@@ -186,6 +200,13 @@ def _parser() -> argparse.ArgumentParser:
     note = add("note", _note, "show a round's notes, or add a line to them")
     note.add_argument("round", metavar="ROUND")
     note.add_argument("text", metavar="TEXT", nargs="?")
+
+    predict = add("predict", _predict, "write what a trial's kept model says of any examples")
+    predict.add_argument("round", metavar="ROUND")
+    predict.add_argument("trial", metavar="STUDY/INDEX")
+    predict.add_argument("--data", required=True, metavar="URI", help="Parquet files with the examples")
+    predict.add_argument("--output", required=True, metavar="FILE", help="Parquet file to write")
+    predict.add_argument("--step", type=int, metavar="STEP", help="of a kept checkpoint (default: the best)")
 
     _add_submission(add)
     return parser

@@ -51,6 +51,7 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
         ('nuisance={"batch_size": Discrete([32, 64])},', "chooses it by training time and does not tune it"),
         ('scientific={"width": Discrete([8, 4])},', "values must rise strictly"),
         ('fixd={"width": 8},', "Round has no field 'fixd'"),
+        ('fixed={"evaluation_batch_size": 32},', "evaluation_batch_size must be at least batch_size"),
     ],
 )
 def test_a_round_that_breaks_a_rule_is_refused_in_one_sentence(tmp_path, capsys, roles, sentence):

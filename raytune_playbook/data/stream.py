@@ -29,8 +29,13 @@ def permutation(num_examples: int, seed: int) -> Rows:
     return np.argsort(keys, kind="stable")
 
 
-def batch_rows(trial: TrialSpec, num_examples: int, batch_size: int, rank: int, num_workers: int) -> Iterator[Rows]:
-    """Rank ``rank``'s rows of global batch 0, 1, 2, ..., each of shape (batch_size / num_workers,), without end.
+def batch_rows(
+    trial: TrialSpec, num_examples: int, batch_size: int, rank: int, num_workers: int, *, first_batch: int = 0
+) -> Iterator[Rows]:
+    """Rank ``rank``'s rows of global batch first_batch, first_batch + 1, ..., without end.
+
+    Each is of shape (batch_size / num_workers,). No batch depends on those before it, so a start anywhere costs the
+    same.
 
     Raises:
         SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
@@ -48,8 +53,8 @@ def batch_rows(trial: TrialSpec, num_examples: int, batch_size: int, rank: int, 
             "make it smaller."
         )
     share = batch_size // num_workers
-    epoch, position = 0, 0
-    order = permutation(num_examples, shared_seed("shuffle", trial, epoch=0))
+    epoch, position = divmod(first_batch * batch_size, num_examples)
+    order = permutation(num_examples, shared_seed("shuffle", trial, epoch=epoch))
     while True:
         first, last = position + rank * share, position + (rank + 1) * share
         if position + batch_size <= num_examples:

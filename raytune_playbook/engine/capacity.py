@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import ray
 
+from raytune_playbook.engine.node_health import draining_nodes
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.study.spec import Resources
 
@@ -84,9 +86,9 @@ def require_one_gang(nodes: Sequence[Node], resources: Resources, *, grows: bool
 def cluster_nodes() -> tuple[list[Node], bool]:
     """The nodes that the cluster has, or may grow to where an autoscaler says so; and whether one does.
 
-    Needs a connection to Ray.
+    A node that is being drained counts no more. Needs a connection to Ray.
     """
-    alive = [node for node in ray.nodes() if node.get("Alive")]
+    alive = _staying_nodes()
     config = ray._private.state.state.get_cluster_config()
     groups = list(config.node_group_configs) if config is not None else []
     if not groups:
@@ -101,14 +103,16 @@ def cluster_nodes() -> tuple[list[Node], bool]:
     return [*heads, *grown], True
 
 
-def available_nodes() -> list[Node]:
-    """What is free on each live node now."""
+def num_gangs_now(resources: Resources) -> int:
+    """How many gangs what is free now holds; ``resources.num_gangs`` limits all gangs, and not these."""
     free = ray._private.state.available_resources_per_node()
-    return [
-        Node(amounts=free.get(node["NodeID"], {}), labels=node.get("Labels") or {})
-        for node in ray.nodes()
-        if node.get("Alive")
-    ]
+    nodes = [Node(free.get(node["NodeID"], {}), node.get("Labels") or {}) for node in _staying_nodes()]
+    return num_gangs(nodes, resources.model_copy(update={"num_gangs": None}))
+
+
+def _staying_nodes() -> list[dict[str, Any]]:
+    draining = draining_nodes()
+    return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in draining]
 
 
 def _usable(nodes: Sequence[Node], resources: Resources) -> list[Node]:

@@ -2,6 +2,10 @@
 
 A Train worker group takes many seconds to start. Owned by this actor, and not by a Tune trial, it outlives every
 `Tuner.fit` (DESIGN decision 1). When `fit()` ends for whatever reason the host starts it again under a new name.
+
+How soon a fault ends an attempt: a dead worker or a killed node, as soon as Train or Ray notices (about 1 s); a node
+out of reach, `SILENT_S` + `CONNECT_S`; a worker that hangs, ``collective_timeout_s`` + `LAGGARD_S` + `EXIT_S`; a node
+that is drained, `DRAIN_CHECK_S` and a heartbeat, and then the next reporting interval.
 """
 
 from __future__ import annotations
@@ -10,13 +14,15 @@ import asyncio
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.capacity import bundle
-from raytune_playbook.engine.messages import Assignment, AttemptEnd, Handle, Hello, Row, WorkerEnd
+from raytune_playbook.engine.gang_state import Fit, RunningAttempt, drained_hosts_of, kill
+from raytune_playbook.engine.messages import Assignment, AttemptEnd, Cause, Handle, Hello, Row, WorkerEnd
+from raytune_playbook.engine.node_health import lost_nodes
 from raytune_playbook.records.types import Machine
 from raytune_playbook.study.spec import Resources
 
@@ -28,6 +34,15 @@ LAGGARD_S = 10.0
 
 RETURN_S = 30.0
 """How long workers that were asked to return may take."""
+
+EXIT_S = 5.0
+"""Workers that were told to exit and have not within this, being stopped or stuck, are killed."""
+
+SILENT_S = 6.0
+"""When a worker has given no sign of life for this long, its node is asked whether it is still there."""
+
+DRAIN_CHECK_S = 3.0
+"""How often a host looks whether a node of its workers is about to be taken away."""
 
 CHECK_S = 0.5
 
@@ -43,8 +58,11 @@ TRAIN_ENVIRONMENT = {
 
 def start_host(name: str, resources: Resources, pool: Handle, node_id: str) -> Handle:
     """A new host on the given node; it dies with the pool, which owns it."""
+    # Train's helpers that free the resources of a run which was cut off look for the cluster by themselves, in vain
+    # where a machine shows several.
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     actor = ray.remote(num_cpus=0, max_restarts=0)(Host).options(
-        runtime_env={"env_vars": TRAIN_ENVIRONMENT},
+        runtime_env={"env_vars": TRAIN_ENVIRONMENT | address},
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )
     return actor.remote(name, resources, pool)
@@ -54,33 +72,6 @@ class GangLost(Exception):  # noqa: N818 - a state of the gang that its pool han
     """`fit()` ended, or could not start."""
 
 
-@dataclass
-class _Attempt:
-    """The attempt that the workers are at, seen from the host."""
-
-    assignment: Assignment
-    ends: dict[int, WorkerEnd] = field(default_factory=dict)
-    reports: dict[int, tuple[Row, ...]] = field(default_factory=dict)
-    num_reports: int = 0
-    is_forwarding: bool = False
-    num_batches: dict[int, int] = field(default_factory=dict)
-    moved_at_s: float = field(default_factory=time.monotonic)
-    first_end_at_s: float | None = None
-
-
-@dataclass
-class _Fit:
-    """One `TorchTrainer.fit()` in a thread of its own, and what its workers have said."""
-
-    generation: int
-    started_at_s: float = field(default_factory=time.monotonic)
-    hellos: dict[int, Hello] = field(default_factory=dict)
-    error: str | None = None
-    ended: threading.Event = field(default_factory=threading.Event)
-    leaving: bool = False
-    exiting: bool = False
-
-
 class Host:
     """Runs in an asyncio loop; every method returns within `POLL_S` but `run`, which its pool watches over."""
 
@@ -88,12 +79,13 @@ class Host:
         self._name, self._resources, self._pool = name, resources, pool
         self._me = ray.get_runtime_context().current_actor
         self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
-        self._fit: _Fit | None = None
+        self._fit: Fit | None = None
         self._num_starts = 0
         self._number = 0
-        self._attempt: _Attempt | None = None
+        self._attempt: RunningAttempt | None = None
         self._changed = asyncio.Event()
         self._stop_wanted = False
+        self._drains_at_s = 0.0
 
     # ------------------------------------------------------------------ called by the pool
 
@@ -110,7 +102,7 @@ class Host:
             return self._num_starts, 0.0
         if not await self.leave():
             raise GangLost(f"the last workers of {self._name} do not return")
-        fit = self._fit = _Fit(generation=self._num_starts + 1)
+        fit = self._fit = Fit(generation=self._num_starts + 1)
         self._num_starts += 1
         threading.Thread(target=self._run_fit, args=(fit,), name=f"fit-{fit.generation}", daemon=True).start()
         while len(fit.hellos) < self._resources.num_workers:
@@ -128,14 +120,15 @@ class Host:
             return AttemptEnd(cause="worker died", error=fit.error if fit else "not started", restarts_gang=True)
         self._number += 1
         self._stop_wanted = False
-        attempt = self._attempt = _Attempt(Assignment(**{**vars(assignment), "number": self._number}))
+        attempt = self._attempt = RunningAttempt(Assignment(**{**vars(assignment), "number": self._number}))
         self._notify()
         try:
             while not self._all_ended(attempt):
                 if fit.ended.is_set():
                     return await self._lost(fit, attempt)
-                if reason := self._stuck(attempt):
+                if reason := self._stuck(attempt) or await self._cut_off(fit, attempt):
                     return await self._abort(fit, attempt, reason)
+                self._look_for_drains(fit, attempt)
                 await self._wait(CHECK_S)
             return self._attempt_end(fit, attempt)
         finally:
@@ -154,15 +147,20 @@ class Host:
         fit = self._fit
         if fit is None:
             return True
-        fit.leaving = True
+        if fit.leaving_since_s is None:
+            fit.leaving_since_s = time.monotonic()
         self._notify()
         # Workers that were never there, for want of room, will not return either.
-        deadline_s = time.monotonic() + (RETURN_S if fit.hellos else 0)
+        deadline_s = fit.leaving_since_s + (RETURN_S if fit.hellos else 0)
         while not fit.ended.is_set() and time.monotonic() < deadline_s:
             await self._wait(CHECK_S)
         if fit.ended.is_set():
             self._fit = None
         return fit.ended.is_set()
+
+    async def drained_hosts(self) -> tuple[str, ...]:
+        """Names of the hosts of its workers that are about to be taken away."""
+        return drained_hosts_of(self._fit) if self._fit else ()
 
     async def processes(self) -> dict[int, int]:
         """Process ids of the workers by rank."""
@@ -181,7 +179,7 @@ class Host:
         deadline_s = time.monotonic() + POLL_S
         while time.monotonic() < deadline_s:
             fit, attempt = self._fit, self._attempt
-            if fit is None or fit.generation != generation or fit.leaving:
+            if fit is None or fit.generation != generation or fit.leaving_since_s is not None:
                 return None
             if attempt is not None and attempt.assignment.number > after and rank not in attempt.ends:
                 return attempt.assignment
@@ -210,10 +208,11 @@ class Host:
         attempt = self._current(generation, number)
         if attempt is None or self._fit is None or self._fit.exiting:
             return "exit"
+        attempt.heard_at_s[rank] = time.monotonic()
         if attempt.num_batches.get(rank) != num_batches:
             attempt.num_batches[rank] = num_batches
             attempt.moved_at_s = time.monotonic()
-        return "stop" if self._stop_wanted else "go on"
+        return "stop" if self._stop_wanted or attempt.drained else "go on"
 
     async def ended(self, generation: int, number: int, end: WorkerEnd) -> None:
         """A worker's part of the attempt is over."""
@@ -225,7 +224,7 @@ class Host:
 
     # ------------------------------------------------------------------ inside
 
-    def _run_fit(self, fit: _Fit) -> None:
+    def _run_fit(self, fit: Fit) -> None:
         # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
         from ray.train import FailureConfig, RunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
@@ -260,24 +259,24 @@ class Host:
 
     def _is_ready(self) -> bool:
         fit = self._fit
-        if fit is None or fit.ended.is_set() or fit.leaving:
+        if fit is None or fit.ended.is_set() or fit.leaving_since_s is not None:
             return False
         return len(fit.hellos) == self._resources.num_workers
 
-    def _current(self, generation: int, number: int) -> _Attempt | None:
+    def _current(self, generation: int, number: int) -> RunningAttempt | None:
         if self._fit is None or self._fit.generation != generation:
             return None
         if self._attempt is None or self._attempt.assignment.number != number:
             return None
         return self._attempt
 
-    def _all_ended(self, attempt: _Attempt) -> bool:
+    def _all_ended(self, attempt: RunningAttempt) -> bool:
         if len(attempt.ends) < self._resources.num_workers:
             return False
         # Rows and the end travel as separate messages; wait for the last of them.
         return attempt.num_reports >= attempt.ends[0].num_reports
 
-    def _stuck(self, attempt: _Attempt) -> str | None:
+    def _stuck(self, attempt: RunningAttempt) -> str | None:
         now_s = time.monotonic()
         if attempt.first_end_at_s is not None and now_s - attempt.first_end_at_s > LAGGARD_S:
             return f"one worker ended and the others did not within {LAGGARD_S:g} s"
@@ -285,31 +284,64 @@ class Host:
             return f"no worker began a batch for {self._resources.progress_timeout_s:.0f} s"
         return None
 
-    async def _abort(self, fit: _Fit, attempt: _Attempt, reason: str) -> AttemptEnd:
-        """End workers that may be stuck: each exits at its next heartbeat, upon which `fit()` ends."""
-        fit.exiting = True
-        ended = self._attempt_end(fit, attempt) if attempt.ends else AttemptEnd(cause="worker died", error=reason)
-        await self.leave()
-        text = f"{ended.traceback or ''}\n{reason}; the gang was restarted\n".lstrip()
-        cause = "worker died" if ended.cause == "stopped" else ended.cause
-        return AttemptEnd(**{**vars(ended), "cause": cause, "traceback": text, "restarts_gang": True})
+    async def _cut_off(self, fit: Fit, attempt: RunningAttempt) -> str | None:
+        """Whether a silent worker's node is gone; a worker that is only slow or stuck is no business of this."""
+        now_s = time.monotonic()
+        silent = {
+            rank: hello
+            for rank, hello in fit.hellos.items()
+            if rank not in attempt.ends and now_s - attempt.heard_at_s.get(rank, attempt.started_at_s) > SILENT_S
+        }
+        if not silent:
+            return None
+        lost = await lost_nodes({hello.node_id for hello in silent.values()})
+        names = sorted({hello.host_name for hello in silent.values() if hello.node_id in lost})
+        return f"{', '.join(names)} cannot be reached" if names else None
 
-    async def _lost(self, fit: _Fit, attempt: _Attempt) -> AttemptEnd:
+    def _look_for_drains(self, fit: Fit, attempt: RunningAttempt) -> None:
+        """Have the trial end at its next reporting interval when a node of its workers is to go."""
+        now_s = time.monotonic()
+        if not attempt.drained and now_s - self._drains_at_s >= DRAIN_CHECK_S:
+            self._drains_at_s = now_s
+            attempt.drained = drained_hosts_of(fit)
+
+    async def _abort(self, fit: Fit, attempt: RunningAttempt, reason: str) -> AttemptEnd:
+        """End workers that may be stuck: each exits at its next heartbeat or is killed, upon which `fit()` ends."""
+        fit.exiting = True
+        is_whole = 0 in attempt.ends and attempt.num_reports >= attempt.ends[0].num_reports
+        ended = self._attempt_end(fit, attempt) if is_whole else None
+        lost = await lost_nodes(fit.node_ids)
+        deadline_s = time.monotonic() + EXIT_S
+        while not fit.ended.is_set() and time.monotonic() < deadline_s:
+            await self._wait(CHECK_S)
+        if not fit.ended.is_set():
+            kill(hello for hello in fit.hellos.values() if hello.node_id not in lost)
+        await self.leave()
+        raised = [end.traceback for end in attempt.ends.values() if end.traceback]
+        text = "\n".join([*raised, f"{reason}; the gang was restarted\n"])
+        if ended is not None and ended.cause in ("completed", "infeasible"):
+            return replace(ended, restarts_gang=True)
+        if lost:
+            return AttemptEnd("node lost", None, text, reason, machine=self._machine(fit), restarts_gang=True)
+        cause: Cause = "exception" if raised else "worker died"
+        error = next((end.error for end in attempt.ends.values() if end.error), reason)
+        is_input_error = any(end.is_input_error for end in attempt.ends.values())
+        return AttemptEnd(cause, None, text, error, is_input_error, self._machine(fit), restarts_gang=True)
+
+    async def _lost(self, fit: Fit, attempt: RunningAttempt) -> AttemptEnd:
         """`fit()` ended under the attempt: a node is gone, or a worker or the controller died."""
         raised = [end.traceback for end in attempt.ends.values() if end.traceback]
-        node_ids = {hello.node_id for hello in fit.hellos.values()}
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        cause = "worker died" if node_ids <= alive else "node lost"
+        cause: Cause = "node lost" if await lost_nodes(fit.node_ids) else "worker died"
         text = "\n".join([*raised, fit.error or "the workers returned in the middle of a trial"])
         return AttemptEnd(
-            cause=cause,  # type: ignore[arg-type] # mypy widens a conditional's literals
+            cause=cause,
             traceback=text,
             error=(fit.error or text).strip().splitlines()[0],
             machine=self._machine(fit),
             restarts_gang=True,
         )
 
-    def _attempt_end(self, fit: _Fit, attempt: _Attempt) -> AttemptEnd:
+    def _attempt_end(self, fit: Fit, attempt: RunningAttempt) -> AttemptEnd:
         machine = self._machine(fit)
         ends = [attempt.ends[rank] for rank in sorted(attempt.ends)]
         warning = next((end.leak for end in ends if end.leak), None)
@@ -322,15 +354,14 @@ class Host:
         end = ends[0].end
         if end is None:
             raise RuntimeError("a worker ended without an outcome and without an error")
-        return AttemptEnd(
-            end.outcome if end.outcome in ("completed", "infeasible") else "stopped",
-            end,
-            machine=machine,
-            restarts_gang=restarts,
-            warning=warning,
-        )
+        cause: Cause = end.outcome if end.outcome in ("completed", "infeasible") else "stopped"
+        why = f"{', '.join(attempt.drained)} is being drained" if attempt.drained else None
+        if attempt.drained and cause == "stopped" and not self._stop_wanted:
+            cause = "node lost"
+        restarts = restarts or bool(attempt.drained)
+        return AttemptEnd(cause, end, why, why, machine=machine, restarts_gang=restarts, warning=warning)
 
-    def _machine(self, fit: _Fit) -> Machine:
+    def _machine(self, fit: Fit) -> Machine:
         hellos = [fit.hellos[rank] for rank in sorted(fit.hellos)]
         return Machine(
             torch=hellos[0].torch if hellos else "",

@@ -28,6 +28,7 @@ class Assignment:
         round_id: names the round's workload and data, which workers fetch from the pool once.
         logs: folder of the trial's log files, as a URI of the storage.
         log_name: their common name, without the rank.
+        keeps_checkpoints: False for a check, which leaves nothing in the storage.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Assignment:
     attempt: int
     logs: str
     log_name: str
+    keeps_checkpoints: bool
 
 
 @dataclass(frozen=True)

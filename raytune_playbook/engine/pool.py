@@ -14,13 +14,13 @@ import itertools
 import tempfile
 import time
 from collections import deque
-from dataclasses import dataclass, field
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.engine.capacity import available_nodes, cluster_nodes, num_gangs
+from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, num_gangs_now
 from raytune_playbook.engine.gang import GangLost, start_host
+from raytune_playbook.engine.gang_state import GangFacts, PooledGang
 from raytune_playbook.engine.messages import (
     Assignment,
     AttemptEnd,
@@ -45,29 +45,6 @@ POLL_S = 20.0
 MANAGE_S = 2.0
 
 
-@dataclass(eq=False)
-class _Gang:
-    """A gang as the pool sees it."""
-
-    name: str
-    host: Handle
-    state: str = "starting"
-    num_starts: int = 0
-    idle_since_s: float = field(default_factory=time.monotonic)
-    retiring: bool = False
-    trial: QueuedTrial | None = None
-
-
-@dataclass(frozen=True)
-class GangFacts:
-    """What tests and the terminal may know of a gang."""
-
-    name: str
-    state: str
-    num_starts: int
-    worker_process_ids: dict[int, int]
-
-
 class Pool:
     """Runs in an asyncio loop; every method returns within `POLL_S`.
 
@@ -81,7 +58,7 @@ class Pool:
         self._me = ray.get_runtime_context().current_actor
         self._node_id = ray.get_runtime_context().get_node_id()
         self._queue = TrialQueue()
-        self._gangs: list[_Gang] = []
+        self._gangs: list[PooledGang] = []
         self._names = itertools.count(1)
         self._events: deque[tuple[int, Event]] = deque()
         self._num_events = 0
@@ -247,12 +224,15 @@ class Pool:
         room = num_gangs(nodes, self._resources) - len(self._gangs)
         if active:  # the first gang may wait for nodes to come; others start only where there is room now
             starting = sum(gang.state != "ready" for gang in active)
-            room = min(room, num_gangs(available_nodes(), replace_num_gangs(self._resources)) - starting)
+            room = min(room, num_gangs_now(self._resources) - starting)
         for _ in range(min(wanted, max(room, 0 if active else 1))):
             self._start_gang()
 
     def _require_gangs(self) -> None:
-        if any(gang.num_starts and gang.state == "ready" for gang in self._gangs) or not self._queue.num_left:
+        has_gang = any(gang.state in ("ready", "busy") for gang in self._gangs)
+        # A start in room that was free, and is still there, has a deadline of its own.
+        starts = any(gang.starts_in_room for gang in self._gangs) and num_gangs(cluster_nodes()[0], self._resources)
+        if has_gang or starts or not self._queue.num_left:
             self._last_gang_at_s = time.monotonic()
         elif time.monotonic() - self._last_gang_at_s > self._resources.wait_for_nodes_s:
             self._failure = (
@@ -264,28 +244,33 @@ class Pool:
         name = f"gang-{next(self._names)}"
         # Beside the driver, on a node that is not preempted; Train pins its controller there too.
         host = start_host(name, self._resources, self._me, self._node_id)
-        gang = _Gang(name, host)
+        gang = PooledGang(name, host)
         self._gangs.append(gang)
         serving = asyncio.get_running_loop().create_task(self._serve(gang))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
 
-    async def _serve(self, gang: _Gang) -> None:
+    async def _serve(self, gang: PooledGang) -> None:
         """One gang's life: start, then trial after trial, until it is retired or lost."""
         try:
             while not gang.retiring and await self._started(gang):
                 await self._run_next(gang)
         except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
             self._say(gang, "lost", f"{gang.name} lost its host: {str(error).splitlines()[0]}")
+        except Exception as error:  # a bug of ours must end the round, which would otherwise wait for ever
+            self._failure = f"the pool failed with {type(error).__name__}: {error}"
+            raise
         finally:
             await self._let_go(gang)
 
-    async def _started(self, gang: _Gang) -> bool:
+    async def _started(self, gang: PooledGang) -> bool:
         if gang.state == "ready":
             return True
         self._say(gang, "starting" if gang.num_starts == 0 else "restarting", f"{gang.name} starts")
+        gang.starts_in_room = num_gangs_now(self._resources) > 0
+        timeout_s = self._resources.start_timeout_s if gang.starts_in_room else self._resources.wait_for_nodes_s
         try:
-            gang.num_starts, start_s = await gang.host.start.remote(self._start_timeout_s())
+            gang.num_starts, start_s = await gang.host.start.remote(timeout_s)
         except ray.exceptions.RayTaskError as error:
             self._num_failed_starts += 1
             cause = error.cause if isinstance(error.cause, GangLost) else error
@@ -294,19 +279,19 @@ class Pool:
             if self._num_failed_starts >= MAX_FAILED_STARTS and not has_others:
                 self._failure = f"workers cannot start: {str(cause).splitlines()[0]}"
             return False
+        finally:
+            gang.starts_in_room = False
         gang.state, gang.idle_since_s, self._num_failed_starts = "ready", time.monotonic(), 0
         self._say(gang, "ready", f"{gang.name} is ready after {start_s:.1f} s", start_s)
         return True
 
-    def _start_timeout_s(self) -> float:
-        has_room = num_gangs(available_nodes(), replace_num_gangs(self._resources)) > 0
-        resources = self._resources
-        return min(resources.start_timeout_s, resources.wait_for_nodes_s) if has_room else resources.wait_for_nodes_s
-
-    async def _run_next(self, gang: _Gang) -> None:
+    async def _run_next(self, gang: PooledGang) -> None:
         trial = self._queue.next()
         if trial is None:
             await self._wait(MANAGE_S)
+            if hosts := await gang.host.drained_hosts.remote():
+                self._say(gang, "restarting", f"{gang.name} leaves {', '.join(hosts)}, which is being drained")
+                await self._leave(gang)
             return
         gang.trial, gang.state = trial, "busy"
         try:
@@ -316,12 +301,23 @@ class Pool:
             raise
         self._settle(gang, ended)
         gang.idle_since_s = time.monotonic()
-        gang.state = "restarting" if ended.restarts_gang else "ready"
         if ended.restarts_gang:
-            has_left = await gang.host.leave.remote()
-            gang.retiring = gang.retiring or not has_left or not self._queue.num_left
+            why = (ended.error or ended.warning or "as asked").strip().splitlines()[0]
+            self._say(gang, "restarting", f"the workers of {gang.name} go: {why}")
+            await self._leave(gang)
+        else:
+            gang.state = "ready"
 
-    async def _attempt(self, gang: _Gang, trial: QueuedTrial) -> AttemptEnd:
+    async def _leave(self, gang: PooledGang) -> None:
+        """End a gang's workers; it starts new ones where a whole gang still fits, and is retired elsewhere."""
+        gang.state = "restarting"
+        has_left = await gang.host.leave.remote()
+        others = sum(not other.retiring for other in self._gangs) - 1
+        # Alone it waits for room, as the round's first gang did.
+        fits = others == 0 or num_gangs(cluster_nodes()[0], self._resources) > others
+        gang.retiring = gang.retiring or not has_left or not fits or not self._queue.num_left
+
+    async def _attempt(self, gang: PooledGang, trial: QueuedTrial) -> AttemptEnd:
         trial.num_attempts += 1
         if trial.is_recorded:
             number = self._emit(AttemptStarted(trial.key, trial.num_attempts, gang.name))
@@ -338,11 +334,12 @@ class Pool:
             attempt=attempt,
             logs=f"{context.uri}/{spec.study}/logs" if trial.is_recorded else self._scratch.name,
             log_name=f"{spec.key}.attempt{attempt}" if trial.is_recorded else "check",
+            keeps_checkpoints=trial.is_recorded,
         )
         ended: AttemptEnd = await gang.host.run.remote(assignment)
         return ended
 
-    def _settle(self, gang: _Gang, ended: AttemptEnd) -> None:
+    def _settle(self, gang: PooledGang, ended: AttemptEnd) -> None:
         trial, gang.trial = gang.trial, None
         if trial is None:
             return
@@ -351,7 +348,7 @@ class Pool:
             self._emit(AttemptEnded(trial.key, trial.num_attempts, ended, is_final))
         self._notify()
 
-    async def _let_go(self, gang: _Gang) -> None:
+    async def _let_go(self, gang: PooledGang) -> None:
         gang.state = "retiring"
         with contextlib.suppress(ray.exceptions.RayActorError):
             await gang.host.leave.remote()
@@ -361,7 +358,7 @@ class Pool:
 
     # ------------------------------------------------------------------ inside
 
-    def _say(self, gang: _Gang, state: str, sentence: str, start_s: float | None = None) -> None:
+    def _say(self, gang: PooledGang, state: str, sentence: str, start_s: float | None = None) -> None:
         self._emit(GangChanged(gang.name, state, sentence, start_s))  # type: ignore[arg-type] # a literal by its callers
 
     def _emit(self, event: Event) -> int:
@@ -387,8 +384,3 @@ def start_pool(resources: Resources, keep_idle_s: float) -> Handle:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_restarts=0)(Pool).options(scheduling_strategy=here)
     return actor.remote(resources, keep_idle_s)
-
-
-def replace_num_gangs(resources: Resources) -> Resources:
-    """The same resources without a limit on gangs: the limit counts all gangs, not the room that is free."""
-    return resources.model_copy(update={"num_gangs": None})

@@ -129,8 +129,11 @@ class Recorder:
     def _ended(self, event: AttemptEnded) -> None:
         ended, record = event.ended, self._records[event.key]
         number = self._number(event.key, event.attempt)
+        first_step = ended.end.first_step if ended.end else None
         attempts = tuple(
-            replace(attempt, ended=ended.cause, traceback=ended.traceback) if attempt.number == number else attempt
+            replace(attempt, ended=ended.cause, traceback=ended.traceback, first_step=first_step)
+            if attempt.number == number
+            else attempt
             for attempt in record.attempts
         )
         record = replace(record, attempts=attempts, machine=ended.machine)
@@ -168,6 +171,7 @@ class Recorder:
             reason=end.reason if end else ended.error,
             objective=best.value if best else None,
             best_step=best.step if best else None,
+            best_checkpoint_step=end.best_checkpoint_step if end else None,
             num_steps=end.num_steps if end else None,
             num_parameters=end.num_parameters if end else None,
             train_s=end.train_s if end else None,

@@ -27,6 +27,7 @@ class RoundContext:
         workload: pickled with its code.
         shared: references to the examples, by split.
         studies: by name.
+        num_best_checkpoints, checkpoint_interval_steps: as in `Budget`.
     """
 
     round_id: str
@@ -34,6 +35,8 @@ class RoundContext:
     workload: bytes
     shared: Shared
     studies: Mapping[str, StudySpec]
+    num_best_checkpoints: int = 1
+    checkpoint_interval_steps: int | None = None
 
     def load_workload(self) -> Workload:
         """A new object for each trial, so that no trial sees what another did to it."""

@@ -35,6 +35,7 @@ from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.report.page import write_page
 from raytune_playbook.report.terminal import new_console, summary
 from raytune_playbook.study.advice import price, warnings
+from raytune_playbook.study.evaluation_settings import check_evaluation
 from raytune_playbook.study.round import Round
 
 DEFAULT_STORAGE = "rounds"
@@ -69,6 +70,8 @@ def run(
     """
     console = console or new_console()
     workload, packed = workload_of(round), pack(workload_of(round))
+    for study in round.studies:
+        check_evaluation(study)
     store = RoundStore(Storage(storage), round.name)
     round = as_recorded(store, round)
     store.storage.check_writable()
@@ -168,6 +171,8 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     """
     console = console or new_console()
     workload, packed = workload_of(round), pack(workload_of(round))
+    for study in round.studies:
+        check_evaluation(study)
     datasets = datasets_of(workload)
     with driver_log(), _session(round, None, address, console) as session:
         _announce(console, round, session, num_done=0)
@@ -192,7 +197,16 @@ def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
 
 def _context(round_: Round, uri: str, packed: bytes, datasets: Mapping[str, object]) -> RoundContext:
     studies = {study.name: study for study in round_.studies}
-    return RoundContext(uuid.uuid4().hex, uri, packed, share(datasets), studies)
+    budget = round_.budget
+    return RoundContext(
+        uuid.uuid4().hex,
+        uri,
+        packed,
+        share(datasets),
+        studies,
+        num_best_checkpoints=budget.num_best_checkpoints,
+        checkpoint_interval_steps=budget.checkpoint_interval_steps,
+    )
 
 
 @contextlib.contextmanager

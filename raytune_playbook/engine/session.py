@@ -14,8 +14,9 @@ import ray.exceptions
 
 from raytune_playbook.engine.ask import ask
 from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.gang_state import GangFacts
 from raytune_playbook.engine.messages import AttemptEnd, Handle, News
-from raytune_playbook.engine.pool import GangFacts, start_pool
+from raytune_playbook.engine.pool import start_pool
 from raytune_playbook.engine.round_context import RoundContext
 from raytune_playbook.errors import CapacityError, RunError
 from raytune_playbook.study.spec import Resources, TrialSpec

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.engine.checks import is_live
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.study.spec import trial_key
 
 
 def stop(name: str, *, storage: str = "rounds", trial: str | None = None) -> None:
@@ -21,15 +24,22 @@ def stop(name: str, *, storage: str = "rounds", trial: str | None = None) -> Non
         raise StorageError(
             f"A round must be running to be stopped, but {name!r} is {status.state if status else 'not'}."
         )
-    wanted = None
-    if trial is not None:
-        study, _, key = trial.rpartition("/")
-        key = f"{int(key):05d}" if key.isdigit() else key
-        if not study and len(record.studies) == 1:
-            study = record.studies[0]
-        if study not in record.studies:
-            raise StorageError(
-                f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(record.studies)}."
-            )
-        wanted = [study, key]
+    wanted = None if trial is None else list(trial_id_of(trial, record.studies))
     store.storage.write(f"{name}/stop.json", json.dumps({"trial": wanted}).encode())
+
+
+def trial_id_of(trial: str, studies: Sequence[str]) -> TrialId:
+    """The study and key of a trial that is named STUDY/INDEX, or INDEX where there is but one study.
+
+    Raises:
+        StorageError: there is no such study.
+    """
+    study, _, key = trial.rpartition("/")
+    key = trial_key(int(key)) if key.isdigit() else key
+    if not study and len(studies) == 1:
+        study = studies[0]
+    if study not in studies:
+        raise StorageError(
+            f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(studies)}."
+        )
+    return study, key

@@ -15,12 +15,14 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import ray
 import ray.exceptions
 import ray.train
@@ -31,14 +33,19 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.engine.ask import ask
+from raytune_playbook.engine.memory import limited_memory
 from raytune_playbook.engine.messages import Assignment, Handle, Hello, Row, WorkerEnd
 from raytune_playbook.engine.round_context import RoundContext
-from raytune_playbook.errors import InputError
+from raytune_playbook.errors import Infeasible, InputError
+from raytune_playbook.records.predictions import predictions_folder, write_predictions
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.spec import Resources
-from raytune_playbook.train.evaluation import WEIGHT
+from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
+from raytune_playbook.train.end import End
+from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.prediction import examples_table
 from raytune_playbook.train.reset import LeakCheck, reset
 from raytune_playbook.train.workload import Values
 
@@ -147,8 +154,16 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
                 num_workers=group.size,
                 device=group.device,
                 weight_column=WEIGHT,
+                chosen=workload.chosen_examples(),
             )
-            end = train(workload, trial, data, group, watcher)
+            checkpoints = _checkpoints(assignment, context)
+            with limited_memory(config.resources.memory_per_worker_gib if group.device.type == "cpu" else None):
+                end = train(
+                    workload, trial, data, group, watcher, checkpoints, _save_predictions(assignment, context, group)
+                )
+        except Infeasible as infeasible:  # what a workload raises is an outcome by now; this is about memory
+            end = watcher.cut_short(infeasible.reason)
+            traceback.print_exc()
         except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
             failure = error
             traceback.print_exc()
@@ -160,6 +175,32 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
         error=_last_line(failure) if failure else None,
         is_input_error=isinstance(failure, InputError),
     )
+
+
+def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints | None:
+    trial = assignment.trial
+    if not assignment.keeps_checkpoints:
+        return None
+    return Checkpoints(
+        Storage(context.uri),
+        checkpoints_folder(trial.study, trial.key),
+        trial,
+        # As the driver knows it: a worker need not have the file.
+        code=context.studies[trial.study].workload.source_hash,
+        num_best=context.num_best_checkpoints,
+        interval_steps=context.checkpoint_interval_steps,
+    )
+
+
+def _save_predictions(assignment: Assignment, context: RoundContext, group: Group) -> SavePredictions:
+    trial = assignment.trial
+
+    def save(step: int, examples: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        if group.rank == 0 and assignment.keeps_checkpoints:  # rule MH1; the check before trial 0 records nothing
+            folder = predictions_folder(trial.study, trial.key)
+            write_predictions(Storage(context.uri), folder, step, examples_table(examples))
+
+    return save
 
 
 def _last_line(error: BaseException) -> str:
@@ -175,6 +216,9 @@ class _HostWatcher:
     group: Group
     num_reports: int = 0
     _num_batches: int = 0
+    _num_steps: int = 0
+    _step: int = 0
+    _started_s: float = field(default_factory=time.perf_counter)
     _stop: bool = False
 
     def measured(self, rows: list[Row]) -> None:
@@ -185,12 +229,19 @@ class _HostWatcher:
 
     def stepped(self, step: int) -> None:
         self._num_batches += 1
-        if step == 1 and self.group.process_group is not None:  # the first step, which may compile, is over
+        self._step = step
+        self._num_steps += 1
+        if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
             short = timedelta(seconds=self.config.resources.collective_timeout_s)
             _set_pg_timeout(short, self.group.process_group)
 
     def evaluated(self) -> None:
         self._num_batches += 1
+
+    def cut_short(self, reason: str) -> End:
+        """The end of a trial whose loop could not tell it."""
+        train_s = time.perf_counter() - self._started_s
+        return End("infeasible", self._step, num_parameters=0, train_s=train_s, wait_s=0.0, reason=reason)
 
     def wants_stop(self) -> bool:
         return self._stop

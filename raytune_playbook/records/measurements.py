@@ -2,6 +2,10 @@
 
 A stream that was cut off is readable up to its last whole batch; a Parquet file is not. So the stream is what a crash
 leaves behind, and the Parquet file is what analysis reads.
+
+Each attempt has a stream of its own, and the newest counts: an attempt that goes on from a checkpoint first reports
+again, out of it, all that was measured up to there. So the rows of the cut-off attempt are kept up to the checkpoint,
+even those whose messages were lost with its driver, and replaced after it.
 """
 
 from __future__ import annotations

@@ -7,10 +7,12 @@
                               trials/<trial>.parquet          one row, rewritten when the trial moves on
                               measurements/<trial>.parquet    sealed when the trial has ended
                               measurements/_<trial>.attempt<n>.arrows  the stream of a trial that runs or was cut off
+                              checkpoints/<trial>/<step>/      written by the trial's first worker
                               logs/<trial>.<attempt>.<rank>.log
                               tensorboard/<trial>/
 
-The driver alone writes records, one file at a time, each by a rename (or an object store's atomic put).
+The driver alone writes records, and workers their checkpoints and logs; each file appears by a rename (or an object
+store's atomic put).
 """
 
 from __future__ import annotations

@@ -88,6 +88,8 @@ class Attempt:
         gang: the gang that ran it.
         started_at: UTC, ISO 8601.
         ended: None while it runs; then how it ended in a word or two, such as ``completed`` or ``node lost``.
+        first_step: how many steps had been trained when it began: 0, or its checkpoint's; None while it is not known,
+            as of an attempt that was lost.
         traceback: of an attempt that failed.
     """
 
@@ -96,6 +98,7 @@ class Attempt:
     started_at: str
     ended: str | None = None
     traceback: str | None = None
+    first_step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,12 @@ class TrialRecord:
         reason: why it is infeasible, in words that begin with the kind of reason (rule IN3).
         objective: the objective's value by the study's own objective; None unless completed.
         best_step: the step at which the metric was best.
-        num_steps: steps that were trained.
+        best_checkpoint_step: of the best checkpoint that is kept; ``best_step`` unless checkpoints are rarer than
+            evaluations (rule CK3).
+        num_steps: steps whose effect the trained model holds, whichever attempt made them.
         num_parameters: of the model.
-        train_s, wait_s: seconds of the last attempt in all, and of waiting for data.
+        train_s, wait_s: seconds in all, and of waiting for data: those of the last attempt, and those of earlier ones
+            up to the checkpoint from which it went on. What was lost after a checkpoint is not counted.
     """
 
     spec: TrialSpec
@@ -133,6 +139,7 @@ class TrialRecord:
     reason: str | None = None
     objective: float | None = None
     best_step: int | None = None
+    best_checkpoint_step: int | None = None
     num_steps: int | None = None
     num_parameters: int | None = None
     train_s: float | None = None
@@ -153,6 +160,7 @@ _ATTEMPT = pa.struct(
         ("started_at", pa.string()),
         ("ended", pa.string()),
         ("traceback", pa.string()),
+        ("first_step", pa.int64()),
     ]
 )
 _MACHINE = pa.struct(
@@ -173,6 +181,7 @@ _TRIAL_FIELDS: list[tuple[str, pa.DataType]] = [
     ("reason", pa.string()),
     ("objective", pa.float64()),
     ("best_step", pa.int64()),
+    ("best_checkpoint_step", pa.int64()),
     ("num_steps", pa.int64()),
     ("num_parameters", pa.int64()),
     ("train_s", pa.float64()),

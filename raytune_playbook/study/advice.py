@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from raytune_playbook.study.hyperparameter import Categorical
-from raytune_playbook.study.kinds import OPTIMIZERS, SECONDARY, kind_of, last_part
+from raytune_playbook.study.kinds import ADAMS, OPTIMIZERS, SECONDARY, kind_of, last_part
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.spec import Value
 
@@ -59,6 +59,7 @@ def warnings(round_: Round) -> list[str]:
         *_architecture_roles(round_),
         *_batch_size_roles(round_),
         *_budget(round_),
+        *_checkpoints(round_),
     ]
 
 
@@ -153,7 +154,7 @@ def _budget(round_: Round) -> list[str]:
             f"SD9: {round_.budget.num_trials} trials are too few for {len(round_.arms)} combinations of scientific "
             "values, some of which are never tried; add trials or compare fewer values."
         )
-    if "adam" in _optimizers(round_):
+    if ADAMS & _optimizers(round_):
         allowed = _adam_allowance(per_study // len(round_.arms) if round_.is_joint else per_study)
         tuned = {last_part(name) for name in round_.tuned} & set(OPTIMIZERS["adam"])
         if extra := sorted(tuned - allowed):
@@ -163,6 +164,17 @@ def _budget(round_: Round) -> list[str]:
                 f"fix {'it' if len(extra) == 1 else 'them'} or add trials."
             )
     return found
+
+
+def _checkpoints(round_: Round) -> list[str]:
+    interval, evaluations = round_.budget.checkpoint_interval_steps, round_.budget.evaluation_interval_steps
+    if interval is None or interval == evaluations:
+        return []
+    return [
+        f"CK3: checkpoints are written every {interval} steps and evaluations come every {evaluations}, so a trial's "
+        f"best evaluation may have no checkpoint, the nearest being up to {interval // 2} steps away, and an "
+        f"interruption costs up to {interval} steps; leave checkpoint_interval_steps out to keep every evaluation's."
+    ]
 
 
 def _adam_allowance(num_trials: int) -> set[str]:

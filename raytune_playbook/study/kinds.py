@@ -13,11 +13,20 @@ OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "sgd": ("learning_rate",),
     "momentum": ("learning_rate", "momentum"),
     "nesterov": ("learning_rate", "momentum"),
-    "adam": ("learning_rate", "beta1", "beta2", "epsilon"),
+    "rmsprop": ("learning_rate", "momentum", "rho", "epsilon"),
+    "adam": ("learning_rate", "beta1", "epsilon", "beta2"),
+    "nadam": ("learning_rate", "beta1", "epsilon", "beta2"),
+    "torch_rmsprop": ("learning_rate", "momentum", "rho", "epsilon"),
+    "torch_adam": ("learning_rate", "beta1", "epsilon", "beta2"),
+    "torch_adamw": ("learning_rate", "beta1", "epsilon", "beta2"),
+    "torch_nadam": ("learning_rate", "beta1", "epsilon", "beta2", "momentum_decay"),
 }
 """Each optimizer with its hyperparameters, the most important first."""
 
-SECONDARY = frozenset({"beta1", "beta2", "epsilon"})
+ADAMS = frozenset({"adam", "nadam", "torch_adam", "torch_adamw", "torch_nadam"})
+"""Those that the playbook's "How should Adam's hyperparameters be tuned?" speaks of, and NAdam, which has the same."""
+
+SECONDARY = frozenset({"beta1", "beta2", "epsilon", "rho", "momentum_decay"})
 """Rule ST3: these stay at their defaults in a simple first optimizer, and need no reason for it."""
 
 _KINDS: dict[str, Kind] = {
@@ -27,6 +36,8 @@ _KINDS: dict[str, Kind] = {
     "beta1": "optimizer",
     "beta2": "optimizer",
     "epsilon": "optimizer",
+    "rho": "optimizer",
+    "momentum_decay": "optimizer",
     "weight_decay": "regularization",
     "dropout": "regularization",
     "label_smoothing": "regularization",

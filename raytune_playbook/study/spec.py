@@ -107,6 +107,9 @@ class Budget(FrozenSpec):
         wall_clock_s: seconds after which the round stops cleanly, to be resumed; None for no limit.
         divergence_factor: a trial has diverged when its training loss over the last evaluation interval exceeds this
             many times its training loss at step 0 (rule IN3).
+        num_best_checkpoints: a trial keeps the checkpoints of so many of its best evaluations, and its latest.
+        checkpoint_interval_steps: a checkpoint every so many steps, a multiple of ``evaluation_interval_steps``; None
+            for one at every evaluation.
     """
 
     num_trials: int = Field(gt=0)
@@ -114,6 +117,18 @@ class Budget(FrozenSpec):
     evaluation_interval_steps: int = Field(gt=0)
     wall_clock_s: float | None = Field(default=None, gt=0)
     divergence_factor: float = Field(default=2.0, gt=1)
+    num_best_checkpoints: int = Field(default=1, gt=0)
+    checkpoint_interval_steps: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _checkpoints_are_of_evaluations(self) -> Self:
+        if self.checkpoint_interval_steps and self.checkpoint_interval_steps % self.evaluation_interval_steps:
+            raise SpecError(
+                "Budget.checkpoint_interval_steps: a checkpoint is written at an evaluation, so it must be a multiple "
+                f"of evaluation_interval_steps, but got {self.checkpoint_interval_steps} with "
+                f"{self.evaluation_interval_steps}; choose one, or None for every evaluation."
+            )
+        return self
 
     @model_validator(mode="after")
     def _evaluations_happen(self) -> Self:

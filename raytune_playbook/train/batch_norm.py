@@ -89,12 +89,14 @@ class BatchNorm(nn.Module):
         full = x[: num_groups * size]
         # (size * groups, C, ...) seen as (size, groups * C, ...): each group's channels are channels of their own.
         seen = full.reshape(size, num_groups * x.shape[1], *x.shape[2:])
-        mean, var = self.running_mean.repeat(num_groups), self.running_var.repeat(num_groups)
         weight, bias = self.weight.repeat(num_groups), self.bias.repeat(num_groups)
-        y = F.batch_norm(seen, mean, var, weight, bias, True, self.momentum, self.eps).reshape(full.shape)
+        # With a momentum of 1 torch leaves the groups' own statistics where it would keep running ones.
+        mean, var = groups = self.running_mean.new_zeros(2, num_groups * x.shape[1])
+        y = F.batch_norm(seen, mean, var, weight, bias, True, 1.0, self.eps).reshape(full.shape)
         with torch.no_grad():
-            self.running_mean.copy_(mean.view(num_groups, -1).mean(0))
-            self.running_var.copy_(var.view(num_groups, -1).mean(0))
+            mean, var = groups.view(2, num_groups, -1).mean(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var, self.momentum)
         if rest:
             last = F.batch_norm(x[-size:], None, None, self.weight, self.bias, True, self.momentum, self.eps)
             y = torch.cat([y, last[-rest:]])

@@ -1,13 +1,26 @@
-"""Evaluation: every example counts exactly once, on any number of workers (rule EV3)."""
+"""Evaluation: every example counts exactly once, on any number of workers (rule EV3).
+
+Means are sums over all workers in float64, class counts are whole numbers, and what is no mean is computed from the
+predictions of all workers in the order of the data set. So none of them depends on how the examples are sharded.
+
+Shapes: E this worker's examples, padding included; N the examples of all workers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from raytune_playbook.analysis.class_counts import num_correct_column, num_examples_column
+from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, standard_error_column
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.workload import Batch, Values, Workload
@@ -15,37 +28,124 @@ from raytune_playbook.train.workload import Batch, Values, Workload
 WEIGHT = "_weight"
 """The column of an evaluation batch that is 1 for an example and 0 for padding."""
 
+PREDICTED = "predicted."
+"""How the columns of predictions are named in a table of examples."""
+
+SavePredictions: TypeAlias = Callable[[int, Mapping[str, npt.NDArray[np.generic]]], None]
+"""Takes a step and what `examine` found; called on every worker, of which one writes (rule MH1)."""
+
 
 @torch.no_grad()
 def evaluate(
-    workload: Workload, model: nn.Module, batches: Iterable[Batch], values: Values, group: Group
+    workload: Workload,
+    model: nn.Module,
+    batches: Iterable[Batch],
+    values: Values,
+    group: Group,
+    *,
+    with_errors: bool = False,
 ) -> dict[str, float]:
-    """Mean of each metric over all examples of all workers, in evaluation mode.
+    """What one evaluation reports of a split, the same on all workers.
+
+    The mean of each of the workload's metrics over all examples, counts for each of its classes (rule EV6), and its
+    metrics of the whole set (rule EV8).
 
     Args:
-        batches: this worker's batches; the column `WEIGHT`, of shape (batch,), is 0 for padding.
+        batches: this worker's batches, as many and of the same shapes on all workers; the column `WEIGHT`, of shape
+            (batch,), is 0 for padding, and `ROW`, which only a workload's predictions need, numbers the examples.
+        with_errors: also report the number of examples and every mean's standard error (rule EV5).
 
     Raises:
-        SpecError: a metric is not one value per example.
+        SpecError: a metric is not one value per example, or the predictions lack what the workload promises.
     """
-    sums: dict[str, Tensor] = {}
-    count = torch.zeros((), dtype=torch.float64, device=group.device)
+    needs_predictions = workload.needs_all_predictions()
+    # All of it stays on the device until the end, so that nothing is fetched batch by batch.
+    weights, metrics, examples = _Columns(), _Columns(), _Columns()
+    with evaluation_mode(model, group):
+        for batch in batches:
+            num = len(batch[WEIGHT])
+            weights.add({WEIGHT: batch[WEIGHT] > 0})
+            found = workload.metrics(model, batch, values)
+            for name, value in found.items():
+                require_per_example(f"Workload.metrics: {name}", value, num)
+            metrics.add({name: value.double() for name, value in found.items()})
+            if needs_predictions:
+                predictions = _predictions(workload, model, batch, values)
+                examples.add({ROW: batch[ROW], **_label(workload, batch), **predictions})
+    real = weights.whole()[WEIGHT]
+    report = _means(metrics.whole(), real, group, with_errors=with_errors)
+    if workload.classes():
+        report |= _class_counts(workload, examples.whole(), real, group)
+    if workload.has_set_metrics():
+        report |= _set_metrics(workload, in_order(examples.whole(), real, group), taken=set(report))
+    return report
+
+
+@torch.no_grad()
+def examine(
+    workload: Workload, model: nn.Module, batches: Iterable[Batch], values: Values, group: Group
+) -> dict[str, npt.NDArray[np.generic]]:
+    """What the model makes of single examples, for a look at them offline (rule EV4); the same on all workers.
+
+    Returns:
+        Columns of shape (N, ...) in the order of the data set: ``row``, the label where there is one, the per-example
+        metrics, and the predictions as ``predicted.<name>``.
+
+    Raises:
+        SpecError: a metric or prediction is not one value per example.
+    """
+    weights, examples = _Columns(), _Columns()
+    with evaluation_mode(model, group):
+        for batch in batches:
+            num = len(batch[WEIGHT])
+            weights.add({WEIGHT: batch[WEIGHT] > 0})
+            found = {}
+            for name, value in workload.metrics(model, batch, values).items():
+                require_per_example(f"Workload.metrics: {name}", value, num)
+                found[name] = value
+            label = {name: batch[name] for name in (workload.label_column,) if name in batch}
+            predictions = _predictions(workload, model, batch, values)
+            examples.add({ROW: batch[ROW], **label, **found, **predictions})
+    columns = in_order(examples.whole(), weights.whole()[WEIGHT], group)
+    return {"row": columns.pop(ROW), **columns}
+
+
+def rescore(
+    workload: Workload,
+    models: Iterable[tuple[int, nn.Module]],
+    batches: Callable[[], Iterable[Batch]],
+    values: Values,
+    group: Group,
+) -> list[dict[str, float | int | str | None]]:
+    """Score a trial's kept models on all validation examples, before one of them is selected (rule EV8).
+
+    Args:
+        models: (step, model), which may be loaded one after another; the same on all workers.
+        batches: a function that gives this worker's batches of the split ``validation_full``.
+
+    Returns:
+        A measurement of that split for each step.
+    """
+    return [
+        {
+            "step": step,
+            "split": FULL_VALIDATION,
+            **evaluate(workload, model, batches(), values, group, with_errors=True),
+        }
+        for step, model in models
+    ]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module, group: Group) -> Iterator[None]:
+    """Within it the model is in evaluation mode with everybody's running averages (rule BN3); after it, as before."""
     was_training = model.training
     model.eval()
     try:
         with synchronized_statistics(model, group):
-            for batch in batches:
-                real = batch[WEIGHT] > 0
-                count += real.sum()
-                for name, value in workload.metrics(model, batch, values).items():
-                    require_per_example(f"Workload.metrics: {name}", value, len(real))
-                    # Padding is masked rather than multiplied by zero, since its metric may be infinite.
-                    total = torch.where(real, value.double(), 0.0).sum()
-                    sums[name] = sums[name] + total if name in sums else total
+            yield
     finally:
         model.train(was_training)
-    packed = group.sum_(torch.stack([count, *sums.values()]))
-    return dict(zip(sums, (packed[1:] / packed[0]).tolist(), strict=True))
 
 
 def require_per_example(what: str, value: Tensor, batch: int) -> None:
@@ -59,3 +159,129 @@ def require_per_example(what: str, value: Tensor, batch: int) -> None:
             f"{what} must have one value per example, shape ({batch},), but has shape {tuple(value.shape)}; "
             "return it without averaging (reduction='none')."
         )
+
+
+def require_examples(what: str, value: Tensor, batch: int) -> None:
+    """Check that a prediction has the shape (batch, ...).
+
+    Raises:
+        SpecError: it has another.
+    """
+    if value.dim() == 0 or len(value) != batch:
+        raise SpecError(
+            f"{what} must have one entry per example, shape ({batch}, ...), but has shape {tuple(value.shape)}; "
+            "return what the model says of each example."
+        )
+
+
+def in_order(columns: Mapping[str, Tensor], real: Tensor, group: Group) -> dict[str, npt.NDArray[np.generic]]:
+    """All workers' examples in the order of their rows, padding dropped, bit for bit as they were.
+
+    Args:
+        columns: of shape (E, ...); `ROW` numbers the examples.
+        real: of shape (E,), False for padding; E is the same on all workers.
+
+    Raises:
+        RuntimeError: an example was evaluated more than once.
+    """
+    kept = torch.cat(group.gather(real.to(torch.uint8))).bool()
+    rows = torch.cat(group.gather(columns[ROW]))[kept]
+    if len(rows.unique()) != len(rows):
+        raise RuntimeError(f"every example is evaluated exactly once, but {len(rows)} rows are not all different")
+    order = rows.argsort()
+    found = {}
+    for name, column in columns.items():
+        # As bytes, for the sake of dtypes that a backend cannot send; numpy has no bfloat16.
+        column = (column.float() if column.dtype == torch.bfloat16 else column).contiguous()
+        parts = group.gather(column.reshape(-1).view(torch.uint8))
+        whole = torch.cat([part.view(column.dtype).view(column.shape) for part in parts])
+        found[name] = whole[kept][order].cpu().numpy()
+    return found
+
+
+# ---------------------------------------------------------------------- what is reported
+
+
+class _Columns:
+    """Tensors of shape (batch, ...) by name, batch after batch."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Tensor]] = {}
+
+    def add(self, batch: Mapping[str, Tensor]) -> None:
+        for name, column in batch.items():
+            self._parts.setdefault(name, []).append(column)
+
+    def whole(self) -> dict[str, Tensor]:
+        return {name: torch.cat(parts) for name, parts in self._parts.items()}
+
+
+def _means(metrics: Mapping[str, Tensor], real: Tensor, group: Group, *, with_errors: bool) -> dict[str, float]:
+    # Padding is masked rather than multiplied by zero, since its metric may be infinite.
+    sums = [torch.where(real, value, 0.0).sum() for value in metrics.values()]
+    packed = group.sum_(torch.stack([real.sum().double(), *sums]))
+    num, means = packed[0], packed[1:] / packed[0]
+    report = dict(zip(metrics, means.tolist(), strict=True))
+    if with_errors:
+        # Around the mean of all workers, since E[x^2] - E[x]^2 would cancel.
+        squares = [
+            torch.where(real, (v - mean) ** 2, 0.0).sum() for v, mean in zip(metrics.values(), means, strict=True)
+        ]
+        errors = (group.sum_(torch.stack([num.new_zeros(()), *squares]))[1:] / (num - 1) / num).sqrt()
+        report |= dict(zip(map(standard_error_column, metrics), errors.tolist(), strict=True))
+        report[NUM_EXAMPLES] = float(num)
+    return report
+
+
+def _class_counts(workload: Workload, columns: Mapping[str, Tensor], real: Tensor, group: Group) -> dict[str, float]:
+    classes, name = workload.classes(), workload.label_column
+    if PREDICTED + name not in columns:
+        raise SpecError(
+            f"Workload.predictions must hold the predicted {name!r} where there are classes, but has "
+            f"{sorted(c.removeprefix(PREDICTED) for c in columns if c.startswith(PREDICTED))}; add it."
+        )
+    labels, predicted = columns[name], columns[PREDICTED + name]
+    require_per_example(f"Workload.predictions: {name}", predicted, len(real))
+    # (E, num_classes)
+    is_class = (labels[:, None] == torch.tensor(list(classes), device=labels.device)) & real[:, None]
+    is_correct = is_class & (predicted == labels)[:, None]
+    num, num_correct = group.sum_(torch.stack([is_class.sum(0), is_correct.sum(0)])).tolist()
+    report: dict[str, float] = {}
+    for i, label in enumerate(classes.values()):
+        report |= {num_correct_column(label): num_correct[i], num_examples_column(label): num[i]}
+    return report
+
+
+def _set_metrics(
+    workload: Workload, columns: Mapping[str, npt.NDArray[np.generic]], taken: set[str]
+) -> dict[str, float]:
+    predictions = {name.removeprefix(PREDICTED): c for name, c in columns.items() if name.startswith(PREDICTED)}
+    found = workload.set_metrics(predictions, columns[workload.label_column])
+    if clashing := sorted(taken & set(found)):
+        raise SpecError(
+            f"Workload.set_metrics must be named apart from Workload.metrics, but both have {clashing[0]!r}; "
+            "rename one of them."
+        )
+    return {name: float(value) for name, value in found.items()}
+
+
+def _predictions(workload: Workload, model: nn.Module, batch: Batch, values: Values) -> dict[str, Tensor]:
+    found = workload.predictions(model, batch, values)
+    for name, value in found.items():
+        require_examples(f"Workload.predictions: {name}", value, len(batch[WEIGHT]))
+    return {PREDICTED + name: value for name, value in found.items()}
+
+
+def _label(workload: Workload, batch: Batch) -> dict[str, Tensor]:
+    name = workload.label_column
+    if name not in batch:
+        raise SpecError(
+            f"Workload.label_column must be a column of the examples, but {name!r} is not among "
+            f"{sorted(set(batch) - {WEIGHT, ROW})}; name the one that holds the labels."
+        )
+    if batch[name].dim() != 1:
+        raise SpecError(
+            f"Workload.label_column must hold one label per example, but {name!r} has shape "
+            f"{tuple(batch[name].shape)}; name a column of shape (num_examples,)."
+        )
+    return {name: batch[name]}

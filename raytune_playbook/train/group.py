@@ -47,6 +47,20 @@ class Group:
         dist.all_gather(parts, tensor, group=self.process_group)
         return parts
 
+    def from_first(self, content: bytes | None) -> bytes | None:
+        """The bytes that rank 0 gives, on every worker; None where it gives None."""
+        if self.process_group is None:
+            return content
+        size = torch.tensor([-1 if content is None else len(content)], device=self.device)
+        dist.broadcast(size, src=0, group=self.process_group)
+        if (num_bytes := int(size)) < 0:
+            return None
+        sent = torch.empty(num_bytes, dtype=torch.uint8, device=self.device)
+        if self.rank == 0 and content is not None:
+            sent.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(sent, src=0, group=self.process_group)
+        return sent.cpu().numpy().tobytes()
+
     def subgroups(self, size: int) -> Group:
         """The group of ``size`` consecutive ranks that holds this one; every worker must call it at the same time.
 

@@ -1,7 +1,8 @@
 """One trial, from its specification to its outcome; reads top to bottom.
 
 Runs in one process or under any torch process group, with any iterator of batches. Nothing is fetched from the device
-between reporting intervals (rule PI3).
+between reporting intervals (rule PI3). Given a storage for checkpoints, a trial that was cut off goes on from its
+latest one, bit for bit (rule CK2).
 """
 
 from __future__ import annotations
@@ -9,37 +10,43 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raytune_playbook.analysis.divergence import diverged
-from raytune_playbook.errors import Infeasible, SpecError
-from raytune_playbook.records.types import TRAIN_STEPS_SPLIT
+from raytune_playbook.errors import Infeasible
+from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import shared_seed, worker_seed
 from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.train.averaging import weight_average
 from raytune_playbook.train.batch_norm import convert_batch_norm
+from raytune_playbook.train.checkpoints import Checkpoints
+from raytune_playbook.train.clipping import clipping_factor, clipping_threshold
 from raytune_playbook.train.end import End
-from raytune_playbook.train.evaluation import evaluate, require_per_example
+from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
+from raytune_playbook.train.measured import Measured, Row
 from raytune_playbook.train.optimizers import optimizer
 from raytune_playbook.train.schedules import schedule, total_steps
 from raytune_playbook.train.workload import Batch, Values, Workload
-
-Row = Mapping[str, float | int | str | None]
 
 
 class Data(Protocol):
     """Where a worker's batches come from."""
 
-    def training_batches(self, trial: TrialSpec) -> Iterator[Batch]:
-        """This worker's slice of global batch 0, 1, 2, ... without end."""
+    def training_batches(self, trial: TrialSpec, *, first_batch: int) -> Iterator[Batch]:
+        """This worker's slice of global batch first_batch, first_batch + 1, ... without end."""
 
     def evaluation_batches(self, split: str) -> Iterable[Batch]:
-        """This worker's padded batches of a split: ``train`` (a fixed sample) or ``validation``."""
+        """This worker's padded batches of a split, with the columns that `evaluate` needs.
+
+        Splits: ``train`` (a fixed sample), ``validation`` (all, or a fixed sample), ``validation_full`` (all) and
+        ``chosen`` (a few).
+        """
 
 
 class Watcher(Protocol):
@@ -58,20 +65,32 @@ class Watcher(Protocol):
         """Whether the trial is to end at the next reporting interval; one worker's wish is enough."""
 
 
-def train(workload: Workload, trial: TrialSpec, data: Data, group: Group, watcher: Watcher) -> End:
-    """Train one trial and evaluate it at step 0 and at every interval.
+def train(
+    workload: Workload,
+    trial: TrialSpec,
+    data: Data,
+    group: Group,
+    watcher: Watcher,
+    checkpoints: Checkpoints | None = None,
+    save_predictions: SavePredictions | None = None,
+) -> End:
+    """Train one trial and evaluate it at step 0 and at every interval, from its latest checkpoint on if it has one.
+
+    Args:
+        checkpoints: where the trial's are kept; None for a trial that keeps none and starts at step 0.
+        save_predictions: keeps the predictions on chosen examples of every evaluation (rule EV4); None for none.
 
     Raises:
         SpecError: the workload or a value breaks a rule.
+        StorageError: a checkpoint cannot be written, or is that of another trial.
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
-    started_s = time.perf_counter()
     values = Values(trial.values)
     state = _State()
     try:
         if reason := workload.infeasible(values):
             raise Infeasible(f"declared: {reason}")
-        stopped = _train(workload, trial, values, data, group, watcher, state)
+        stopped = _train(workload, trial, values, data, group, watcher, checkpoints, save_predictions, state)
         outcome, reason = (None, None) if stopped else ("completed", None)
     except Infeasible as infeasible:
         outcome, reason = "infeasible", infeasible.reason
@@ -80,20 +99,28 @@ def train(workload: Workload, trial: TrialSpec, data: Data, group: Group, watche
         reason=reason,
         num_steps=state.step,
         num_parameters=state.num_parameters,
-        train_s=time.perf_counter() - started_s,
+        train_s=state.earlier_s + time.perf_counter() - state.started_s,
         wait_s=state.wait_s,
         step_s=state.steps.mean_s,
         evaluation_s=state.evaluations.mean_s,
+        first_step=state.first_step,
+        best_checkpoint_step=checkpoints.best_step if checkpoints else None,
     )
 
 
 @dataclass
 class _State:
-    """What is known of a trial at any moment, also when it ends early."""
+    """What is known of a trial at any moment, also when it ends early.
+
+    ``wait_s`` and ``earlier_s`` count the time of earlier attempts up to the checkpoint from which this one went on.
+    """
 
     step: int = 0
+    first_step: int = 0
     num_parameters: int = 0
     wait_s: float = 0.0
+    earlier_s: float = 0.0
+    started_s: float = field(default_factory=time.perf_counter)
     steps: _Timer = field(default_factory=lambda: _Timer())
     evaluations: _Timer = field(default_factory=lambda: _Timer())
 
@@ -119,36 +146,77 @@ class _Timer:
 
 
 def _train(
-    workload: Workload, trial: TrialSpec, values: Values, data: Data, group: Group, watcher: Watcher, state: _State
+    workload: Workload,
+    trial: TrialSpec,
+    values: Values,
+    data: Data,
+    group: Group,
+    watcher: Watcher,
+    checkpoints: Checkpoints | None,
+    save_predictions: SavePredictions | None,
+    state: _State,
 ) -> bool:
     # ------------------------------------------------------------------ model, optimizer, schedule
-    model = _model(workload, trial, values, group)
+    model = initial_model(workload, trial, values, group)
     state.num_parameters = sum(parameter.numel() for parameter in model.parameters())
     gradients = FlatGradients(model, group)
     update_rule = optimizer(model, values)
     learning_rate = schedule(values, trial.max_train_steps)
-    clipping_norm = values.optional_float("clipping_norm")
-    if clipping_norm is not None and clipping_norm <= 0:
-        raise SpecError(f"clipping_norm must be above 0, but got {clipping_norm:g}; use None for no clipping.")
+    clipping_norm = clipping_threshold(values)
+    average = weight_average(model, values)
     num_steps = total_steps(values, trial.max_train_steps)
     interval = trial.evaluation_interval_steps
-    batches = data.training_batches(trial)
-    log = _StepLog(interval, group)
+    measured = Measured(interval, group.device)
 
-    def evaluations() -> list[Row]:
+    def evaluate_and_keep() -> None:
         with state.evaluations.once():
-            return _evaluations(workload, model, values, data, group, watcher, step=state.step)
+            rows = _evaluations(workload, model, values, data, group, watcher, state.step, ("train", "validation"))
+            if average is not None and average.has_begun:  # rule SC3: beside the raw weights
+                first_batches = _watched(data.training_batches(trial, first_batch=0), watcher)
+                with average.swapped_in(first_batches, lambda batch: workload.loss(model, batch, values)):
+                    of_average = _evaluations(
+                        workload, model, values, data, group, watcher, state.step, ("train", "validation")
+                    )
+                rows += [{**row, "split": f"{row['split']}_average"} for row in of_average]
+        watcher.measured(measured.evaluated(rows))
+        if save_predictions is not None:
+            examples = examine(workload, model, _watched(data.evaluation_batches(CHOSEN), watcher), values, group)
+            save_predictions(state.step, examples)
+        if checkpoints is not None and checkpoints.is_due(state.step, is_last=state.step == num_steps):
+            training = {
+                "optimizer": update_rule.state_dict(),
+                "average": average.state_dict() if average is not None else None,
+                "measured": measured.state_dict(),
+                "wait_s": state.wait_s,
+                "train_s": state.earlier_s + time.perf_counter() - state.started_s,
+            }
+            objective = trial.objective
+            checkpoints.save(state.step, model, training, measured.by_step(objective.metric, objective.split), group)
 
-    # ------------------------------------------------------------------ evaluation before the first step
-    watcher.measured(evaluations())
+    # ------------------------------------------------------------------ where an earlier attempt was cut off
+    kept = checkpoints.load(model, group) if checkpoints is not None else None
+    if kept is not None:
+        update_rule.load_state_dict(kept["optimizer"])
+        if average is not None:
+            average.load_state_dict(kept["average"])
+        measured.load_state_dict(kept["measured"])
+        state.step = state.first_step = kept["step"]
+        state.wait_s, state.earlier_s = kept["wait_s"], kept["train_s"]
+        for report in measured.reports():
+            watcher.measured(report)
+    else:
+        evaluate_and_keep()  # before the first step
 
-    for step in range(num_steps):
+    batches = data.training_batches(trial, first_batch=state.step)
+    for step in range(state.step, num_steps):
         watcher.stepped(step)
         # -------------------------------------------------------------- one step
         with state.steps.once():
             wait_started_s = time.perf_counter()
             batch = next(batches)
             wait_s = time.perf_counter() - wait_started_s
+            torch.manual_seed(worker_seed("augmentation", trial, rank=group.rank, step=step))
+            batch = workload.augment(batch, values)
             torch.manual_seed(worker_seed("dropout", trial, rank=group.rank, step=step))
             gradients.zero_()
             per_example = workload.loss(model, batch, values)
@@ -158,30 +226,42 @@ def _train(
             scalars = gradients.average(loss.detach(), float(watcher.wants_stop()))
             norm = gradients.norm()
             if clipping_norm is not None:
-                gradients.scale_((clipping_norm / norm).clamp(max=1.0))
+                gradients.scale_(clipping_factor(norm, clipping_norm))
             update_rule.update(learning_rate(step))
-            log.add(scalars[0], norm, scalars[1], learning_rate(step), wait_s)
+            if average is not None:
+                average.update(step + 1)
+            measured.add(scalars[0], norm, scalars[1], learning_rate(step), wait_s)
         state.step, state.wait_s = step + 1, state.wait_s + wait_s
 
         # -------------------------------------------------------------- reporting interval
         if state.step % interval == 0 or state.step == num_steps:
-            rows, stop = log.flush(state.step)
+            rows, stop = measured.flush(state.step)
             watcher.measured(rows)
             _require_finite(rows)
-            watcher.measured(evaluations())
+            evaluate_and_keep()
             if stop and state.step < num_steps:
                 return True
 
     # ------------------------------------------------------------------ divergence, by the stated test
-    if diverged(log.initial_loss, log.last_mean_loss, trial.divergence_factor):
+    if diverged(measured.initial_loss, measured.last_mean_loss, trial.divergence_factor):
         raise Infeasible(
-            f"diverged: training loss {log.last_mean_loss:.4g} over the last interval exceeds "
-            f"{trial.divergence_factor:g} x {log.initial_loss:.4g} at step 0"
+            f"diverged: training loss {measured.last_mean_loss:.4g} over the last interval exceeds "
+            f"{trial.divergence_factor:g} x {measured.initial_loss:.4g} at step 0"
         )
+
+    # ------------------------------------------------------------------ the sample against the whole set (rule EV5)
+    if is_sampled(values):
+        watcher.measured(_evaluations(workload, model, values, data, group, watcher, state.step, (FULL_VALIDATION,)))
     return False
 
 
-def _model(workload: Workload, trial: TrialSpec, values: Values, group: Group) -> nn.Module:
+def initial_model(workload: Workload, trial: TrialSpec, values: Values, group: Group) -> nn.Module:
+    """The trial's model before its first step, the same on all workers (rule MH2), in training mode.
+
+    Raises:
+        RuntimeError: its workers make different ones.
+        SpecError: a value breaks a rule.
+    """
     torch.manual_seed(shared_seed("initialization", trial))
     model = workload.model(values)
     statistics = values.str("batch_norm")
@@ -192,13 +272,21 @@ def _model(workload: Workload, trial: TrialSpec, values: Values, group: Group) -
 
 
 def _evaluations(
-    workload: Workload, model: nn.Module, values: Values, data: Data, group: Group, watcher: Watcher, *, step: int
+    workload: Workload,
+    model: nn.Module,
+    values: Values,
+    data: Data,
+    group: Group,
+    watcher: Watcher,
+    step: int,
+    splits: Iterable[str],
 ) -> list[Row]:
     """Training error on a fixed sample and validation error, by the same metrics in evaluation mode (rule EV7)."""
     rows: list[Row] = []
-    for split in ("train", "validation"):
+    for split in splits:
         batches = _watched(data.evaluation_batches(split), watcher)
-        metrics = evaluate(workload, model, batches, values, group)
+        with_errors = is_sampled(values) and split != "train"
+        metrics = evaluate(workload, model, batches, values, group, with_errors=with_errors)
         rows.append({"step": step, "split": split, **metrics})
     return rows
 
@@ -217,41 +305,3 @@ def _require_finite(rows: list[Row]) -> None:
                 kind = "NaN" if math.isnan(value) else "infinity"
                 what = "training loss" if name == "loss" else "gradient norm"
                 raise Infeasible(f"{kind}: {what} at step {row['step']}")
-
-
-class _StepLog:
-    """What every step leaves on the device until the next reporting interval."""
-
-    COLUMNS = ("loss", "gradient_norm", "stop")
-
-    def __init__(self, interval: int, group: Group) -> None:
-        self._buffer = torch.zeros(interval, len(self.COLUMNS), device=group.device)
-        self._host: list[tuple[float, float]] = []
-        self.initial_loss = math.nan
-        self.last_mean_loss = math.nan
-
-    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, wait_s: float) -> None:
-        self._buffer[len(self._host)] = torch.stack([loss, norm, stop])
-        self._host.append((learning_rate, wait_s))
-
-    def flush(self, step: int) -> tuple[list[Row], bool]:
-        """The rows of the interval that ends at ``step``, and whether any worker asked to stop; one fetch in all."""
-        fetched = self._buffer[: len(self._host)].tolist()
-        first = step - len(fetched) + 1
-        rows: list[Row] = [
-            {
-                "step": first + i,
-                "split": TRAIN_STEPS_SPLIT,
-                "loss": loss,
-                "gradient_norm": norm,
-                "learning_rate": learning_rate,
-                "wait_s": wait_s,
-            }
-            for i, ((loss, norm, _), (learning_rate, wait_s)) in enumerate(zip(fetched, self._host, strict=True))
-        ]
-        losses = [loss for loss, _, _ in fetched]
-        if math.isnan(self.initial_loss):
-            self.initial_loss = losses[0]
-        self.last_mean_loss = sum(losses) / len(losses)
-        self._host.clear()
-        return rows, any(stop > 0 for _, _, stop in fetched)

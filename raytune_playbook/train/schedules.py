@@ -22,17 +22,27 @@ def total_steps(values: Values, max_train_steps: int) -> int:
 def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
     """The learning rate of each step 0..total_steps - 1.
 
+    - warmup: a straight line from 0, before the first step, to the base learning rate at step ``warmup_steps``; so no
+      step is spent at a rate of 0.
     - ``constant``: the base learning rate.
-    - ``linear``: constant, then over the last ``decay_steps`` a straight line to ``final_factor`` times the base.
-    - ``cosine``: half a cosine from the base to ``final_factor`` times the base.
+    - ``linear``: constant, then over the last ``decay_steps`` a straight line to ``final_factor`` times the base, which
+      is reached after the last step; so no step is spent at a final rate of 0.
+    - ``cosine``: constant, then over the last ``decay_steps`` half a cosine to ``final_factor`` times the base.
+
+    ``decay_steps`` of None are all ``max_train_steps``: no constant part.
 
     Raises:
-        SpecError: an unknown schedule, or a decay or warmup of a length that cannot be.
+        SpecError: an unknown schedule, a rate or factor out of its range, or a decay or warmup of a length that cannot
+            be.
     """
     kind = values.choice("schedule", SCHEDULES)
     base, final_factor = values.float("learning_rate"), values.float("final_factor")
     warmup_steps = values.int("warmup_steps")
     decay_steps = max_train_steps if values["decay_steps"] is None else values.int("decay_steps")
+    if not 0 <= base < math.inf:
+        raise SpecError(f"learning_rate must be at least 0 and finite, but got {base:g}; correct it.")
+    if not 0 <= final_factor <= 1:
+        raise SpecError(f"final_factor must be from 0 to 1, but got {final_factor:g}; it is a share of learning_rate.")
     if not 0 < decay_steps <= max_train_steps:
         raise SpecError(
             f"decay_steps: 0 < decay_steps <= max_train_steps must hold, but got {decay_steps} with "
@@ -42,15 +52,14 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
         raise SpecError(f"warmup_steps must not be negative, but got {warmup_steps}; use 0 for none.")
 
     def learning_rate(step: int) -> float:
-        if step < warmup_steps:  # the ramp reaches the base learning rate at step warmup_steps
+        if step < warmup_steps:
             return base * (step + 1) / (warmup_steps + 1)
-        after = step - warmup_steps
-        if kind == "linear":
-            share = min(1.0, (max_train_steps - after) / decay_steps)
-        elif kind == "cosine":
-            share = (1 + math.cos(math.pi * after / max_train_steps)) / 2
-        else:
+        steps_left = warmup_steps + max_train_steps - step
+        if kind == "constant" or steps_left >= decay_steps:
             return base
-        return base * (final_factor + (1 - final_factor) * share)
+        left = steps_left / decay_steps  # share of the decay that is still to come: from 1 to 0
+        # sin(x / 2)^2 = (1 - cos x) / 2, and stays exact where the difference would cancel
+        height = left if kind == "linear" else math.sin(math.pi / 2 * left) ** 2
+        return base * (final_factor + (1 - final_factor) * height)
 
     return learning_rate

@@ -10,7 +10,7 @@ import builtins
 import hashlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,19 +33,27 @@ Source: TypeAlias = Columns | pa.Table | str
 """Where examples come from: arrays, an Arrow table, or the URI of Parquet files."""
 
 TRAINING_DEFAULTS: dict[str, Value] = {
-    "optimizer": "momentum",  # sgd, momentum, nesterov or adam
+    "optimizer": "momentum",  # one of `study.kinds.OPTIMIZERS`
     "learning_rate": 0.1,  # the base learning rate of the schedule
-    "momentum": 0.9,
+    "momentum": 0.9,  # of momentum, nesterov and RMSProp
     "beta1": 0.9,
     "beta2": 0.999,
     "epsilon": 1e-8,
-    "weight_decay": 0.0,  # coupled: added to the gradient
+    "rho": 0.9,  # of RMSProp: decay of the mean of squared gradients
+    "momentum_decay": 4e-3,  # of torch_nadam
+    "weight_decay": 0.0,
+    "weight_decay_kind": "coupled",  # added to the gradient; decoupled: taken from the weights
     "schedule": "constant",  # constant, linear or cosine (rule ST6: constant in a first configuration)
-    "decay_steps": None,  # of the linear schedule; None for all steps
+    "decay_steps": None,  # of a linear or cosine schedule, before which it is constant; None for all steps
     "final_factor": 0.0,  # learning rate at the end of a decay, as a share of the base
     "warmup_steps": 0,  # prepended; max_train_steps does not count them
     "clipping_norm": None,  # global norm above which gradients are scaled down; None for never
+    "averaging": "none",  # of the weights: none, exponential or uniform (rule SC3)
+    "averaging_decay": 0.999,  # of the exponential average
+    "averaging_start_step": 0,  # the weights after this many steps, warmup included, are not averaged yet
     "batch_size": 64,  # of all workers together
+    "evaluation_batch_size": None,  # of all workers together; None for one that suits (rule EV1)
+    "evaluation_sample": None,  # validation examples that periodic evaluation scores; None for all (rule EV5)
     "batch_norm": "device",  # statistics: device, sync or ghost (rule BN1)
     "virtual_batch_size": 64,  # of ghost batch norm (rule BN4)
 }
@@ -124,6 +132,11 @@ class Workload(ABC):
     def model(self, values: Values) -> nn.Module:
         """A new model; all randomness from torch's global generator, whose seed is the same on all workers."""
 
+    def augment(self, batch: Batch, values: Values) -> Batch:
+        """A training batch changed at random (rule ST7); randomness from torch's global generator, which has the
+        worker's own seed of the step here. Never called in an evaluation."""
+        return batch
+
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         """What training minimizes: one loss per example, of shape (batch,)."""
@@ -131,6 +144,45 @@ class Workload(ABC):
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
         """What evaluations report: one value per example for each metric, of shape (batch,), to be averaged."""
         return {"loss": self.loss(model, batch, values)}
+
+    # ------------------------------------------------------------------ what evaluations report beyond means
+
+    label_column: str = "label"
+    """The column that holds an example's class, and the name of the predicted one among `predictions`."""
+
+    def predictions(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
+        """What the model says of each example, such as a class and a probability; of shape (batch, ...) each.
+
+        Saved for a few examples at every evaluation (rule EV4). They are asked for all examples, by a forward pass
+        beside that of `metrics`, only where there are `classes` or `set_metrics`.
+        """
+        return {}
+
+    def classes(self) -> Mapping[int, str]:
+        """The classes, rare ones above all, whose correct predictions are counted at every evaluation, with their
+        names (rule EV6)."""
+        return {}
+
+    def set_metrics(self, predictions: Columns, labels: npt.NDArray[np.generic]) -> Mapping[str, float]:
+        """Metrics that are no means over examples, such as average precision (rule EV8).
+
+        Args:
+            predictions: of all examples of a split in the order of the data set, whatever the number of workers.
+            labels: their `label_column`.
+        """
+        return {}
+
+    def needs_all_predictions(self) -> bool:
+        """Whether evaluation takes the predictions of every example, and not of the chosen ones alone."""
+        return bool(self.classes()) or self.has_set_metrics()
+
+    def has_set_metrics(self) -> bool:
+        """Whether there are `set_metrics`, for which the predictions of all workers are gathered."""
+        return type(self).set_metrics is not Workload.set_metrics
+
+    def chosen_examples(self) -> Sequence[int] | None:
+        """Rows of the validation examples whose predictions are saved; None for a seeded choice of a few."""
+        return None
 
     def infeasible(self, values: Values) -> str | None:
         """Why this point cannot be trained, or None: a constraint that the search space does not know of (rule IN3)."""

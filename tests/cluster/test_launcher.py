@@ -49,7 +49,7 @@ def test_every_placeholder_is_named_in_the_header(config: dict[str, Any]) -> Non
 
 def test_what_is_copied_is_there_and_enough_to_install(config: dict[str, Any]) -> None:
     copied = {local for local in config["file_mounts"].values() if not local.startswith("~")}
-    assert copied >= {"pyproject.toml", "cluster/constraints.txt", "raytune_playbook"}
+    assert copied >= {"pyproject.toml", "cluster/constraints.txt", "cluster/drain.sh", "raytune_playbook"}
     assert [local for local in copied if not (ROOT / local).exists()] == []
 
 
@@ -80,3 +80,15 @@ def test_image_and_constraints_name_one_ray() -> None:
     assert image[1] == pinned[1] == ray.__version__
     assert f"python{image[2]}.{image[3]}" in LAUNCHER.read_text()
     assert "pip install --no-cache-dir -c cluster/constraints.txt ." in dockerfile
+
+
+def test_the_drain_script_is_plain_shell_and_says_where_there_is_nothing_to_drain() -> None:
+    script = ROOT / "cluster" / "drain.sh"
+    command = ["sh", "-n", str(script)]
+    assert subprocess.run(command, check=False).returncode == 0
+    # In a network namespace of its own a process sees no raylet of its machine, whatever runs beside it.
+    alone = subprocess.run(["unshare", "--net", str(script)], capture_output=True, text=True, check=False)
+    if "unshare failed" in alone.stderr:
+        pytest.skip("a network namespace of its own needs root")
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert "but no raylet runs here; start Ray first." in alone.stderr

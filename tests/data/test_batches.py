@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytune_playbook.data.batches import MAX_TRAINING_SAMPLE, NUM_PREFETCHED, SharedBatches
+from raytune_playbook.data.batches import MAX_TRAINING_SAMPLE, NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
 from raytune_playbook.data.stream import batch_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.spec import Objective, TrialSpec
@@ -184,3 +184,74 @@ def test_ev7_a_small_training_set_is_its_own_sample():
         for label in batch["label"][batch["_weight"] > 0].tolist()
     ]
     assert sorted(labels) == list(range(50))
+
+
+def rows_of(split: str, num_workers: int = 1, **settings: object) -> list[int]:
+    trial = TRIAL.model_copy(update={"values": settings})
+    return [
+        row
+        for rank in range(num_workers)
+        for batch in batches_of(rank=rank, num_workers=num_workers, trial=trial).evaluation_batches(split)
+        for row in batch["_row"][batch["_weight"] > 0].tolist()
+    ]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "validation_full", "chosen"])
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_ev3_examples_are_numbered_by_their_place_in_the_data_set(split, num_workers):
+    for rank in range(num_workers):
+        for batch in batches_of(rank=rank, num_workers=num_workers).evaluation_batches(split):
+            assert torch.equal(batch["_row"], batch["label"])
+    assert sorted(rows_of(split, num_workers)) == sorted(rows_of(split))
+
+
+@pytest.mark.parametrize("sample", [1, 7, 20, 21, 500])
+def test_ev5_a_sample_is_one_fixed_part_of_the_validation_set_and_larger_ones_hold_it(sample):
+    found = rows_of("validation", evaluation_sample=sample)
+    assert len(set(found)) == len(found) == min(sample, 21)
+    assert sorted(rows_of("validation", num_workers=3, evaluation_sample=sample)) == found
+    assert set(found) <= set(rows_of("validation", evaluation_sample=sample + 1))
+    assert rows_of("validation_full", evaluation_sample=sample) == list(range(21))
+
+
+def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
+    assert len(set(rows_of("chosen"))) == NUM_CHOSEN
+    data = SharedBatches(
+        ARRAYS,
+        trial=TRIAL,
+        batch_size=12,
+        rank=0,
+        num_workers=1,
+        device=torch.device("cpu"),
+        weight_column="_weight",
+        chosen=[20, 3, 20],
+    )
+    (batch,) = data.evaluation_batches("chosen")
+    assert batch["label"][batch["_weight"] > 0].tolist() == [3, 20]
+
+
+@pytest.mark.parametrize("chosen", [[], [21], [-1]])
+def test_ev4_examples_that_do_not_exist_are_refused(chosen):
+    with pytest.raises(SpecError, match=r"must be rows of the 21 validation examples, but got .*choose among 0 to 20"):
+        SharedBatches(
+            ARRAYS,
+            trial=TRIAL,
+            batch_size=12,
+            rank=0,
+            num_workers=1,
+            device=torch.device("cpu"),
+            weight_column="_weight",
+            chosen=chosen,
+        )
+
+
+@pytest.mark.parametrize(("size", "num_workers"), [(12, 1), (13, 2), (20, 3)])
+def test_ev1_the_size_of_evaluation_batches_can_be_given(size, num_workers):
+    trial = TRIAL.model_copy(update={"values": {"evaluation_batch_size": size}})
+    batch = next(iter(batches_of(num_workers=num_workers, trial=trial).evaluation_batches("train")))
+    assert len(batch["label"]) == -(-size // num_workers)
+
+
+def test_ev1_smaller_evaluation_batches_are_refused():
+    with pytest.raises(SpecError, match="evaluation_batch_size must be at least batch_size"):
+        batches_of(trial=TRIAL.model_copy(update={"values": {"evaluation_batch_size": 11}}))

@@ -101,6 +101,16 @@ def test_bad_batch_sizes_are_one_sentence(num_examples, batch_size, num_workers,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("num_examples", "batch_size"), [(6, 6), (7, 6), (11, 6), (12, 6), (35, 6)])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_ck2_the_stream_starts_at_any_batch(num_examples, batch_size, rank):
+    whole = batches(30, num_examples, batch_size, rank, 2)
+    for first_batch in range(25):
+        started = batch_rows(trial(), num_examples, batch_size, rank, 2, first_batch=first_batch)
+        for rows, expected in zip(itertools.islice(started, 30 - first_batch), whole[first_batch:], strict=True):
+            assert rows.tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(1, 1), (1, 8), (7, 4), (16, 8), (17, 8), (50, 7), (359, 64)])
 def test_ev3_every_example_counts_once_and_every_batch_has_one_shape(num_workers, num_examples, batch_size):

@@ -204,6 +204,19 @@ class TestRun:
     def test_the_head_holds_no_trial(self, rayjob: dict[str, Any]) -> None:
         assert rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
+    def test_a_worker_that_is_to_go_drains_with_the_images_script_within_its_grace_period(
+        self, rayjob: dict[str, Any]
+    ) -> None:
+        script = "cluster/drain.sh"
+        dockerfile = (ROOT / "cluster" / "Dockerfile").read_text()
+        assert f"COPY --chown=1000:100 {script} {script}" in dockerfile
+        (home,) = re.findall(r"^WORKDIR (.+)$", dockerfile, re.MULTILINE)
+        for group in rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+            pod = group["template"]["spec"]
+            shell, path, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+            assert (shell, path) == ("sh", f"{home}/{script}")
+            assert int(seconds) < pod["terminationGracePeriodSeconds"]
+
     def test_every_pod_mounts_the_claim_that_comes_along(
         self, rayjob: dict[str, Any], manifests: list[dict[str, Any]]
     ) -> None:

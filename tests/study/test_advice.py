@@ -39,6 +39,10 @@ def test_sd1_more_than_one_scientific_hyperparameter(make_round):
         ("nesterov", ["learning_rate", "momentum"], []),
         ("adam", [], ["learning_rate"]),  # ST3: the secondary ones may stay at their defaults
         ("adam", ["learning_rate"], []),
+        ("rmsprop", ["learning_rate"], ["momentum"]),
+        ("rmsprop", ["learning_rate", "momentum"], []),
+        ("nadam", [], ["learning_rate"]),
+        ("torch_adamw", ["learning_rate"], []),
     ],
 )
 def test_sd4_fixed_optimizer_hyperparameters_need_a_reason(make_round, optimizer, tuned, missing):
@@ -172,6 +176,13 @@ def test_sd10_counts_trials_per_study_and_speaks_of_adam_alone(make_round):
         "SD10: 9 trials per study are too few to tune Adam's beta1 beside learning_rate; fix it or add trials."
     )
     assert about(advice.warnings(make_round(27, **fields, fixed={"optimizer": "sgd"})), "SD10") == []
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "torch_adam", "torch_adamw", "torch_nadam"])
+def test_sd10_speaks_of_every_form_of_adam(make_round, optimizer):
+    nuisance = {"learning_rate": RATE, "beta1": ADAM["beta1"]}
+    assert about(advice.warnings(make_round(9, nuisance=nuisance, fixed={"optimizer": optimizer})), "SD10", "beta1")
+    assert advice.warnings(make_round(10, nuisance=nuisance, fixed={"optimizer": optimizer})) == []
 
 
 def test_ba7_another_batch_size_asks_for_retuning(make_round):

@@ -1,4 +1,4 @@
-"""Evaluation in one process (rules EV3 and EV7); `test_several_processes` has the rest."""
+"""Evaluation in one process (rules EV3, EV6, EV7 and EV8); `test_sharded_evaluation` has the rest."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from torch import nn
 
 from raytune_playbook.data.stream import evaluation_rows
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.evaluation_settings import ROW
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.workload import Values
+from raytune_playbook.train.workload import Values, Workload
 
 
-class Identity:
+class Identity(Workload):
     """Metrics are columns of the batch; padding is told by its weight."""
 
     def __init__(self, padding: float = 0.0) -> None:
         self._padding = padding
         self.modes: list[tuple[bool, bool]] = []
+
+    def datasets(self):
+        return {}
+
+    def model(self, values):
+        return nn.Identity()
+
+    def loss(self, model, batch, values):
+        return batch["a"]
 
     def metrics(self, model, batch, values):
         self.modes.append((model.training, torch.is_grad_enabled()))
@@ -88,3 +98,101 @@ def test_a_metric_of_a_wrong_shape_is_one_sentence(value):
     words = r"Workload.metrics: error must have one value per example, shape \(8,\), but has shape .*reduction='none'"
     with pytest.raises(SpecError, match=words):
         evaluate(Wrong(), nn.Identity(), batches(), Values({}), Group())
+
+
+# ------------------------------------------------------------------ beyond means
+
+
+class Counted(Identity):
+    """Column ``a`` is the label; predictions and metrics of the set can be replaced."""
+
+    label_column = "a"
+
+    def __init__(self, predicted=None, named=None) -> None:
+        super().__init__()
+        self._predicted, self._named = predicted, named or {}
+
+    def predictions(self, model, batch, values):
+        self.modes.append((model.training, torch.is_grad_enabled()))
+        return {"a": batch["b"]} if self._predicted is None else self._predicted
+
+    def classes(self):
+        return {1: "one", 3: "three"}
+
+    def set_metrics(self, predictions, labels):
+        return {name: value(predictions, labels) for name, value in self._named.items()}
+
+
+def numbered(num_examples: int = 37):
+    for batch, (rows, _) in zip(batches(num_examples), evaluation_rows(num_examples, 8, 0, 1), strict=True):
+        yield batch | {ROW: torch.from_numpy(rows)}
+
+
+def test_ev6_ev8_counts_and_metrics_of_the_set_stand_beside_the_means():
+    workload = Counted(named={"largest": lambda predictions, labels: (labels * predictions["a"]).max()})
+    found = evaluate(workload, nn.Identity(), numbered(), Values({}), Group())
+    assert found == {
+        "a": 18.0,
+        "b": 19 / 37,
+        "num_examples.one": 1,
+        "num_correct.one": 1,
+        "num_examples.three": 1,
+        "num_correct.three": 0,
+        "largest": 36.0,
+    }
+    assert set(workload.modes) == {(False, False)}
+
+
+def test_predictions_are_not_computed_where_nobody_asks_for_all_of_them():
+    class Chosen(Identity):
+        def predictions(self, model, batch, values):
+            raise AssertionError("only examine needs them")
+
+    assert evaluate(Chosen(), nn.Identity(), batches(), Values({}), Group()) == {"a": 18.0, "b": 19 / 37}
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        (
+            Counted({"b": torch.zeros(8)}),
+            r"must hold the predicted 'a' where there are classes, but has \['b'\]; add it",
+        ),
+        (Counted({"a": torch.zeros(8, 2)}), r"Workload.predictions: a must have one value per example, shape \(40,\)"),
+        (Counted({"a": torch.zeros(())}), r"predictions: a must have one entry per example, shape \(8, ...\), but has"),
+        (Counted({"a": torch.zeros(7)}), r"but has shape \(7,\); return what the model says of each example"),
+        (Counted(named={"b": lambda *_: 0.5}), "must be named apart from Workload.metrics, but both have 'b'"),
+    ],
+)
+def test_bad_predictions_are_one_sentence(workload, words):
+    with pytest.raises(SpecError, match=words):
+        evaluate(workload, nn.Identity(), numbered(), Values({}), Group())
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (None, "label_column must be a column of the examples, but 'a' is not among .*; name the one that holds"),
+        (torch.zeros(8, 2), r"label_column must hold one label per example, but 'a' has shape \(8, 2\)"),
+    ],
+)
+def test_a_label_column_that_holds_no_labels_is_one_sentence(label, words):
+    class Unlabelled(Counted):
+        def metrics(self, model, batch, values):
+            return {"b": batch["b"]}
+
+        def predictions(self, model, batch, values):
+            return {"a": batch["b"]}
+
+    batch = {"b": torch.zeros(8), WEIGHT: torch.ones(8), ROW: torch.arange(8)}
+    data = [batch if label is None else batch | {"a": label}]
+    with pytest.raises(SpecError, match=words):
+        evaluate(Unlabelled(), nn.Identity(), data, Values({}), Group())
+
+
+def test_ev5_standard_errors_do_not_cancel_far_from_zero():
+    column = torch.arange(100, dtype=torch.float64) + 1e9
+    data = [{"a": column, "b": column, WEIGHT: torch.ones(100)}]
+    found = evaluate(Identity(), nn.Identity(), data, Values({}), Group(), with_errors=True)
+    assert found["standard_error.a"] == pytest.approx(np.arange(100).std(ddof=1) / 10, rel=1e-9)
+    assert found["num_examples"] == 100

@@ -35,9 +35,32 @@ def test_sc1_linear_is_constant_until_its_decay():
 
 def test_sc1_cosine():
     expected = [0.4 * (1 + math.cos(math.pi * step / 20)) / 2 for step in range(20)]
-    assert rates(20, schedule="cosine") == pytest.approx(expected, rel=1e-14)
+    assert rates(20, schedule="cosine") == pytest.approx(expected, rel=1e-13)
     expected = [0.1 + 0.3 * (1 + math.cos(math.pi * step / 20)) / 2 for step in range(20)]
-    assert rates(20, schedule="cosine", final_factor=0.25) == pytest.approx(expected, rel=1e-14)
+    assert rates(20, schedule="cosine", final_factor=0.25) == pytest.approx(expected, rel=1e-13)
+
+
+def test_sc1_cosine_is_constant_until_its_decay():
+    found = rates(10, schedule="cosine", decay_steps=4, final_factor=0.5)
+    assert found[:7] == [0.4] * 7
+    expected = [0.2 + 0.2 * height for height in ((1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2)]
+    assert found[7:] == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_sc1_the_final_factor_is_reached_right_after_the_last_step(kind):
+    given = Values(TRAINING_DEFAULTS | {"learning_rate": 0.5, "schedule": kind, "final_factor": 0.25})
+    assert schedule(given, 10)(10) == 0.125
+    assert schedule(Values({**given, "final_factor": 1.0}), 10)(7) == 0.5
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_sc1_a_rate_depends_on_the_step_alone(kind):
+    """Not on which steps were asked for before: a resumed trial asks for the last ones only."""
+    given = Values(TRAINING_DEFAULTS | {"schedule": kind, "warmup_steps": 3, "decay_steps": 6})
+    steps = range(total_steps(given, 10))
+    forwards, backwards = schedule(given, 10), schedule(given, 10)
+    assert [forwards(step) for step in steps] == [backwards(step) for step in reversed(steps)][::-1]
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
@@ -62,6 +85,11 @@ def test_sc1_warmup_is_prepended_and_max_train_steps_does_not_count_it(kind, war
         ({"warmup_steps": 0.5}, "warmup_steps must be a whole number"),
         ({"learning_rate": "fast"}, "learning_rate must be a number, but got 'fast'"),
         ({"final_factor": None}, "final_factor must be a number"),
+        ({"learning_rate": -0.1}, "learning_rate must be at least 0 and finite, but got -0.1; correct it"),
+        ({"learning_rate": math.nan}, "learning_rate must be at least 0 and finite"),
+        ({"learning_rate": math.inf}, "learning_rate must be at least 0 and finite"),
+        ({"final_factor": -0.1}, "final_factor must be from 0 to 1, but got -0.1; it is a share of learning_rate"),
+        ({"final_factor": 1.5}, "final_factor must be from 0 to 1, but got 1.5"),
     ],
 )
 def test_bad_values_are_one_sentence(values, words):

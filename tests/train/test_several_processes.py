@@ -84,14 +84,14 @@ class Small(Workload):
         return loss
 
 
-class Columns:
+class Columns(Small):
     """Metrics are columns of the batch, and NaN where it is padded."""
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
         return {"value": torch.where(batch[WEIGHT] > 0, batch["value"], torch.nan)}
 
 
-class Outputs:
+class Outputs(Small):
     """The metric is what the model makes of an example."""
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:

@@ -1,0 +1,72 @@
+"""A worker's memory during a trial: too much of it is the point's fault, and ends the trial instead of the worker.
+
+On CPU `Resources.memory_per_worker_gib` is enforced by the kernel: an allocation beyond it fails, and raises. Ray
+counts the same number when it places workers, so that this limit lies below the one at which Ray's monitor kills
+processes, innocent ones first. A GPU's memory needs no limit of ours: torch raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from raytune_playbook.errors import Infeasible
+
+GIB = 2**30
+
+_TORCH_CPU = "can't allocate memory"
+"""What torch's CPU allocator says, in a plain RuntimeError."""
+
+
+@contextlib.contextmanager
+def limited_memory(limit_gib: float | None) -> Iterator[None]:
+    """Within it, what this process allocates may come to ``limit_gib`` together with what it holds already.
+
+    None for no limit. What counts is private writable memory, mapped or touched (the kernel's RLIMIT_DATA): neither
+    libraries nor the data that workers share.
+
+    Raises:
+        Infeasible: an allocation failed, on this limit, on the machine's memory, or on a GPU.
+    """
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit_gib is not None:
+        room = max(0, int(limit_gib * GIB) - _status_bytes("RssAnon"))
+        limit = _status_bytes("VmData") + room
+        if before[1] != resource.RLIM_INFINITY:
+            limit = min(limit, before[1])
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        yield
+    except Exception as error:
+        sentence = out_of_memory(error)
+        if sentence is None:
+            raise
+        of = f" of {limit_gib:g} GiB (Resources.memory_per_worker_gib)" if limit_gib is not None else ""
+        raise Infeasible(f"out of memory{of}: {sentence}") from error
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an exception says about memory that could not be had; None when it is about something else."""
+    said = str(error).strip().splitlines()
+    if isinstance(error, torch.OutOfMemoryError):
+        return said[0] if said else "on the GPU"
+    if isinstance(error, MemoryError):
+        return said[0] if said else "an object of Python's"
+    if isinstance(error, RuntimeError) and _TORCH_CPU in str(error):
+        return said[0][said[0].rfind(_TORCH_CPU) :] if _TORCH_CPU in said[0] else _TORCH_CPU
+    return None
+
+
+def _status_bytes(name: str) -> int:
+    """A line of this process's status, such as RssAnon: its private memory in use."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) * 1024
+    raise RuntimeError(f"/proc/self/status has no line {name}")

@@ -1,0 +1,265 @@
+"""One trial's checkpoints: the N best and the latest (rules CK1 to CK3).
+
+::
+
+    <folder>/<step>/model.pt      the weights, with the running averages of all workers (rule BN3)
+                    training.pt   all else that training goes on from; of the latest step alone
+
+Rank 0 alone writes (rule MH1), after gathering what differs by rank. Each file appears whole or not at all,
+``training.pt`` last, and what it replaces is deleted after that; so a folder with a ``training.pt`` is a whole
+checkpoint whenever the writer is killed. Both files are read by ``torch.load(..., weights_only=True)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.fs as pafs
+import torch
+from torch import Tensor, nn
+
+from raytune_playbook.analysis.objective import best_of
+from raytune_playbook.errors import StorageError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.study.spec import Objective, TrialSpec, fingerprint
+from raytune_playbook.train.batch_norm import synchronized_statistics
+from raytune_playbook.train.group import Group
+
+LOG = logging.getLogger("raytune_playbook")
+MODEL, TRAINING = "model.pt", "training.pt"
+
+
+def checkpoints_folder(study: str, key: str) -> str:
+    """Where a trial's checkpoints are in its round's folder."""
+    return f"{study}/checkpoints/{key}"
+
+
+def trial_fingerprint(trial: TrialSpec, num_workers: int) -> str:
+    """Equal for two trials exactly when one may go on from the other's checkpoint; the objective may change (QR5)."""
+    return fingerprint([trial.model_dump(mode="json", exclude={"objective"}), num_workers])
+
+
+def best_steps(evaluated: Mapping[int, float | None], objective: Objective, num_best: int) -> list[int]:
+    """The steps of the best few evaluations, the best first, chosen as the objective itself is; ties to the earlier."""
+    left, found = dict(evaluated), list[int]()
+    while len(found) < num_best and (best := best_of(list(left), list(left.values()), objective)) is not None:
+        found.append(best.step)
+        del left[best.step]
+    return found
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one trial; every worker has one, and calls it when the others do.
+
+    Args:
+        storage, folder: where they are.
+        trial: whose they are; those of another are never loaded.
+        code: a hash of the workload's source. Checkpoints of other code are discarded.
+        num_best: how many evaluations keep their checkpoint beside the latest.
+        interval_steps: a checkpoint every so many steps, at an evaluation; None for every evaluation.
+
+    Fields:
+        best_step: of the best checkpoint that is kept.
+    """
+
+    storage: Storage
+    folder: str
+    trial: TrialSpec
+    code: str = ""
+    num_best: int = 1
+    interval_steps: int | None = None
+    best_step: int | None = None
+    _kept: list[int] = field(default_factory=list)
+
+    def is_due(self, step: int, *, is_last: bool) -> bool:
+        """Whether the evaluation at ``step`` has a checkpoint: every one, unless a coarser interval is asked for."""
+        return is_last or self.interval_steps is None or step % self.interval_steps == 0
+
+    # ------------------------------------------------------------------ writing
+
+    def save(
+        self,
+        step: int,
+        model: nn.Module,
+        training: Mapping[str, Any],
+        evaluated: Mapping[int, float | None],
+        group: Group,
+    ) -> None:
+        """Write the checkpoint of ``step``, then delete those that are neither the latest nor among the best.
+
+        Changes no later bit of training. When it returns on any worker, the checkpoint is whole.
+
+        Args:
+            training: what training goes on from beside the model: plain numbers and tensors, the same on all workers.
+            evaluated: the objective's metric at every evaluation so far, this one included.
+
+        Raises:
+            StorageError: on all workers, when it cannot be written.
+        """
+        candidates = {kept: evaluated.get(kept) for kept in (*self._kept, step)}
+        best = best_steps(candidates, self.trial.objective, self.num_best)
+        self.best_step = best[0] if best else None
+        self._kept = sorted({*best, step})
+        own = _gathered(_buffers(model), group)
+        failure = None
+        with synchronized_statistics(model, group):
+            if group.rank == 0:  # rule MH1
+                # One tensor that stands in the list several times is stored once.
+                parts = [own[0] if torch.equal(part, own[0]) else part for part in own]
+                header = {"step": step, "trial": trial_fingerprint(self.trial, group.size), "code": self.code}
+                rest = {"buffers": parts, "kept": self._kept, "best_step": self.best_step, **training}
+                try:
+                    self._write(step, MODEL, header | {"model": model.state_dict()})
+                    self._write(step, TRAINING, header | {"training": rest})
+                    self._delete_all_but(self._kept, step)
+                except OSError as error:
+                    failure = error
+        self._require_success("writable", failure, group)
+
+    def _require_success(self, what: str, failure: OSError | None, group: Group) -> None:
+        """Wait for rank 0, and fail on all workers where it did: none is left waiting in a collective."""
+        failed = group.sum_(torch.tensor([float(failure is not None)], device=group.device))
+        if failed.item():
+            raise StorageError(
+                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not "
+                f"({failure or 'rank 0 says why'}); make room there, or allow access."
+            )
+
+    def _write(self, step: int, name: str, content: Mapping[str, Any]) -> None:
+        file = io.BytesIO()
+        torch.save(dict(content), file)
+        self.storage.write(f"{self.folder}/{step}/{name}", file.getvalue())
+
+    def _delete_all_but(self, kept: Collection[int], latest: int) -> None:
+        """Delete what earlier steps have left, half-written files included.
+
+        Nothing of later steps: they are written by an attempt that was taken for dead, or will be written again.
+        """
+        for step, names in _files(self.storage, self.folder).items():
+            # A training.pt goes first, so that there is never one without its model.pt.
+            if TRAINING in names and step < latest:
+                self.storage.delete(f"{self.folder}/{step}/{TRAINING}")
+            if step < latest and step not in kept:
+                with contextlib.suppress(FileNotFoundError):
+                    self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}/{step}")
+            elif step <= latest:
+                for name in set(names) - {MODEL, TRAINING}:
+                    self.storage.delete(f"{self.folder}/{step}/{name}")
+
+    # ------------------------------------------------------------------ reading
+
+    def load(self, model: nn.Module, group: Group) -> dict[str, Any] | None:
+        """Put the latest checkpoint into the model, each worker's own buffers included; None where there is none.
+
+        Rank 0 reads for all, so that all go on from the same step.
+
+        Returns:
+            What `save` was given as ``training``, on the group's device, and the ``step``.
+
+        Raises:
+            StorageError: it is that of another trial.
+        """
+        contents: list[bytes | None] = [None, None]
+        failure = None
+        if group.rank == 0:
+            try:
+                if (folder := self._latest()) is not None:
+                    contents = [self.storage.read(f"{folder}/{name}") for name in (TRAINING, MODEL)]
+            except OSError as error:
+                failure = error
+        self._require_success("readable", failure, group)
+        parts = [content for content in map(group.from_first, contents) if content is not None]
+        if len(parts) < 2:
+            return None
+        training, weights = (torch.load(io.BytesIO(part), group.device, weights_only=True) for part in parts)
+        if training["code"] != self.code:
+            self._discard(group)
+            return None
+        if training["trial"] != trial_fingerprint(self.trial, group.size):
+            raise StorageError(
+                f"A checkpoint is that of one trial, but {self.storage.uri}/{self.folder}/{training['step']} was "
+                f"written with other values, steps, seed or workers ({training['trial']} instead of "
+                f"{trial_fingerprint(self.trial, group.size)}); delete it, or name another round."
+            )
+        model.load_state_dict(weights["model"])
+        rest: dict[str, Any] = training["training"]
+        _unpack(rest.pop("buffers")[group.rank], _buffers(model))
+        self._kept, self.best_step = rest.pop("kept"), rest.pop("best_step")
+        return rest | {"step": training["step"]}
+
+    def _latest(self) -> str | None:
+        whole = [step for step, names in _files(self.storage, self.folder).items() if TRAINING in names]
+        return f"{self.folder}/{max(whole)}" if whole else None
+
+    def _discard(self, group: Group) -> None:
+        """A trial is what one code makes of its values: training by two codes would be neither's."""
+        if group.rank == 0:
+            LOG.warning("the workload's source has changed, so the trial starts at step 0 and not from its checkpoint")
+            self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}")
+        group.sum_(torch.zeros(1, device=group.device))  # nobody goes on before they are gone
+
+
+def kept_steps(storage: Storage, folder: str) -> list[int]:
+    """The steps of the checkpoints that are kept, in order."""
+    return sorted(step for step, names in _files(storage, folder).items() if MODEL in names)
+
+
+def read_weights(storage: Storage, folder: str, step: int) -> dict[str, Tensor]:
+    """The weights of one checkpoint by name, on the CPU.
+
+    Raises:
+        StorageError: there is no such checkpoint.
+    """
+    content = storage.read(f"{folder}/{step}/{MODEL}")
+    if content is None:
+        there = ", ".join(map(str, kept_steps(storage, folder))) or "none"
+        raise StorageError(
+            f"A checkpoint of step {step} must be in {storage.uri}/{folder}, but the steps there are: {there}; "
+            "name one of them."
+        )
+    weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["model"]
+    return weights
+
+
+def _files(storage: Storage, folder: str) -> dict[int, list[str]]:
+    """Names of files by step, those included that a killed writer has left half-written."""
+    selector = pafs.FileSelector(f"{storage.root}/{folder}", allow_not_found=True, recursive=True)
+    found: dict[int, list[str]] = {}
+    for info in storage.fs.get_file_info(selector):
+        is_file = info.type == pafs.FileType.File
+        step = info.path.rstrip("/").split("/")[-2 if is_file else -1]
+        if step.isdigit():
+            found.setdefault(int(step), []).extend([info.base_name] if is_file else [])
+    return found
+
+
+# ---------------------------------------------------------------------- buffers, which may differ by rank
+
+
+def _buffers(model: nn.Module) -> list[Tensor]:
+    """The buffers that belong to the model's state, such as running averages; they share memory with the model's."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    state = model.state_dict()
+    return [tensor for name, tensor in state.items() if name not in parameters and isinstance(tensor, Tensor)]
+
+
+def _gathered(tensors: list[Tensor], group: Group) -> list[Tensor]:
+    """Each worker's bytes of some tensors, of shape (num_bytes,): one collective whatever their dtypes."""
+    if not tensors:
+        return [torch.zeros(0, dtype=torch.uint8)] * group.size
+    return group.gather(torch.cat([t.detach().contiguous().view(-1).view(torch.uint8) for t in tensors]))
+
+
+@torch.no_grad()
+def _unpack(packed: Tensor, tensors: list[Tensor]) -> None:
+    """Put the bytes back into the same tensors."""
+    sizes = [tensor.numel() * tensor.element_size() for tensor in tensors]
+    for part, tensor in zip(packed.split(sizes), tensors, strict=True):
+        # Copied first, since a slice of bytes may begin where its dtype cannot.
+        tensor.copy_(part.clone().view(tensor.dtype).view(tensor.shape))

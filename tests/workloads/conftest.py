@@ -1,0 +1,69 @@
+"""One trial of a bundled workload in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.train.evaluation import WEIGHT
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.workload import Columns, Workload
+
+Rows = list[dict[str, Any]]
+
+
+class Notes:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = []
+
+    def measured(self, rows: Rows) -> None:
+        self.rows += rows
+
+    def stepped(self, step: int) -> None:
+        pass
+
+    def evaluated(self) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def train_alone() -> Callable[..., Rows]:
+    """A function that trains a workload and returns its evaluations at step 0 and at the end."""
+
+    def run(workload: Workload, datasets: Mapping[str, Columns], num_steps: int, **values: Value) -> Rows:
+        torch.set_num_threads(1)
+        trial = TrialSpec(
+            study="all",
+            index=0,
+            seed=0,
+            values=workload.hyperparameters() | values,
+            max_train_steps=num_steps,
+            evaluation_interval_steps=num_steps,
+            divergence_factor=2.0,
+            objective=Objective(),
+        )
+        data = SharedBatches(
+            datasets,
+            trial=trial,
+            batch_size=int(trial.values["batch_size"]),
+            rank=0,
+            num_workers=1,
+            device=torch.device("cpu"),
+            weight_column=WEIGHT,
+        )
+        notes = Notes()
+        assert train(workload, trial, data, Group(), notes).outcome == "completed"
+        return [row for row in notes.rows if row["split"] in ("train", "validation")]
+
+    return run

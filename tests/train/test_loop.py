@@ -284,7 +284,7 @@ def test_a_loss_or_metric_of_a_wrong_shape_is_one_sentence(small, make_trial, ru
         ({"batch_norm": "ghost", "virtual_batch_size": 64}, "a ghost batch larger than a worker's batch"),
         ({"batch_size": 71}, "must not exceed the number of training examples, but got 71 of 70"),
         ({"clipping_norm": "tight"}, "clipping_norm must be a number"),
-        ({"virtual_batch_size": None}, "virtual_batch_size must be a whole number"),
+        ({"batch_norm": "ghost", "virtual_batch_size": None}, "virtual_batch_size must be a whole number"),
     ],
 )
 def test_bad_values_are_one_sentence(small, make_trial, run_alone, values, words):

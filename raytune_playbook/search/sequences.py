@@ -22,18 +22,21 @@ from raytune_playbook.study.study import Search
 Space = Mapping[str, Hyperparameter]
 
 
-def point_of(space: Space, search: Search, seed: int, index: int) -> dict[str, Value]:
+def point_of(space: Space, search: Search, seed: int, index: int, start: int = 0) -> dict[str, Value]:
     """The value of every hyperparameter at one index of a Halton or pseudo-random sequence, in the space's order.
+
+    Args:
+        start: where in the sequence index 0 is.
 
     Raises:
         SpaceError: the space has no point of this index.
     """
     size = num_points(space)
     if size is None:
-        return _values(space, search, seed, index)
+        return _values(space, search, seed, start + index)
     if index >= size:
         raise SpaceError(f"A finite space of {size} point(s) has no point {index}; ask for fewer trials.")
-    return _different_points(_Finite(space, search, seed)).at(index)
+    return _different_points(_Finite(space, search, seed, start)).at(index)
 
 
 def grid_point(space: Space, shape: tuple[int, ...], index: int) -> dict[str, Value]:
@@ -73,6 +76,15 @@ def arm_at(index: int, num_points_of_arms: list[int | None], seed: int) -> tuple
             raise SpaceError(f"A joint study of {first} point(s) has no point {index}; ask for fewer trials.")
 
 
+def arm_start(arm: int, seed: int) -> int:
+    """Where in the sequence an arm of a joint study begins.
+
+    Any stretch of a Halton sequence fills the space evenly. With one of its own, an arm's few points differ from those
+    of the others, so that all arms together try many values of a nuisance hyperparameter, and not the same few.
+    """
+    return _hash("start", seed, arm) >> 24
+
+
 def _values(space: Space, search: Search, seed: int, index: int) -> dict[str, Value]:
     units = _halton_units(space, seed, index) if search == "halton" else _random_units(space, seed, index)
     return {name: kind.from_unit(unit) for (name, kind), unit in zip(space.items(), units, strict=True)}
@@ -102,10 +114,10 @@ def _grid_unit(kind: Hyperparameter, place: int, size: int) -> Unit:
 class _Finite:
     """A small finite space under a search, equal to another of the same content: a key of the cache."""
 
-    def __init__(self, space: Space, search: Search, seed: int) -> None:
-        self.space, self.search, self.seed = dict(space), search, seed
+    def __init__(self, space: Space, search: Search, seed: int, start: int) -> None:
+        self.space, self.search, self.seed, self.start = dict(space), search, seed, start
         kinds = [[name, kind.model_dump(mode="json")] for name, kind in space.items()]
-        self._key = json.dumps([kinds, search, seed])
+        self._key = json.dumps([kinds, search, seed, start])
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -120,7 +132,7 @@ class _DifferentPoints:
     def __init__(self, finite: _Finite) -> None:
         self._finite = finite
         self._found: dict[str, dict[str, Value]] = {}
-        self._next = 0
+        self._next = finite.start
 
     def at(self, index: int) -> dict[str, Value]:
         finite = self._finite

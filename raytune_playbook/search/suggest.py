@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raytune_playbook.errors import SpaceError
-from raytune_playbook.search.sequences import arm_at, grid_point, point_of
+from raytune_playbook.search.sequences import arm_at, arm_start, grid_point, point_of
 from raytune_playbook.study.space import active
 from raytune_playbook.study.spec import TrialSpec, Value
 from raytune_playbook.study.study import StudySpec
@@ -52,8 +52,8 @@ def _point(study: StudySpec, index: int) -> tuple[dict[str, Value], dict[str, Va
         return study.arm, point_of(study.space, study.search, study.seed, index)
     # Each arm counts its own trials, so that its points fill the whole space whatever the other arms are.
     place, of_arm = arm_at(index, study.num_points_of_arms, study.seed)
-    arm = study.arms[place]
-    return arm, point_of(active(study.space, arm), study.search, study.seed, of_arm)
+    arm, start = study.arms[place], arm_start(place, study.seed)
+    return arm, point_of(active(study.space, arm), study.search, study.seed, of_arm, start)
 
 
 def _listed(configurations: Sequence[dict[str, Value]], index: int) -> dict[str, Value]:

@@ -25,7 +25,7 @@ async def lost_nodes(node_ids: Collection[str]) -> set[str]:
 
 
 def draining_nodes() -> set[str]:
-    """Nodes that are about to be taken away, as `ray drain-node` or an autoscaler has announced; about 1 ms."""
+    """Nodes that are about to be taken away, as `ray drain-node` or an autoscaler has announced."""
     return set(ray._private.state.state.get_draining_nodes())
 
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_CORRECT = "num_correct."
-_EXAMPLES = "num_examples."
+NUM_CORRECT = "num_correct."
+NUM_OF_CLASS = "num_examples."
 
 
 def num_correct_column(label: str) -> str:
     """The measurement of how many of a class's examples were predicted correctly."""
-    return _CORRECT + label
+    return NUM_CORRECT + label
 
 
 def num_examples_column(label: str) -> str:
     """The measurement of how many examples of a class there are in the split."""
-    return _EXAMPLES + label
+    return NUM_OF_CLASS + label
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def class_counts(measurements: pa.Table | None, step: int, split: str = "validat
     chosen = pc.and_(pc.equal(measurements["step"], step), pc.equal(measurements["split"], split))
     rows = measurements.filter(chosen).to_pylist()
     found = [
-        ClassCount(name.removeprefix(_CORRECT), int(row[_EXAMPLES + name.removeprefix(_CORRECT)]), int(value))
+        ClassCount(name.removeprefix(NUM_CORRECT), int(row[NUM_OF_CLASS + name.removeprefix(NUM_CORRECT)]), int(value))
         for row in rows[-1:]
         for name, value in row.items()
-        if name.startswith(_CORRECT) and value is not None
+        if name.startswith(NUM_CORRECT) and value is not None
     ]
     return tuple(sorted(found, key=lambda count: (count.num_examples, count.label)))
 

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raytune_playbook.analysis.class_counts import NUM_CORRECT, NUM_OF_CLASS
+from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, STANDARD_ERROR
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.records.types import TRAIN_STEPS_SPLIT
 
@@ -59,7 +61,7 @@ def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_points: int 
     for split in sorted(measurements["split"].unique().to_pylist()):
         rows = measurements.filter(pc.equal(measurements["split"], split)).sort_by("step")
         for metric in rows.column_names:
-            if metric in ("step", "split") or rows[metric].null_count == rows.num_rows:
+            if not _is_metric(metric) or rows[metric].null_count == rows.num_rows:
                 continue
             valid = rows.filter(pc.is_valid(rows[metric]))
             curve = Curve(valid["step"].to_numpy(), valid[metric].to_numpy())
@@ -103,5 +105,12 @@ def metrics_at(measurements: pa.Table | None, step: int | None) -> dict[Evaluati
         for row in sorted(rows, key=lambda row: row["split"])
         if row["split"] != TRAIN_STEPS_SPLIT
         for metric, value in row.items()
-        if metric not in ("step", "split") and value is not None
+        if _is_metric(metric) and value is not None
     }
+
+
+def _is_metric(column: str) -> bool:
+    """Whether a column is one to compare: counts and standard errors are about others."""
+    return column not in ("step", "split", NUM_EXAMPLES) and not column.startswith(
+        (NUM_CORRECT, NUM_OF_CLASS, STANDARD_ERROR)
+    )

@@ -24,7 +24,7 @@ from raytune_playbook.study.spec import Objective
 NUM_EXAMPLES = "num_examples"
 """The measurement of how many examples an evaluation scored."""
 
-_STANDARD_ERROR = "standard_error."
+STANDARD_ERROR = "standard_error."
 
 SKEW_LIMIT = 3.0
 """Standard errors between the sampled and the full score beyond which chance is no explanation (1 in 370)."""
@@ -35,7 +35,7 @@ _DISTINGUISHED = 2.0
 
 def standard_error_column(metric: str) -> str:
     """The measurement of a metric's standard error over the examples of its evaluation."""
-    return _STANDARD_ERROR + metric
+    return STANDARD_ERROR + metric
 
 
 def standard_error(deviation: float, num_sample: int, num_total: int | None = None) -> float:
@@ -130,7 +130,7 @@ def skews(measurements: pa.Table | None) -> tuple[Skew, ...]:
             continue
         num_sample, num_total = int(row[NUM_EXAMPLES]), int(full[NUM_EXAMPLES])
         for column in full:
-            metric = column.removeprefix(_STANDARD_ERROR)
+            metric = column.removeprefix(STANDARD_ERROR)
             if column == metric or full[column] is None or row[metric] is None or full[metric] is None:
                 continue
             deviation = full[column] * math.sqrt(num_total - 1)  # that error counts N - 1 degrees of freedom

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from raytune_playbook.analysis.curves import Curve, curves_of, metrics_at, thinned
 from raytune_playbook.records.types import measurements_table
@@ -67,3 +68,11 @@ def test_metrics_at_a_step():
     assert metrics_at(table, 1) == {}
     assert metrics_at(None, 1) == {}
     assert metrics_at(table, None) == {}
+
+
+def test_ev6_counts_and_standard_errors_are_no_curves_of_their_own():
+    columns = {"step": [0], "split": ["validation"], "error": [0.5], "standard_error.error": [0.1]}
+    columns |= {"num_examples": [9.0], "num_correct.rare": [1.0], "num_examples.rare": [2.0]}
+    measurements = pa.table(columns)
+    assert set(curves_of(("all", "00000"), measurements).evaluations) == {("validation", "error")}
+    assert metrics_at(measurements, 0) == {("validation", "error"): 0.5}

@@ -34,6 +34,7 @@ from raytune_playbook.engine.messages import (
     Row,
     TrialKey,
 )
+from raytune_playbook.engine.placement import remove_orphans
 from raytune_playbook.engine.round_context import RoundContext
 from raytune_playbook.engine.trial_queue import QueuedTrial, TrialQueue
 from raytune_playbook.study.spec import Resources, TrialSpec, trial_key
@@ -43,6 +44,8 @@ MAX_FAILED_STARTS = 3
 
 POLL_S = 20.0
 MANAGE_S = 2.0
+ORPHANED_S = 15.0
+"""Within this a killed host's controller is dead, and what it had asked for can be removed."""
 
 
 class Pool:
@@ -350,9 +353,14 @@ class Pool:
 
     async def _let_go(self, gang: PooledGang) -> None:
         gang.state = "retiring"
+        has_left = False
         with contextlib.suppress(ray.exceptions.RayActorError):
-            await gang.host.leave.remote()
+            has_left = await gang.host.leave.remote()
         ray.kill(gang.host)
+        if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
+            deadline_s = time.monotonic() + ORPHANED_S
+            while not remove_orphans() and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.5)
         self._gangs.remove(gang)
         self._say(gang, "retired", f"{gang.name} gave its resources back")
 

@@ -80,6 +80,8 @@ def test_a_round_waits_for_room_as_long_as_it_was_told_and_then_says_so(gangs, m
     with pytest.raises(RunError, match=r"no gang of 1 worker\(s\) could start within 6 s|did not start within 6 s"):
         run(make_round("waits", resources=resources), storage=str(tmp_path), console=quiet)
     assert not (tmp_path / "waits").exists()
+    # Nothing waits on for the five CPUs, to take them as soon as they are free.
+    wait_until(lambda: all({"CPU": 5.0} not in bundles for bundles in wanted_bundles()))
 
 
 def report(config: ClusterConfig) -> None:
@@ -144,6 +146,12 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
     finally:
         for node in nodes:
             cluster.remove_node(node)
+
+
+def wanted_bundles() -> list[list[dict[str, float]]]:
+    """Of all placement groups that have not been removed."""
+    groups = ray.util.placement_group_table().values()
+    return [list(group["bundles"].values()) for group in groups if group["state"] != "REMOVED"]
 
 
 def free_cpus(node_id: str) -> float:

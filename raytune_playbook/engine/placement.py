@@ -27,4 +27,7 @@ def _groups() -> list[PlacementGroupTableData]:
 
 
 def _is_orphan(group: PlacementGroupTableData) -> bool:
-    return group.creator_actor_dead and not group.is_detached and group.state != PlacementGroupTableData.REMOVED
+    # What the driver itself has made (Tune's, the user's) has no creating actor, which Ray marks as dead too.
+    has_creator = bool(group.creator_actor_id) and not ray.ActorID(group.creator_actor_id).is_nil()
+    is_dead = has_creator and group.creator_actor_dead
+    return is_dead and not group.is_detached and group.state != PlacementGroupTableData.REMOVED

@@ -11,7 +11,6 @@ examples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -51,11 +50,6 @@ def standard_error(deviation: float, num_sample: int, num_total: int | None = No
     return deviation * math.sqrt(without_replacement / num_sample)
 
 
-def standard_errors(error_rate: float, sizes: Sequence[int], num_total: int | None = None) -> Mapping[int, float]:
-    """Standard error of an error rate by the size of the sample: what speaks for a size."""
-    return {size: standard_error(_deviation(error_rate), size, num_total) for size in sizes}
-
-
 def difference_error(rate: float, other: float, num_sample: int, num_total: int | None = None) -> float:
     """At most the standard error of the difference between two error rates on the same sample.
 
@@ -85,10 +79,16 @@ def noise_warning(rate: float, other: float, num_sample: int, num_total: int) ->
     noise = difference_error(rate, other, num_sample, num_total)
     if abs(rate - other) > _DISTINGUISHED * noise or noise == 0.0:
         return None
+    larger = _twice_as_sharp(rate, num_sample, num_total)
     return (
-        f"EV5: {rate:.4g} and {other:.4g} on a sample of {num_sample} of {num_total} validation examples may differ by "
-        f"chance (standard error up to {noise:.2g}); score the kept checkpoints on all of them, or use a larger sample."
+        f"EV5: {rate:.4g} and {other:.4g} on a sample of {num_sample:,} of {num_total:,} validation examples may "
+        f"differ by chance (standard error up to {noise:.2g}); a sample of {larger:,} would halve that."
     )
+
+
+def _twice_as_sharp(rate: float, num_sample: int, num_total: int) -> int:
+    error = standard_error(_deviation(rate), num_sample, num_total)
+    return smallest_sample(rate, error / 2, num_total) if error > 0 else num_sample
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Skew:
 
     Fields:
         sampled, full: its mean on each.
+        num_sample, num_total: examples in each.
         standard_error: what chance lets them differ by, for the sample is a part of the set.
     """
 
@@ -104,6 +105,8 @@ class Skew:
     metric: str
     sampled: float
     full: float
+    num_sample: int
+    num_total: int
     standard_error: float
 
     @property
@@ -135,13 +138,16 @@ def skews(measurements: pa.Table | None) -> tuple[Skew, ...]:
                 continue
             deviation = full[column] * math.sqrt(num_total - 1)  # that error counts N - 1 degrees of freedom
             chance = standard_error(deviation, num_sample, num_total)
-            found.append(Skew(int(row["step"]), metric, row[metric], full[metric], chance))
+            found.append(Skew(int(row["step"]), metric, row[metric], full[metric], num_sample, num_total, chance))
     return tuple(found)
 
 
 def best_on_all(measurements: pa.Table | None, objective: Objective) -> Best | None:
-    """The objective among the evaluations of all validation examples, which decides between kept checkpoints."""
-    if measurements is None or objective.metric not in measurements.column_names:
+    """The objective by the kept checkpoints' scores on all validation examples, which decide where there are any.
+
+    None where periodic evaluation scored all examples, or the objective is not about validation.
+    """
+    if measurements is None or objective.split != "validation" or objective.metric not in measurements.column_names:
         return None
     rows = _rows(measurements, FULL_VALIDATION)
     return best_of([int(row["step"]) for row in rows], [row[objective.metric] for row in rows], objective)

@@ -79,13 +79,16 @@ class SharedBatches:
             rows = evaluated[positions]
             added = {self._weight_column: weights, ROW: rows}
             yield self._gather(arrays, rows) | {
-                name: torch.from_numpy(column).to(self._device) for name, column in added.items()
+                name: self._to_device(torch.from_numpy(column)) for name, column in added.items()
             }
 
     def _gather(self, arrays: Arrays, rows: Rows) -> dict[str, torch.Tensor]:
-        return {
-            name: torch.from_numpy(column[rows]).to(self._device, non_blocking=True) for name, column in arrays.items()
-        }
+        return {name: self._to_device(torch.from_numpy(column[rows])) for name, column in arrays.items()}
+
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
+        # Only from pinned memory does a copy to a GPU go on while this thread gathers the next batch.
+        pinned = tensor.pin_memory() if self._device.type == "cuda" else tensor
+        return pinned.to(self._device, non_blocking=True)
 
 
 def num_examples(arrays: Arrays) -> int:

@@ -10,20 +10,19 @@ that is drained, `DRAIN_CHECK_S` and a heartbeat, and then the next reporting in
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import threading
 import time
-from dataclasses import replace
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.engine.capacity import bundle
+from raytune_playbook.engine import verdict
+from raytune_playbook.engine.changes import Changes
+from raytune_playbook.engine.fit import TRAIN_ENVIRONMENT, run_fit
 from raytune_playbook.engine.gang_state import Fit, RunningAttempt, drained_hosts_of, kill
-from raytune_playbook.engine.messages import Assignment, AttemptEnd, Cause, Handle, Hello, Row, WorkerEnd
+from raytune_playbook.engine.messages import Assignment, AttemptEnd, Handle, Hello, Row, WorkerEnd
 from raytune_playbook.engine.node_health import lost_nodes
-from raytune_playbook.records.types import Machine
 from raytune_playbook.study.spec import Resources
 
 POLL_S = 20.0
@@ -45,15 +44,6 @@ DRAIN_CHECK_S = 3.0
 """How often a host looks whether a node of its workers is about to be taken away."""
 
 CHECK_S = 0.5
-
-TRAIN_ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed this soon
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # trials print to log files of their own
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "TENSORBOARDX_DISABLED": "1",
-}
 
 
 def start_host(name: str, resources: Resources, pool: Handle, node_id: str) -> Handle:
@@ -83,7 +73,7 @@ class Host:
         self._num_starts = 0
         self._number = 0
         self._attempt: RunningAttempt | None = None
-        self._changed = asyncio.Event()
+        self._changes = Changes()
         self._stop_wanted = False
         self._drains_at_s = 0.0
 
@@ -110,7 +100,7 @@ class Host:
                 raise GangLost(f"the workers of {self._name} ended while they started: {fit.error}")
             if time.monotonic() - fit.started_at_s > timeout_s:
                 raise GangLost(f"the workers of {self._name} did not start within {timeout_s:.0f} s")
-            await self._wait(CHECK_S)
+            await self._changes.wait(CHECK_S)
         return self._num_starts, time.monotonic() - fit.started_at_s
 
     async def run(self, assignment: Assignment) -> AttemptEnd:
@@ -121,16 +111,24 @@ class Host:
         self._number += 1
         self._stop_wanted = False
         attempt = self._attempt = RunningAttempt(Assignment(**{**vars(assignment), "number": self._number}))
-        self._notify()
+        self._changes.notify()
         try:
             while not self._all_ended(attempt):
                 if fit.ended.is_set():
-                    return await self._lost(fit, attempt)
+                    is_node_lost = bool(await lost_nodes(fit.node_ids))
+                    return verdict.lost(
+                        attempt, verdict.machine_of(fit, self._resources), fit.error, is_node_lost=is_node_lost
+                    )
                 if reason := self._stuck(attempt) or await self._cut_off(fit, attempt):
                     return await self._abort(fit, attempt, reason)
                 self._look_for_drains(fit, attempt)
-                await self._wait(CHECK_S)
-            return self._attempt_end(fit, attempt)
+                await self._changes.wait(CHECK_S)
+            return verdict.ended(
+                attempt,
+                verdict.machine_of(fit, self._resources),
+                stop_wanted=self._stop_wanted,
+                fresh_workers=self._resources.fresh_workers,
+            )
         finally:
             self._attempt = None
 
@@ -149,11 +147,11 @@ class Host:
             return True
         if fit.leaving_since_s is None:
             fit.leaving_since_s = time.monotonic()
-        self._notify()
+        self._changes.notify()
         # Workers that were never there, for want of room, will not return either.
         deadline_s = fit.leaving_since_s + (RETURN_S if fit.hellos else 0)
         while not fit.ended.is_set() and time.monotonic() < deadline_s:
-            await self._wait(CHECK_S)
+            await self._changes.wait(CHECK_S)
         if fit.ended.is_set():
             self._fit = None
         return fit.ended.is_set()
@@ -172,7 +170,7 @@ class Host:
         """A worker is ready."""
         if self._fit is not None and self._fit.generation == generation:
             self._fit.hellos[hello.rank] = hello
-            self._notify()
+            self._changes.notify()
 
     async def next_assignment(self, generation: int, rank: int, after: int) -> Assignment | str | None:
         """The next assignment, None when the worker is to return, or "wait" after a while without either."""
@@ -183,7 +181,7 @@ class Host:
                 return None
             if attempt is not None and attempt.assignment.number > after and rank not in attempt.ends:
                 return attempt.assignment
-            await self._wait(deadline_s - time.monotonic())
+            await self._changes.wait(deadline_s - time.monotonic())
         return "wait"
 
     async def measured(self, generation: int, number: int, report: int, rows: tuple[Row, ...]) -> None:
@@ -201,7 +199,7 @@ class Host:
             await self._pool.measured.remote((trial.study, trial.key), attempt.assignment.attempt, rows_in_turn)
             attempt.num_reports += 1
         attempt.is_forwarding = False
-        self._notify()
+        self._changes.notify()
 
     async def heartbeat(self, generation: int, number: int, rank: int, num_batches: int) -> str:
         """A worker is alive and has begun so many batches; the answer is "go on", "stop" or "exit"."""
@@ -220,42 +218,12 @@ class Host:
             attempt.ends[end.rank] = end
             if attempt.first_end_at_s is None:
                 attempt.first_end_at_s = time.monotonic()
-            self._notify()
+            self._changes.notify()
 
     # ------------------------------------------------------------------ inside
 
     def _run_fit(self, fit: Fit) -> None:
-        # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
-        from ray.train import FailureConfig, RunConfig
-        from ray.train.torch import TorchConfig, TorchTrainer
-        from ray.train.v2.api.config import ScalingConfig
-
-        from raytune_playbook.engine.worker import WorkerConfig, run_worker
-
-        resources = self._resources
-        config = WorkerConfig(host=self._me, pool=self._pool, generation=fit.generation, resources=resources)
-        try:
-            trainer = TorchTrainer(
-                run_worker,
-                train_loop_config=dict(vars(config)),
-                torch_config=TorchConfig(timeout_s=max(1, round(resources.collective_timeout_s))),
-                scaling_config=ScalingConfig(
-                    num_workers=resources.num_workers,
-                    use_gpu=resources.gpus_per_worker > 0,
-                    resources_per_worker=bundle(resources),
-                    placement_strategy="PACK" if resources.placement == "packed" else "SPREAD",
-                    label_selector=resources.node_labels or None,
-                ),
-                run_config=RunConfig(
-                    name=f"{self._name}-{fit.generation}",
-                    storage_path=self._scratch.name,
-                    failure_config=FailureConfig(max_failures=0),
-                ),
-            )
-            trainer.fit()
-        except Exception as error:  # noqa: BLE001 - Train, its controller or a worker; all mean that the gang is gone
-            fit.error = str(error).strip() or type(error).__name__
-        fit.ended.set()
+        run_fit(fit, self._name, self._resources, host=self._me, pool=self._pool, scratch=self._scratch.name)
 
     def _is_ready(self) -> bool:
         fit = self._fit
@@ -308,77 +276,17 @@ class Host:
     async def _abort(self, fit: Fit, attempt: RunningAttempt, reason: str) -> AttemptEnd:
         """End workers that may be stuck: each exits at its next heartbeat or is killed, upon which `fit()` ends."""
         fit.exiting = True
-        is_whole = 0 in attempt.ends and attempt.num_reports >= attempt.ends[0].num_reports
-        ended = self._attempt_end(fit, attempt) if is_whole else None
         lost = await lost_nodes(fit.node_ids)
         deadline_s = time.monotonic() + EXIT_S
         while not fit.ended.is_set() and time.monotonic() < deadline_s:
-            await self._wait(CHECK_S)
+            await self._changes.wait(CHECK_S)
         if not fit.ended.is_set():
             kill(hello for hello in fit.hellos.values() if hello.node_id not in lost)
         await self.leave()
-        raised = [end.traceback for end in attempt.ends.values() if end.traceback]
-        text = "\n".join([*raised, f"{reason}; the gang was restarted\n"])
-        if ended is not None and ended.cause in ("completed", "infeasible"):
-            return replace(ended, restarts_gang=True)
-        if lost:
-            return AttemptEnd("node lost", None, text, reason, machine=self._machine(fit), restarts_gang=True)
-        cause: Cause = "exception" if raised else "worker died"
-        error = next((end.error for end in attempt.ends.values() if end.error), reason)
-        is_input_error = any(end.is_input_error for end in attempt.ends.values())
-        return AttemptEnd(cause, None, text, error, is_input_error, self._machine(fit), restarts_gang=True)
-
-    async def _lost(self, fit: Fit, attempt: RunningAttempt) -> AttemptEnd:
-        """`fit()` ended under the attempt: a node is gone, or a worker or the controller died."""
-        raised = [end.traceback for end in attempt.ends.values() if end.traceback]
-        cause: Cause = "node lost" if await lost_nodes(fit.node_ids) else "worker died"
-        text = "\n".join([*raised, fit.error or "the workers returned in the middle of a trial"])
-        return AttemptEnd(
-            cause=cause,
-            traceback=text,
-            error=(fit.error or text).strip().splitlines()[0],
-            machine=self._machine(fit),
-            restarts_gang=True,
+        return verdict.aborted(
+            attempt,
+            verdict.machine_of(fit, self._resources),
+            reason,
+            stop_wanted=self._stop_wanted,
+            is_node_lost=bool(lost),
         )
-
-    def _attempt_end(self, fit: Fit, attempt: RunningAttempt) -> AttemptEnd:
-        machine = self._machine(fit)
-        ends = [attempt.ends[rank] for rank in sorted(attempt.ends)]
-        warning = next((end.leak for end in ends if end.leak), None)
-        restarts = self._resources.fresh_workers or warning is not None
-        raised = [end for end in ends if end.traceback is not None]
-        if raised:
-            text = "\n".join(f"rank {end.rank}:\n{end.traceback}" for end in raised)
-            first = raised[0]
-            return AttemptEnd("exception", None, text, first.error, first.is_input_error, machine, restarts, warning)
-        end = ends[0].end
-        if end is None:
-            raise RuntimeError("a worker ended without an outcome and without an error")
-        cause: Cause = end.outcome if end.outcome in ("completed", "infeasible") else "stopped"
-        why = f"{', '.join(attempt.drained)} is being drained" if attempt.drained else None
-        if attempt.drained and cause == "stopped" and not self._stop_wanted:
-            cause = "node lost"
-        restarts = restarts or bool(attempt.drained)
-        return AttemptEnd(cause, end, why, why, machine=machine, restarts_gang=restarts, warning=warning)
-
-    def _machine(self, fit: Fit) -> Machine:
-        hellos = [fit.hellos[rank] for rank in sorted(fit.hellos)]
-        return Machine(
-            torch=hellos[0].torch if hellos else "",
-            cpu_capability=hellos[0].cpu_capability if hellos else "",
-            device=hellos[0].device if hellos else "",
-            num_workers=self._resources.num_workers,
-            threads_per_worker=self._resources.threads_per_worker,
-            hosts=tuple(hello.host_name for hello in hellos),
-        )
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _wait(self, timeout_s: float) -> None:
-        changed = self._changed
-        try:
-            await asyncio.wait_for(changed.wait(), max(0.0, timeout_s))
-        except TimeoutError:
-            return

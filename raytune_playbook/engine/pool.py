@@ -19,6 +19,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.changes import Changes
 from raytune_playbook.engine.gang import GangLost, start_host
 from raytune_playbook.engine.gang_state import GangFacts, PooledGang
 from raytune_playbook.engine.messages import (
@@ -66,7 +67,7 @@ class Pool:
         self._events: deque[tuple[int, Event]] = deque()
         self._num_events = 0
         self._acknowledged = 0
-        self._changed = asyncio.Event()
+        self._changes = Changes()
         self._last_gang_at_s = time.monotonic()
         self._num_failed_starts = 0
         self._failure: str | None = None
@@ -83,13 +84,13 @@ class Pool:
         self._last_gang_at_s = time.monotonic()
         if self._manager is None:
             self._manager = asyncio.get_running_loop().create_task(self._manage())
-        self._notify()
+        self._changes.notify()
 
     async def close_round(self, round_id: str) -> None:
         """Forget a round; its trials end as stopped."""
         await self.stop_round(round_id)
         self._queue.close(round_id)
-        self._notify()
+        self._changes.notify()
 
     async def round_context(self, round_id: str) -> RoundContext | None:
         """For workers, once per round; None when it has been closed."""
@@ -99,14 +100,14 @@ class Pool:
         """End the waiting trials now and the running ones at their next reporting interval, as stopped."""
         for trial in self._queue.stop(round_id):
             await self._stop_running(trial)
-        self._notify()
+        self._changes.notify()
 
     async def stop_trial(self, round_id: str, key: TrialKey) -> None:
         """End one trial as stopped."""
         trial = self._queue.find(round_id, key)
         if trial is not None and trial.final is None and not self._queue.drop(trial):
             await self._stop_running(trial)
-        self._notify()
+        self._changes.notify()
 
     async def _stop_running(self, trial: QueuedTrial) -> None:
         for gang in self._gangs:
@@ -118,7 +119,7 @@ class Pool:
     async def submit(self, round_id: str, study: str, index: int) -> None:
         """Put a trial of a round into the queue."""
         self._queue.submit(round_id, study, index)
-        self._notify()
+        self._changes.notify()
 
     async def wait_cause(self, round_id: str, study: str, index: int) -> str:
         """How a trial ended for good, in the words of `Cause`, or "wait" after a while."""
@@ -128,7 +129,7 @@ class Pool:
         leases = self._queue.leases(round_id)
         deadline_s = time.monotonic() + POLL_S
         while leases is not None and not leases.may_return() and time.monotonic() < deadline_s:
-            await self._wait(deadline_s - time.monotonic())
+            await self._changes.wait(deadline_s - time.monotonic())
         if leases is not None:
             leases.num_returned += 1
         return ended.cause
@@ -136,7 +137,7 @@ class Pool:
     async def try_out(self, round_id: str, spec: TrialSpec) -> None:
         """Put a trial that is not recorded into the queue."""
         self._queue.try_out(round_id, spec)
-        self._notify()
+        self._changes.notify()
 
     async def tried_out(self, round_id: str, spec: TrialSpec) -> AttemptEnd | None:
         """How it ended, or None after a while."""
@@ -147,7 +148,7 @@ class Pool:
         while trial is not None and trial.final is None and time.monotonic() < deadline_s:
             if self._failure is not None and not trial.is_recorded:
                 break  # who waits for a check asks for news next; recorded trials are ended by the driver
-            await self._wait(deadline_s - time.monotonic())
+            await self._changes.wait(deadline_s - time.monotonic())
         return AttemptEnd(cause="stopped") if trial is None else trial.final
 
     async def measured(self, key: TrialKey, attempt: int, rows: tuple[Row, ...]) -> None:
@@ -167,10 +168,10 @@ class Pool:
         self._acknowledged = max(self._acknowledged, after)
         while self._events and self._events[0][0] <= after:
             self._events.popleft()
-        self._notify()
+        self._changes.notify()
         deadline_s = time.monotonic() + 0.5  # short, since the driver has a display to refresh
         while not self._events and self._failure is None and time.monotonic() < deadline_s:
-            await self._wait(deadline_s - time.monotonic())
+            await self._changes.wait(deadline_s - time.monotonic())
         return News(tuple(self._events), {gang.name: gang.state for gang in self._gangs}, self._failure)
 
     async def gangs(self) -> list[GangFacts]:
@@ -188,7 +189,7 @@ class Pool:
             self._manager.cancel()
         for gang in self._gangs:
             gang.retiring = True
-        self._notify()
+        self._changes.notify()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     # ------------------------------------------------------------------ gangs
@@ -202,7 +203,7 @@ class Pool:
                 self._require_gangs()
             except ray.exceptions.RayError as error:  # the cluster did not answer; ask again
                 self._failure = self._failure if self._gangs else f"the cluster does not answer: {error}"
-            await self._wait(MANAGE_S)
+            await self._changes.wait(MANAGE_S)
 
     def _retire_idle(self) -> None:
         excess = len(self._gangs) - self._queue.num_left
@@ -216,7 +217,7 @@ class Pool:
             ):
                 gang.retiring = True
                 excess -= 1
-        self._notify()
+        self._changes.notify()
 
     def _start_wanted(self) -> None:
         active = [gang for gang in self._gangs if not gang.retiring]
@@ -291,7 +292,7 @@ class Pool:
     async def _run_next(self, gang: PooledGang) -> None:
         trial = self._queue.next()
         if trial is None:
-            await self._wait(MANAGE_S)
+            await self._changes.wait(MANAGE_S)
             if hosts := await gang.host.drained_hosts.remote():
                 self._say(gang, "restarting", f"{gang.name} leaves {', '.join(hosts)}, which is being drained")
                 await self._leave(gang)
@@ -325,7 +326,7 @@ class Pool:
         if trial.is_recorded:
             number = self._emit(AttemptStarted(trial.key, trial.num_attempts, gang.name))
             while self._acknowledged < number and self._queue.context(trial.round_id) is not None:
-                await self._wait(MANAGE_S)
+                await self._changes.wait(MANAGE_S)
         context = self._queue.context(trial.round_id)
         if context is None:
             return AttemptEnd(cause="stopped")
@@ -349,7 +350,7 @@ class Pool:
         is_final = self._queue.settle(trial, ended)
         if trial.is_recorded:
             self._emit(AttemptEnded(trial.key, trial.num_attempts, ended, is_final))
-        self._notify()
+        self._changes.notify()
 
     async def _let_go(self, gang: PooledGang) -> None:
         gang.state = "retiring"
@@ -372,19 +373,8 @@ class Pool:
     def _emit(self, event: Event) -> int:
         self._num_events += 1
         self._events.append((self._num_events, event))
-        self._notify()
+        self._changes.notify()
         return self._num_events
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _wait(self, timeout_s: float) -> None:
-        changed = self._changed
-        try:
-            await asyncio.wait_for(changed.wait(), max(0.0, timeout_s))
-        except TimeoutError:
-            return
 
 
 def start_pool(resources: Resources, keep_idle_s: float) -> Handle:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from raytune_playbook.analysis.best import best_trial
+from raytune_playbook.analysis.evaluation_sample import best_on_all
 from raytune_playbook.analysis.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.messages import (
@@ -157,7 +158,10 @@ class Recorder:
 
     def _final(self, record: TrialRecord, ended: AttemptEnd, measurements: pa.Table) -> TrialRecord:
         outcome = _FINAL[ended.cause]
-        best = trial_objective(measurements, record.spec.objective) if outcome == "completed" else None
+        objective = record.spec.objective
+        best = best_on_all(measurements, objective) or trial_objective(measurements, objective)
+        if outcome != "completed":
+            best = None
         if outcome == "completed" and best is None:
             name = record.spec.objective.name
             outcome = "infeasible"

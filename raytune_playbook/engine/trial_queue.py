@@ -22,7 +22,7 @@ class QueuedTrial:
     """A trial in the queue, on a gang, or ended.
 
     Fields:
-        is_recorded: False for the check before trial 0, which is not retried either.
+        is_recorded: False for the check before trial 0.
         num_attempts, num_counted: attempts that were begun, and those that ended in a way that counts.
         final: how it ended for good.
     """
@@ -121,7 +121,7 @@ class TrialQueue:
             self._add(QueuedTrial(round_id, suggest(round_.context.studies[study], index), is_recorded=True))
 
     def try_out(self, round_id: str, spec: TrialSpec) -> None:
-        """Put a trial into the queue that is neither recorded nor retried."""
+        """Put a trial into the queue that is not recorded."""
         self._add(QueuedTrial(round_id, spec, is_recorded=False))
 
     def find(self, round_id: str, key: TrialKey) -> QueuedTrial | None:
@@ -143,13 +143,15 @@ class TrialQueue:
     def settle(self, trial: QueuedTrial, ended: AttemptEnd) -> bool:
         """Apply the retry rule to an attempt that ended; True when the trial has ended for good.
 
-        A lost node is not counted. A dead worker or an exception is, and another gang may take the retry.
+        A lost node is not counted. A dead worker or an exception is, and another gang may take the retry. An exception
+        in the check before trial 0 is the code's, and ends it at once.
         """
         counts = ended.cause in ("exception", "worker died")
         trial.num_counted += counts
         round_ = self._rounds.get(trial.round_id)
         is_retriable = ended.cause == "node lost" or (counts and trial.num_counted < MAX_COUNTED_ATTEMPTS)
-        if is_retriable and trial.is_recorded and round_ is not None and round_.num_left:
+        is_answer = not trial.is_recorded and ended.cause == "exception"
+        if is_retriable and not is_answer and round_ is not None and round_.num_left:
             self._waiting.appendleft(trial)
             return False
         trial.final = ended

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,13 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.memory import limited_memory
 from raytune_playbook.engine.messages import Assignment, Handle, Hello, Row, WorkerEnd
 from raytune_playbook.engine.round_context import RoundContext
-from raytune_playbook.errors import Infeasible, InputError
+from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.spec import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
-from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
@@ -157,13 +155,16 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
                 chosen=workload.chosen_examples(),
             )
             checkpoints = _checkpoints(assignment, context)
-            with limited_memory(config.resources.memory_per_worker_gib if group.device.type == "cpu" else None):
-                end = train(
-                    workload, trial, data, group, watcher, checkpoints, _save_predictions(assignment, context, group)
-                )
-        except Infeasible as infeasible:  # what a workload raises is an outcome by now; this is about memory
-            end = watcher.cut_short(infeasible.reason)
-            traceback.print_exc()
+            end = train(
+                workload,
+                trial,
+                data,
+                group,
+                watcher,
+                checkpoints,
+                _save_predictions(assignment, context, group),
+                memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
+            )
         except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
             failure = error
             traceback.print_exc()
@@ -217,8 +218,6 @@ class _HostWatcher:
     num_reports: int = 0
     _num_batches: int = 0
     _num_steps: int = 0
-    _step: int = 0
-    _started_s: float = field(default_factory=time.perf_counter)
     _stop: bool = False
 
     def measured(self, rows: list[Row]) -> None:
@@ -229,7 +228,6 @@ class _HostWatcher:
 
     def stepped(self, step: int) -> None:
         self._num_batches += 1
-        self._step = step
         self._num_steps += 1
         if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
             short = timedelta(seconds=self.config.resources.collective_timeout_s)
@@ -237,11 +235,6 @@ class _HostWatcher:
 
     def evaluated(self) -> None:
         self._num_batches += 1
-
-    def cut_short(self, reason: str) -> End:
-        """The end of a trial whose loop could not tell it."""
-        train_s = time.perf_counter() - self._started_s
-        return End("infeasible", self._step, num_parameters=0, train_s=train_s, wait_s=0.0, reason=reason)
 
     def wants_stop(self) -> bool:
         return self._stop

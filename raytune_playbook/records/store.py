@@ -8,11 +8,12 @@
                               measurements/<trial>.parquet    sealed when the trial has ended
                               measurements/_<trial>.attempt<n>.arrows  the stream of a trial that runs or was cut off
                               checkpoints/<trial>/<step>/      written by the trial's first worker
+                              predictions/<trial>/             likewise
                               logs/<trial>.<attempt>.<rank>.log
                               tensorboard/<trial>/
 
-The driver alone writes records, and workers their checkpoints and logs; each file appears by a rename (or an object
-store's atomic put).
+The driver alone writes records, and workers checkpoints, predictions and logs; each file appears by a rename (or an
+object store's atomic put).
 """
 
 from __future__ import annotations

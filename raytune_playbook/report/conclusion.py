@@ -26,6 +26,7 @@ from raytune_playbook.report.formatting import (
 from raytune_playbook.report.markup import cell, chip, head, row, section, step_text, trial_link, trial_value
 from raytune_playbook.report.plots import Colours
 from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 
 
 def header(reading: RoundReading) -> str:
@@ -48,7 +49,9 @@ def answer(reading: RoundReading, colours: Colours, metrics: Mapping[TrialId, Ma
     """The best trial of every scientific value, side by side (rules SD8, SD13, IN13, IN20)."""
     summary = reading.summary
     measured = {trial.id: metrics.get(trial.id, {}) for arm in reading.arms if (trial := arm.best)}
-    judged_by = (summary.objective.split, summary.objective.metric)
+    on_all = (FULL_VALIDATION, summary.objective.metric)  # where evaluations scored a sample (rule EV8)
+    is_on_all = any(on_all in found for found in measured.values())
+    judged_by = on_all if is_on_all else (summary.objective.split, summary.objective.metric)
     others = list(dict.fromkeys(name for found in measured.values() for name in found if name != judged_by))
     names = reading.scientific or ["study"]
     numbers = [

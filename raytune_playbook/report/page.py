@@ -18,7 +18,7 @@ from raytune_playbook.analysis.best import best_of_each_study, worth_showing
 from raytune_playbook.analysis.curves import TrialCurves, curves_of, metrics_at
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report import conclusion, evidence
+from raytune_playbook.report import conclusion, evaluations, evidence
 from raytune_playbook.report.plots import Colours, axis_figure, colours_of, curves_figure, trial_name
 from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_round
 from raytune_playbook.study.spec import Objective
@@ -66,6 +66,8 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
     body = [
         conclusion.header(reading),
         conclusion.answer(reading, colours, metrics),
+        evaluations.sample(reading, colours, tables),
+        evaluations.classes(reading, colours, tables),
         conclusion.warnings(reading),
         conclusion.caveats(reading),
         evidence.plots_nav(reading, colours) if axis_figures or curve_figures else "",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
@@ -23,7 +23,14 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.train.group import Group
 
 Statistics: TypeAlias = Literal["device", "sync", "ghost"]
+Method = TypeVar("Method", bound=Callable[..., Tensor])
 STATISTICS: tuple[str, ...] = ("device", "sync", "ghost")
+
+
+def _not_compiled(method: Method) -> Method:
+    """Keep `torch.compile` out of a method, whose collectives run as they are."""
+    kept: Method = torch.compiler.disable(method)
+    return kept
 
 
 class BatchNorm(nn.Module):
@@ -71,6 +78,7 @@ class BatchNorm(nn.Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
         )
 
+    @_not_compiled
     def _over(self, group: Group, x: Tensor) -> Tensor:
         """Normalize with the statistics of all examples of a group of workers."""
         if group.size == 1:
@@ -121,7 +129,8 @@ class _Synchronized(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         dims = [d for d in range(x.dim()) if d != 1]
-        var, mean = torch.var_mean(x, dims, correction=0)
+        dtype = torch.promote_types(x.dtype, torch.float32)  # statistics of bfloat16 keep the digits of float32
+        var, mean = torch.var_mean(x.to(dtype), dims, correction=0)
         count = x.numel() // x.shape[1]
         # Packed as float64: counts stay exact, and the combination below adds no error of its own.
         local = torch.cat([mean, var * count, mean.new_tensor([count])]).double()
@@ -129,7 +138,7 @@ class _Synchronized(torch.autograd.Function):
         mean_all, squares_all, total = _combine(parts, x.shape[1])
         var_all = squares_all / total
         inverse = torch.rsqrt(var_all + eps)
-        mean_, var_, inverse_ = mean_all.to(x.dtype), var_all.to(x.dtype), inverse.to(x.dtype)
+        mean_, var_, inverse_ = mean_all.to(dtype), var_all.to(dtype), inverse.to(dtype)
         y = F.batch_norm(x, mean_, var_, weight, bias, eps=eps)
         ctx.save_for_backward(x, weight, mean_, inverse_)
         ctx.group, ctx.total = group, total  # type: ignore[attr-defined]
@@ -145,12 +154,13 @@ class _Synchronized(torch.autograd.Function):
         dims = [d for d in range(x.dim()) if d != 1]
         shape = [-1 if d == 1 else 1 for d in range(x.dim())]
         normalized = (x - mean.view(shape)) * inverse.view(shape)
+        grad = grad.to(mean.dtype)
         grad_bias = grad.sum(dims)
         grad_weight = (grad * normalized).sum(dims)
         sums = group.sum_(torch.cat([grad_bias, grad_weight]).double()) / total
-        mean_grad, mean_product = sums.to(x.dtype).chunk(2)
+        mean_grad, mean_product = sums.to(mean.dtype).chunk(2)
         grad_x = (grad - mean_grad.view(shape) - normalized * mean_product.view(shape)) * (inverse * weight).view(shape)
-        return grad_x, grad_weight, grad_bias, None, None
+        return grad_x.to(x.dtype), grad_weight, grad_bias, None, None
 
 
 def _combine(parts: Tensor, num_features: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +26,11 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 from raytune_playbook.study.spec import Objective, TrialSpec, fingerprint
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
+from raytune_playbook.train.measured import Row, number_of
 
 LOG = logging.getLogger("raytune_playbook")
 MODEL, TRAINING = "model.pt", "training.pt"
@@ -157,27 +159,16 @@ class Checkpoints:
     def load(self, model: nn.Module, group: Group) -> dict[str, Any] | None:
         """Put the latest checkpoint into the model, each worker's own buffers included; None where there is none.
 
-        Rank 0 reads for all, so that all go on from the same step.
-
         Returns:
             What `save` was given as ``training``, on the group's device, and the ``step``.
 
         Raises:
             StorageError: it is that of another trial.
         """
-        contents: list[bytes | None] = [None, None]
-        failure = None
-        if group.rank == 0:
-            try:
-                if (folder := self._latest()) is not None:
-                    contents = [self.storage.read(f"{folder}/{name}") for name in (TRAINING, MODEL)]
-            except OSError as error:
-                failure = error
-        self._require_success("readable", failure, group)
-        parts = [content for content in map(group.from_first, contents) if content is not None]
-        if len(parts) < 2:
+        found = self._read(None, (TRAINING, MODEL), group)
+        if found is None:
             return None
-        training, weights = (torch.load(io.BytesIO(part), group.device, weights_only=True) for part in parts)
+        training, weights = found
         if training["code"] != self.code:
             self._discard(group)
             return None
@@ -192,6 +183,53 @@ class Checkpoints:
         _unpack(rest.pop("buffers")[group.rank], _buffers(model))
         self._kept, self.best_step = rest.pop("kept"), rest.pop("best_step")
         return rest | {"step": training["step"]}
+
+    def restored(self, model: nn.Module, group: Group) -> Iterator[int]:
+        """Put each kept checkpoint into the model, one after another, as every worker evaluated it then (rule BN3).
+
+        Training is over with the first of them: the model holds the weights of the last one in the end.
+
+        Yields:
+            The step of each.
+
+        Raises:
+            StorageError: one cannot be read.
+        """
+        for step in self._kept:
+            found = self._read(step, (MODEL,), group)
+            if found is None:
+                raise StorageError(
+                    f"The checkpoint of step {step} must stay until its trial has ended, but it is gone from "
+                    f"{self.storage.uri}/{self.folder}; leave the folder alone while the round runs, then resume."
+                )
+            model.load_state_dict(found[0]["model"])
+            yield step
+
+    def select(self, scored: Iterable[Row]) -> None:
+        """Choose the best checkpoint anew, by scores on all validation examples (rule EV8)."""
+        objective = self.trial.objective
+        rows = [row for row in scored if row["split"] == FULL_VALIDATION] if objective.split == "validation" else []
+        best = best_steps({int(row["step"] or 0): number_of(row, objective.metric) for row in rows}, objective, 1)
+        self.best_step = best[0] if best else self.best_step
+
+    def _read(self, step: int | None, names: Sequence[str], group: Group) -> list[dict[str, Any]] | None:
+        """Files of one step, or of the latest; read by rank 0 for all, so that all go on from the same ones.
+
+        None where one of them is not there.
+        """
+        contents: list[bytes | None] = [None for _ in names]
+        failure = None
+        if group.rank == 0:
+            try:
+                if (folder := self._latest() if step is None else f"{self.folder}/{step}") is not None:
+                    contents = [self.storage.read(f"{folder}/{name}") for name in names]
+            except OSError as error:
+                failure = error
+        self._require_success("readable", failure, group)
+        parts = [content for content in map(group.from_first, contents) if content is not None]
+        if len(parts) < len(names):
+            return None
+        return [torch.load(io.BytesIO(part), group.device, weights_only=True) for part in parts]
 
     def _latest(self) -> str | None:
         whole = [step for step, names in _files(self.storage, self.folder).items() if TRAINING in names]

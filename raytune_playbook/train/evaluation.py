@@ -23,6 +23,8 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
+from raytune_playbook.train.measured import Row
+from raytune_playbook.train.precision import autocast
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 WEIGHT = "_weight"
@@ -61,7 +63,7 @@ def evaluate(
     needs_predictions = workload.needs_all_predictions()
     # All of it stays on the device until the end, so that nothing is fetched batch by batch.
     weights, metrics, examples = _Columns(), _Columns(), _Columns()
-    with evaluation_mode(model, group):
+    with evaluation_mode(model, group), autocast(values, group.device):
         for batch in batches:
             num = len(batch[WEIGHT])
             weights.add({WEIGHT: batch[WEIGHT] > 0})
@@ -95,7 +97,7 @@ def examine(
         SpecError: a metric or prediction is not one value per example.
     """
     weights, examples = _Columns(), _Columns()
-    with evaluation_mode(model, group):
+    with evaluation_mode(model, group), autocast(values, group.device):
         for batch in batches:
             num = len(batch[WEIGHT])
             weights.add({WEIGHT: batch[WEIGHT] > 0})
@@ -116,7 +118,7 @@ def rescore(
     batches: Callable[[], Iterable[Batch]],
     values: Values,
     group: Group,
-) -> list[dict[str, float | int | str | None]]:
+) -> list[Row]:
     """Score a trial's kept models on all validation examples, before one of them is selected (rule EV8).
 
     Args:

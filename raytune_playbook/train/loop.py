@@ -7,11 +7,10 @@ latest one, bit for bit (rule CK2).
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
+import traceback
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -27,10 +26,12 @@ from raytune_playbook.train.batch_norm import convert_batch_norm
 from raytune_playbook.train.checkpoints import Checkpoints
 from raytune_playbook.train.clipping import clipping_factor, clipping_threshold
 from raytune_playbook.train.end import End
-from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example
+from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example, rescore
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
-from raytune_playbook.train.measured import Measured, Row
+from raytune_playbook.train.measured import Measured, Progress, Row
+from raytune_playbook.train.memory import limited_memory
 from raytune_playbook.train.optimizers import optimizer
+from raytune_playbook.train.precision import autocast, compile_, mean_loss
 from raytune_playbook.train.schedules import schedule, total_steps
 from raytune_playbook.train.workload import Batch, Values, Workload
 
@@ -73,12 +74,15 @@ def train(
     watcher: Watcher,
     checkpoints: Checkpoints | None = None,
     save_predictions: SavePredictions | None = None,
+    *,
+    memory_limit_gib: float | None = None,
 ) -> End:
     """Train one trial and evaluate it at step 0 and at every interval, from its latest checkpoint on if it has one.
 
     Args:
         checkpoints: where the trial's are kept; None for a trial that keeps none and starts at step 0.
         save_predictions: keeps the predictions on chosen examples of every evaluation (rule EV4); None for none.
+        memory_limit_gib: this process's own memory beyond which the trial is infeasible; None for no limit.
 
     Raises:
         SpecError: the workload or a value breaks a rule.
@@ -86,63 +90,29 @@ def train(
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
     values = Values(trial.values)
-    state = _State()
+    progress = Progress()
     try:
         if reason := workload.infeasible(values):
             raise Infeasible(f"declared: {reason}")
-        stopped = _train(workload, trial, values, data, group, watcher, checkpoints, save_predictions, state)
+        with limited_memory(memory_limit_gib):
+            stopped = _train(workload, trial, values, data, group, watcher, checkpoints, save_predictions, progress)
         outcome, reason = (None, None) if stopped else ("completed", None)
     except Infeasible as infeasible:
         outcome, reason = "infeasible", infeasible.reason
+        if infeasible.__cause__ is not None:  # an error that was taken for one, whose place is for the log
+            traceback.print_exc()
     return End(
         outcome=outcome,  # type: ignore[arg-type] # mypy widens the literals of a tuple
         reason=reason,
-        num_steps=state.step,
-        num_parameters=state.num_parameters,
-        train_s=state.earlier_s + time.perf_counter() - state.started_s,
-        wait_s=state.wait_s,
-        step_s=state.steps.mean_s,
-        evaluation_s=state.evaluations.mean_s,
-        first_step=state.first_step,
+        num_steps=progress.step,
+        num_parameters=progress.num_parameters,
+        train_s=progress.earlier_s + time.perf_counter() - progress.started_s,
+        wait_s=progress.wait_s,
+        step_s=progress.steps.mean_s,
+        evaluation_s=progress.evaluations.mean_s,
+        first_step=progress.first_step,
         best_checkpoint_step=checkpoints.best_step if checkpoints else None,
     )
-
-
-@dataclass
-class _State:
-    """What is known of a trial at any moment, also when it ends early.
-
-    ``wait_s`` and ``earlier_s`` count the time of earlier attempts up to the checkpoint from which this one went on.
-    """
-
-    step: int = 0
-    first_step: int = 0
-    num_parameters: int = 0
-    wait_s: float = 0.0
-    earlier_s: float = 0.0
-    started_s: float = field(default_factory=time.perf_counter)
-    steps: _Timer = field(default_factory=lambda: _Timer())
-    evaluations: _Timer = field(default_factory=lambda: _Timer())
-
-
-@dataclass
-class _Timer:
-    """The mean duration of what happens again and again; the first time may compile or allocate, and is left out."""
-
-    num: int = 0
-    total_s: float = 0.0
-
-    @contextlib.contextmanager
-    def once(self) -> Iterator[None]:
-        started_s = time.perf_counter()
-        yield
-        self.num += 1
-        if self.num > 1:
-            self.total_s += time.perf_counter() - started_s
-
-    @property
-    def mean_s(self) -> float | None:
-        return self.total_s / (self.num - 1) if self.num > 1 else None
 
 
 def _train(
@@ -154,44 +124,49 @@ def _train(
     watcher: Watcher,
     checkpoints: Checkpoints | None,
     save_predictions: SavePredictions | None,
-    state: _State,
+    progress: Progress,
 ) -> bool:
     # ------------------------------------------------------------------ model, optimizer, schedule
     model = initial_model(workload, trial, values, group)
-    state.num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    progress.num_parameters = sum(parameter.numel() for parameter in model.parameters())
     gradients = FlatGradients(model, group)
     update_rule = optimizer(model, values)
     learning_rate = schedule(values, trial.max_train_steps)
     clipping_norm = clipping_threshold(values)
     average = weight_average(model, values)
+    compile_(model, values)
     num_steps = total_steps(values, trial.max_train_steps)
     interval = trial.evaluation_interval_steps
     measured = Measured(interval, group.device)
 
+    def forward(batch: Batch) -> None:
+        with autocast(values, group.device):
+            workload.loss(model, batch, values)
+
     def evaluate_and_keep() -> None:
-        with state.evaluations.once():
-            rows = _evaluations(workload, model, values, data, group, watcher, state.step, ("train", "validation"))
+        with progress.evaluations.once():
+            rows = _evaluations(workload, model, values, data, group, watcher, progress.step, ("train", "validation"))
             if average is not None and average.has_begun:  # rule SC3: beside the raw weights
                 first_batches = _watched(data.training_batches(trial, first_batch=0), watcher)
-                with average.swapped_in(first_batches, lambda batch: workload.loss(model, batch, values)):
+                with average.swapped_in(first_batches, forward):
                     of_average = _evaluations(
-                        workload, model, values, data, group, watcher, state.step, ("train", "validation")
+                        workload, model, values, data, group, watcher, progress.step, ("train", "validation")
                     )
                 rows += [{**row, "split": f"{row['split']}_average"} for row in of_average]
         watcher.measured(measured.evaluated(rows))
         if save_predictions is not None:
             examples = examine(workload, model, _watched(data.evaluation_batches(CHOSEN), watcher), values, group)
-            save_predictions(state.step, examples)
-        if checkpoints is not None and checkpoints.is_due(state.step, is_last=state.step == num_steps):
+            save_predictions(progress.step, examples)
+        if checkpoints is not None and checkpoints.is_due(progress.step, is_last=progress.step == num_steps):
             training = {
                 "optimizer": update_rule.state_dict(),
                 "average": average.state_dict() if average is not None else None,
                 "measured": measured.state_dict(),
-                "wait_s": state.wait_s,
-                "train_s": state.earlier_s + time.perf_counter() - state.started_s,
+                "wait_s": progress.wait_s,
+                "train_s": progress.earlier_s + time.perf_counter() - progress.started_s,
             }
             objective = trial.objective
-            checkpoints.save(state.step, model, training, measured.by_step(objective.metric, objective.split), group)
+            checkpoints.save(progress.step, model, training, measured.by_step(objective.metric, objective.split), group)
 
     # ------------------------------------------------------------------ where an earlier attempt was cut off
     kept = checkpoints.load(model, group) if checkpoints is not None else None
@@ -200,18 +175,18 @@ def _train(
         if average is not None:
             average.load_state_dict(kept["average"])
         measured.load_state_dict(kept["measured"])
-        state.step = state.first_step = kept["step"]
-        state.wait_s, state.earlier_s = kept["wait_s"], kept["train_s"]
+        progress.step = progress.first_step = kept["step"]
+        progress.wait_s, progress.earlier_s = kept["wait_s"], kept["train_s"]
         for report in measured.reports():
             watcher.measured(report)
     else:
         evaluate_and_keep()  # before the first step
 
-    batches = data.training_batches(trial, first_batch=state.step)
-    for step in range(state.step, num_steps):
+    batches = data.training_batches(trial, first_batch=progress.step)
+    for step in range(progress.step, num_steps):
         watcher.stepped(step)
         # -------------------------------------------------------------- one step
-        with state.steps.once():
+        with progress.steps.once():
             wait_started_s = time.perf_counter()
             batch = next(batches)
             wait_s = time.perf_counter() - wait_started_s
@@ -219,9 +194,10 @@ def _train(
             batch = workload.augment(batch, values)
             torch.manual_seed(worker_seed("dropout", trial, rank=group.rank, step=step))
             gradients.zero_()
-            per_example = workload.loss(model, batch, values)
+            with autocast(values, group.device):
+                per_example = workload.loss(model, batch, values)
             require_per_example("Workload.loss", per_example, len(next(iter(batch.values()))))
-            loss = per_example.mean()
+            loss = mean_loss(per_example)
             loss.backward()
             scalars = gradients.average(loss.detach(), float(watcher.wants_stop()))
             norm = gradients.norm()
@@ -231,15 +207,15 @@ def _train(
             if average is not None:
                 average.update(step + 1)
             measured.add(scalars[0], norm, scalars[1], learning_rate(step), wait_s)
-        state.step, state.wait_s = step + 1, state.wait_s + wait_s
+        progress.step, progress.wait_s = step + 1, progress.wait_s + wait_s
 
         # -------------------------------------------------------------- reporting interval
-        if state.step % interval == 0 or state.step == num_steps:
-            rows, stop = measured.flush(state.step)
+        if progress.step % interval == 0 or progress.step == num_steps:
+            rows, stop = measured.flush(progress.step)
             watcher.measured(rows)
             _require_finite(rows)
             evaluate_and_keep()
-            if stop and state.step < num_steps:
+            if stop and progress.step < num_steps:
                 return True
 
     # ------------------------------------------------------------------ divergence, by the stated test
@@ -249,9 +225,19 @@ def _train(
             f"{trial.divergence_factor:g} x {measured.initial_loss:.4g} at step 0"
         )
 
-    # ------------------------------------------------------------------ the sample against the whole set (rule EV5)
+    # ------------------------------------------------------------------ what was chosen by a sample (rules EV5, EV8)
     if is_sampled(values):
-        watcher.measured(_evaluations(workload, model, values, data, group, watcher, state.step, (FULL_VALIDATION,)))
+        steps = checkpoints.restored(model, group) if checkpoints is not None else [progress.step]
+        scored = rescore(
+            workload,
+            ((step, model) for step in steps),
+            lambda: _watched(data.evaluation_batches(FULL_VALIDATION), watcher),
+            values,
+            group,
+        )
+        watcher.measured(scored)
+        if checkpoints is not None:
+            checkpoints.select(scored)
     return False
 
 

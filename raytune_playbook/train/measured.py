@@ -6,9 +6,12 @@ not its messages arrived; 32 bytes for each step.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -17,6 +20,43 @@ from torch import Tensor
 from raytune_playbook.records.types import STEP_COLUMNS, TRAIN_STEPS_SPLIT
 
 Row: TypeAlias = Mapping[str, float | int | str | None]
+
+
+@dataclass
+class Timer:
+    """The mean duration of what happens again and again; the first time may compile or allocate, and is left out."""
+
+    num: int = 0
+    total_s: float = 0.0
+
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        started_s = time.perf_counter()
+        yield
+        self.num += 1
+        if self.num > 1:
+            self.total_s += time.perf_counter() - started_s
+
+    @property
+    def mean_s(self) -> float | None:
+        return self.total_s / (self.num - 1) if self.num > 1 else None
+
+
+@dataclass
+class Progress:
+    """What is known of a trial at any moment, also when it ends early.
+
+    ``wait_s`` and ``earlier_s`` count the time of earlier attempts up to the checkpoint from which this one went on.
+    """
+
+    step: int = 0
+    first_step: int = 0
+    num_parameters: int = 0
+    wait_s: float = 0.0
+    earlier_s: float = 0.0
+    started_s: float = field(default_factory=time.perf_counter)
+    steps: Timer = field(default_factory=Timer)
+    evaluations: Timer = field(default_factory=Timer)
 
 
 class Measured:
@@ -67,8 +107,7 @@ class Measured:
         found: dict[int, float | None] = {}
         for row in self._evaluations:
             if row["split"] == split:
-                value = row.get(metric)
-                found[int(row["step"] or 0)] = float(value) if isinstance(value, int | float) else None
+                found[int(row["step"] or 0)] = number_of(row, metric)
         return found
 
     def reports(self) -> Iterator[list[Row]]:
@@ -99,6 +138,12 @@ class Measured:
         if self._new_steps:
             self._steps, self._new_steps = torch.cat([self._steps, *self._new_steps]), []
         return self._steps
+
+
+def number_of(row: Row, metric: str) -> float | None:
+    """A row's value of a metric; None where it was not measured."""
+    value = row.get(metric)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _rows(steps: Tensor, first: int) -> list[Row]:

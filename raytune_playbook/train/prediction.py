@@ -13,6 +13,7 @@ from torch import nn
 from raytune_playbook.errors import SpecError
 from raytune_playbook.train.evaluation import evaluation_mode, require_examples
 from raytune_playbook.train.group import Group
+from raytune_playbook.train.precision import autocast
 from raytune_playbook.train.workload import Columns, Values, Workload
 
 BATCH_SIZE = 256
@@ -49,7 +50,7 @@ def predict(
         rows = slice(start, min(start + batch_size, num_examples))
         batch = {name: torch.from_numpy(np.array(column[rows])).to(device) for name, column in examples.items()}
         # Entered anew for each batch: the consumer may use the model between two of them.
-        with torch.no_grad(), evaluation_mode(model, Group()):
+        with torch.no_grad(), evaluation_mode(model, Group()), autocast(values, device or torch.device("cpu")):
             found = workload.predictions(model, batch, values)
         if not found:
             raise SpecError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ def reset(num_threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.clear_autocast_cache()
+    if "torch._dynamo" in sys.modules:  # only where something was compiled: to import it takes seconds
+        torch.compiler.reset()
     # The trial seeds what it uses; this is for code that draws without a seed, which is then at least the same each
     # time.
     torch.manual_seed(0)

@@ -56,6 +56,8 @@ TRAINING_DEFAULTS: dict[str, Value] = {
     "evaluation_sample": None,  # validation examples that periodic evaluation scores; None for all (rule EV5)
     "batch_norm": "device",  # statistics: device, sync or ghost (rule BN1)
     "virtual_batch_size": 64,  # of ghost batch norm (rule BN4)
+    "precision": "float32",  # or bfloat16, by torch's autocast
+    "compile": False,  # the model, by torch.compile
 }
 """The hyperparameters of the training loop, which every workload has; a workload may change a default."""
 
@@ -80,14 +82,14 @@ class Values(Mapping[str, Value]):
     def float(self, name: builtins.str) -> builtins.float:
         """The value as a number."""
         value = self[name]
-        if isinstance(value, bool) or not isinstance(value, builtins.int | builtins.float):
+        if isinstance(value, builtins.bool) or not isinstance(value, builtins.int | builtins.float):
             raise SpecError(f"{name} must be a number, but got {value!r}; give one.")
         return builtins.float(value)
 
     def int(self, name: builtins.str) -> builtins.int:
         """The value as a whole number."""
         value = self[name]
-        if isinstance(value, bool) or not isinstance(value, builtins.int):
+        if isinstance(value, builtins.bool) or not isinstance(value, builtins.int):
             raise SpecError(f"{name} must be a whole number, but got {value!r}; give one.")
         return value
 
@@ -96,6 +98,13 @@ class Values(Mapping[str, Value]):
         value = self[name]
         if not isinstance(value, builtins.str):
             raise SpecError(f"{name} must be text, but got {value!r}; give a name in quotes.")
+        return value
+
+    def bool(self, name: builtins.str) -> builtins.bool:
+        """The value as true or false."""
+        value = self[name]
+        if not isinstance(value, builtins.bool):
+            raise SpecError(f"{name} must be True or False, but got {value!r}; give one of them.")
         return value
 
     def choice(self, name: builtins.str, choices: Iterable[builtins.str]) -> builtins.str:

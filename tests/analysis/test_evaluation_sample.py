@@ -16,7 +16,6 @@ from raytune_playbook.analysis.evaluation_sample import (
     skews,
     smallest_sample,
     standard_error,
-    standard_errors,
 )
 from raytune_playbook.analysis.objective import Best
 from raytune_playbook.records.types import measurements_table
@@ -38,7 +37,7 @@ def test_ev5_the_standard_error_is_the_spread_over_all_possible_samples(size):
 @pytest.mark.parametrize("num_wrong", [0, 2, 5, 10])
 def test_ev5_of_an_error_rate(size, num_wrong):
     wrong = [1.0] * num_wrong + [0.0] * (10 - num_wrong)
-    found = standard_errors(num_wrong / 10, [size], 10)[size]
+    found = standard_error(math.sqrt(num_wrong / 10 * (1 - num_wrong / 10)), size, 10)
     assert found == pytest.approx(spread_over_all_samples(wrong, size), abs=1e-12)
 
 
@@ -63,9 +62,9 @@ def test_ev5_the_difference_of_two_models_has_at_most_the_stated_error():
 @pytest.mark.parametrize("wanted", [1e-4, 0.003, 0.02, 0.7])
 def test_ev5_the_smallest_sample_is_large_enough_and_no_smaller_one_is(rate, wanted):
     size = smallest_sample(rate, wanted, 5000)
-    errors = standard_errors(rate, [max(1, size - 1), size], 5000)
-    assert errors[size] <= wanted * (1 + 1e-12)
-    assert size == 1 or errors[size - 1] > wanted
+    deviation = math.sqrt(rate * (1 - rate))
+    assert standard_error(deviation, size, 5000) <= wanted * (1 + 1e-12)
+    assert size == 1 or standard_error(deviation, size - 1, 5000) > wanted
 
 
 def test_smallest_sample_of_one_example():
@@ -76,7 +75,7 @@ def test_smallest_sample_of_one_example():
     ("call", "words"),
     [
         (lambda: smallest_sample(0.1, 0.0, 100), "wanted_error must be above zero, but got 0"),
-        (lambda: standard_errors(1.5, [10]), "an error rate is between 0 and 1, but got 1.5"),
+        (lambda: smallest_sample(1.5, 0.1, 10), "an error rate is between 0 and 1, but got 1.5"),
         (lambda: standard_error(1.0, 11, 10), "a sample has 1 to 10 examples, but got 11"),
         (lambda: standard_error(1.0, 0), "a sample has 1 to None examples"),
     ],
@@ -89,7 +88,10 @@ def test_impossible_numbers_are_refused(call, words):
 def test_ev5_a_difference_that_may_be_chance_is_warned_of():
     warning = noise_warning(0.100, 0.105, 500, 50_000)
     assert warning is not None
-    assert warning.startswith("EV5: 0.1 and 0.105 on a sample of 500 of 50000 validation examples may differ by chance")
+    assert warning.startswith(
+        "EV5: 0.1 and 0.105 on a sample of 500 of 50,000 validation examples may differ by chance"
+    )
+    assert "a sample of 1,9" in warning  # four times as many, but for those that are drawn twice
     assert noise_warning(0.10, 0.20, 500, 50_000) is None
     assert noise_warning(0.100, 0.105, 50_000, 50_000) is None  # the whole set says what it says
 

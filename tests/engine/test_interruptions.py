@@ -16,6 +16,7 @@ import pytest
 import ray
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
+from raytune_playbook.engine.job_file import load_job
 from raytune_playbook.engine.stopping import stop
 from raytune_playbook.records.store import RoundStore, Storage
 
@@ -133,8 +134,8 @@ class Line(Workload):
 round = Round(
     name="line", goal="Can it be cut off?", workload=Line(),
     nuisance={"learning_rate": Float(0.01, 0.1, scale="log")}, objective=Objective(metric="loss"),
-    budget=Budget(num_trials=12, max_train_steps=10, evaluation_interval_steps=5),
-    resources=Resources(num_workers=2, cpus_per_worker=0.5),
+    budget=Budget(num_trials=6, max_train_steps=12, evaluation_interval_steps=4),
+    resources=Resources(num_workers=2, cpus_per_worker=0.5, num_gangs=1),
 )
 """
 
@@ -144,8 +145,9 @@ def command(tmp_path):
     """Starts the command line in a process group of its own, as a terminal does; what is left at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, address: str | None = None) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment |= {} if address is None else {"RAY_ADDRESS": address}
         process = subprocess.Popen(
             [sys.executable, "-m", "raytune_playbook", *arguments],
             cwd=tmp_path,
@@ -166,44 +168,62 @@ def command(tmp_path):
 
 
 @pytest.mark.timeout(900)
-def test_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on(command, tmp_path):
+def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_undisturbed(
+    command, cluster, tmp_path, quiet
+):
     (tmp_path / "job.py").write_text(JOB)
     folder = tmp_path / "rounds" / "line"
 
-    def more_trials_than(before: int, process: subprocess.Popen[str]) -> int:
-        wait_for(lambda: num_done(folder) > before or process.poll() is not None)
-        assert process.poll() is None, process.communicate()[0]
-        return num_done(folder)
-
-    def records() -> dict[int, object]:
+    def records() -> dict[int, dict[str, object]]:
         return {row["index"]: row for row in RoundStore(Storage(str(folder.parent)), "line").trials().to_pylist()}
 
-    interrupted = command("run", "job.py")
-    more_trials_than(0, interrupted)
+    def ended() -> dict[int, dict[str, object]]:
+        return {index: row for index, row in records().items() if row["outcome"]}
+
+    def is_between_checkpoint_and_end(index: int) -> bool:
+        row = records().get(index)
+        kept = folder / "all" / "checkpoints" / f"{index:05d}" / "4" / "training.pt"
+        return kept.exists() and row is not None and row["outcome"] is None
+
+    def wait_for_trial(index: int, process: subprocess.Popen[str]) -> None:
+        wait_for(lambda: is_between_checkpoint_and_end(index) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+
+    interrupted = command("run", "job.py")  # on a cluster of its own, which the terminal interrupts too
+    wait_for_trial(1, interrupted)
     os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
     printed, _ = interrupted.communicate(timeout=240)
     assert interrupted.returncode == 130, printed
     assert "Interrupted: trials end at their next evaluation" in printed
     assert "The round stopped (interrupted). Go on with: raytune-playbook resume line" in printed
     assert "Traceback" not in printed
-    after_interrupt = {index: row for index, row in records().items() if row["outcome"]}
-    assert 1 <= len(after_interrupt) < 12
+    after_interrupt = ended()
+    assert 0 in after_interrupt and len(after_interrupt) < 3
 
-    killed = command("run", "job.py")
-    more_trials_than(len(after_interrupt), killed)
+    killed = command("run", "job.py", address=cluster.address)
+    wait_for_trial(3, killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    after_kill = {index: row for index, row in records().items() if row["outcome"]}
+    after_kill = ended()
     assert after_interrupt.items() <= after_kill.items()
-    assert len(after_kill) < 12
+    assert 3 not in after_kill
 
-    resumed = command("resume", "line")
+    resumed = command("resume", "line", address=cluster.address)
     printed, _ = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, printed
     assert f"{len(after_kill)} trials are done already" in printed
-    ended = records()
-    assert after_kill.items() <= ended.items()  # what had ended was not touched
-    assert [ended[index]["outcome"] for index in range(12)] == ["completed"] * 12
+    assert after_kill.items() <= ended().items()  # what had ended was not touched
+    assert records()[3]["attempts"][-1]["first_step"] >= 4  # not from its beginning
+
+    undisturbed = run(load_job(str(tmp_path / "job.py")).round, storage=str(tmp_path / "whole"), console=quiet)
+    assert len(undisturbed.trials) == 6
+    for index, trial in enumerate(undisturbed.trials.to_pylist()):
+        assert (trial["outcome"], trial["objective"]) == ("completed", records()[index]["objective"])
+        ours, theirs = (
+            RoundStore(Storage(str(each)), "line").measurements("all", f"{index:05d}").drop_columns(["wait_s"])
+            for each in (folder.parent, tmp_path / "whole")
+        )
+        assert ours.equals(theirs), index
 
 
 def test_another_round_of_the_same_name_is_refused(gangs, make_round, tmp_path, quiet):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pytest
-import torch
 from torch import Tensor, nn
 
 from raytune_playbook import (
@@ -15,7 +13,6 @@ from raytune_playbook import (
     Discrete,
     Float,
     Gangs,
-    Infeasible,
     Objective,
     Resources,
     Round,
@@ -23,44 +20,9 @@ from raytune_playbook import (
     Workload,
     run,
 )
-from raytune_playbook.engine.memory import limited_memory
 from raytune_playbook.study.spec import Value
 
-GIB = 2**30
 RESOURCES = Resources(num_workers=2, cpus_per_worker=0.5, num_gangs=1, memory_per_worker_gib=1.0)
-
-
-def too_much_of(kind: str) -> object:
-    match kind:
-        case "tensor":
-            return torch.ones(GIB // 4)
-        case "array":
-            return np.ones(GIB // 8)
-        case "bytes":
-            return bytearray(GIB)
-        case _:
-            return [torch.ones(2**20) for _ in range(256)]
-
-
-@pytest.mark.parametrize("kind", ["tensor", "array", "bytes", "many"])
-def test_an_allocation_beyond_the_limit_is_infeasible_and_the_limit_ends_with_the_trial(kind):
-    reason = r"^out of memory of 0.5 GiB \(Resources.memory_per_worker_gib\): "
-    with pytest.raises(Infeasible, match=reason), limited_memory(0.5):
-        too_much_of(kind)
-    assert too_much_of(kind) is not None
-    with limited_memory(None):
-        assert too_much_of(kind) is not None
-
-
-def test_what_is_not_about_memory_passes_through():
-    with pytest.raises(RuntimeError, match=r"^something else$"), limited_memory(0.5):
-        raise RuntimeError("something else")
-
-
-def test_a_gpus_memory_counts_too():
-    """The error that CUDA's allocator raises; it can be made without a device."""
-    with pytest.raises(Infeasible, match=r"^out of memory: CUDA out of memory"), limited_memory(None):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
 
 class Wide(Workload):

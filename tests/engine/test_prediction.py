@@ -1,4 +1,4 @@
-"""Kept models on any data, and on all validation examples, without a cluster (rule EV8)."""
+"""Kept models on all validation examples, and on any data, without a cluster (rule EV8)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from raytune_playbook.analysis.evaluation_sample import best_on_all
 from raytune_playbook.cli import main
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.engine.inspection import load_model
 from raytune_playbook.engine.job_file import load_job
+from raytune_playbook.engine.messages import AttemptEnd, AttemptEnded, AttemptStarted, Measured
 from raytune_playbook.engine.prediction import read_examples
 from raytune_playbook.engine.provenance import round_record
-from raytune_playbook.engine.rescoring import rescore_trial
+from raytune_playbook.engine.recorder import Recorder
 from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.predictions import predictions_folder, read_predictions, write_predictions
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.evaluation import WEIGHT
@@ -44,8 +43,9 @@ class Pairs(Workload):
         return {"batch_size": 16}
 
     def datasets(self):
-        x = np.random.default_rng(0).normal(size=(90, 2, 3)).astype(np.float32)
-        columns = {"x": x, "label": (x[:, 0, 0] > 0).astype(np.int64)}
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(90, 2, 3)).astype(np.float32)
+        columns = {"x": x, "label": (x[:, 0, 0] + rng.normal(size=90) > 0).astype(np.int64)}
         return {"train": columns, "validation": {name: column[:41] for name, column in columns.items()}}
 
     def model(self, values):
@@ -64,16 +64,23 @@ class Pairs(Workload):
 
 round = Round(
     name="pairs", goal="Does it predict?", workload=Pairs(), nuisance={"learning_rate": Discrete([0.1, 0.2])},
-    objective=Objective(metric="error"), budget=Budget(num_trials=2, max_train_steps=20, evaluation_interval_steps=10),
+    fixed={"evaluation_sample": 12}, objective=Objective(metric="error"),
+    budget=Budget(num_trials=2, max_train_steps=20, evaluation_interval_steps=4, num_best_checkpoints=3),
 )
 """
 
 
-class Quiet:
-    """A watcher that follows nothing."""
+SPLITS = ("validation", "validation_full")
+
+
+class Recording:
+    """A watcher that has the driver's recorder write what it is told."""
+
+    def __init__(self, recorder, key):
+        self._recorder, self._key = recorder, key
 
     def measured(self, rows):
-        pass
+        self._recorder.handle(Measured(self._key, 1, tuple(rows)))
 
     def stepped(self, step):
         pass
@@ -106,13 +113,15 @@ def store(tmp_path: Path) -> RoundStore:
         weight_column=WEIGHT,
     )
     of_round, folder = Storage(store.uri), predictions_folder(trial.study, trial.key)
-    checkpoints = Checkpoints(of_round, checkpoints_folder(trial.study, trial.key), trial)
+    checkpoints = Checkpoints(of_round, checkpoints_folder(trial.study, trial.key), trial, num_best=3)
+    recorder, key = Recorder(store, job.round.studies), (trial.study, trial.key)
+    recorder.handle(AttemptStarted(key, 1, "gang-1"))
 
     def save(step, examples):
         write_predictions(of_round, folder, step, examples_table(examples))
 
-    end = train(workload, trial, data, Group(), Quiet(), checkpoints, save)
-    store.write_trial(TrialRecord(trial, outcome=end.outcome, best_checkpoint_step=end.best_checkpoint_step))
+    end = train(workload, trial, data, Group(), Recording(recorder, key), checkpoints, save)
+    recorder.handle(AttemptEnded(key, 1, AttemptEnd("completed", end), is_final=True))
     return store
 
 
@@ -144,7 +153,7 @@ def test_ev8_predict_writes_what_the_kept_model_says_of_every_example(store, tmp
 def test_ev4_saved_predictions_are_those_of_the_kept_model(store):
     trial = suggest(store.studies()[0], 0)
     saved = read_predictions(Storage(store.uri), predictions_folder(trial.study, trial.key))
-    assert saved["step"].unique().to_pylist() == [0, 10, 20]
+    assert saved["step"].unique().to_pylist() == [0, 4, 8, 12, 16, 20]
     last = saved.filter(pa.compute.equal(saved["step"], 20))
     workload = load_job(store.round().job).round.workload
     x = torch.from_numpy(workload.datasets()["validation"]["x"][last["row"].to_numpy()])
@@ -155,27 +164,24 @@ def test_ev4_saved_predictions_are_those_of_the_kept_model(store):
     assert last["error"].to_pylist() == wrong.astype(float).tolist()
 
 
-def test_ev8_kept_checkpoints_are_rescored_on_all_validation_examples(store):
-    rescored = rescore_trial(store, "0")
+def test_ev8_kept_checkpoints_are_scored_on_all_validation_examples_and_the_best_of_these_is_chosen(store):
+    measurements, (trial,) = store.measurements("all", "00000"), store.trials("all").to_pylist()
+    rows = {split: measurements.filter(pa.compute.equal(measurements["split"], split)) for split in SPLITS}
     validation = load_job(store.round().job).round.workload.datasets()["validation"]
-    assert rescored["step"].to_pylist()
-    assert set(rescored["split"].to_pylist()) == {"validation_full"}
-    for step, error, num in zip(
-        *(rescored[name].to_pylist() for name in ("step", "error", "num_examples")), strict=True
-    ):
+    errors = {}
+    for row in rows["validation_full"].to_pylist():
         with torch.no_grad():
-            logits = load_model(store, "0", step=step)(torch.from_numpy(validation["x"]))
-        wrong = logits.argmax(1).numpy() != validation["label"]
-        assert (error, num) == (wrong.mean(), 41)
-    best = best_on_all(rescored, store.round().objective)
-    assert best.value == min(rescored["error"].to_pylist())
-
-
-def test_a_trial_without_checkpoints_is_not_rescored(store):
-    trial = suggest(store.studies()[0], 1)
-    store.write_trial(TrialRecord(trial))
-    with pytest.raises(StorageError, match=r"'1' of .* keeps none"):
-        rescore_trial(store, "1")
+            logits = load_model(store, "0", step=row["step"])(torch.from_numpy(validation["x"]))
+        errors[row["step"]] = (logits.argmax(1).numpy() != validation["label"]).mean()
+        assert (row["error"], row["num_examples"]) == (errors[row["step"]], 41)
+    assert 20 in errors and len(errors) in (3, 4)  # the latest, and the three that were best on the sample
+    assert set(rows["validation"]["num_examples"].to_pylist()) == {12}
+    assert trial["objective"] == min(errors.values())
+    assert trial["best_step"] == trial["best_checkpoint_step"]
+    assert errors[trial["best_step"]] == trial["objective"]
+    # On the sample another one was best, or this one had another error.
+    of_sample = dict(zip(rows["validation"]["step"].to_pylist(), rows["validation"]["error"].to_pylist(), strict=True))
+    assert of_sample[trial["best_step"]] != trial["objective"]
 
 
 @pytest.mark.parametrize(

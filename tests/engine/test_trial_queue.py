@@ -63,14 +63,30 @@ def test_a_stopped_round_ends_what_waits_and_names_what_runs(queue):
     assert queue.next() is None
 
 
-def test_a_trial_that_is_tried_out_is_not_retried_and_counts_as_work(queue):
-    spec_of = queue.context("r").studies["all"]
+@pytest.mark.parametrize(
+    ("causes", "num_attempts"),
+    [
+        (["exception"], 1),  # its code's, which is what the check is for
+        (["node lost", "node lost", "completed"], 3),
+        (["worker died", "completed"], 2),
+        (["worker died", "worker died"], 2),
+        (["worker died", "exception"], 2),
+    ],
+)
+def test_the_check_before_trial_0_survives_what_is_not_its_codes_and_counts_as_work(queue, causes, num_attempts):
+    queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
+    assert queue.num_left == 3 + 1
+    for number, cause in enumerate(causes, start=1):
+        _, is_final = attempt(queue, cause)
+        assert is_final == (number == num_attempts)
+    assert queue.num_left == 3
+
+
+def test_a_check_whose_round_is_closed_is_not_retried(queue):
+    queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
+    trial = queue.next()
     queue.close("r")
-    queue.try_out("r", suggest(spec_of, 0))
-    assert queue.num_left == 1
-    _, is_final = attempt(queue, "exception")
-    assert is_final
-    assert queue.num_left == 0
+    assert queue.settle(trial, AttemptEnd(cause="node lost"))
 
 
 def test_tune_hears_of_an_end_only_while_all_its_other_trials_are_here():

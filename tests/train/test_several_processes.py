@@ -32,6 +32,7 @@ from raytune_playbook.train.group import FlatGradients, Group, require_equal
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.workload import Batch, Values, Workload
 
+FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3, 4)
 TRAINED = (2, 3)
 """The groups that also train; four are there for ghost batches over some of the workers."""
@@ -208,6 +209,9 @@ def batch_norms(group: Group) -> dict[str, Any]:
         for dtype, offset in ((torch.float64, 0.5), (torch.float32, 30.0)):
             layer = affine(BatchNorm(C, momentum=0.3, statistics="sync", group=group), dtype)
             found[f"sync {name} {dtype}"] = normalized(layer, shape, 13, my_slice(group), dtype, offset)
+        # As autocast has it: what comes in is in bfloat16, parameters and statistics are not.
+        layer = affine(BatchNorm(C, momentum=0.3, statistics="sync", group=group), torch.float32)
+        found[f"sync {name} torch.bfloat16"] = normalized(layer, shape, 13, my_slice(group), torch.bfloat16, 0.5)
     return found
 
 
@@ -255,7 +259,7 @@ def evaluated(group: Group) -> dict[str, float]:
             {"value": column[rows], WEIGHT: torch.from_numpy(weights)}
             for rows, weights in evaluation_rows(num, 8, group.rank, group.size)
         )
-        found[num] = evaluate(Columns(), nn.Identity(), batches, Values({}), group)["value"]
+        found[num] = evaluate(Columns(), nn.Identity(), batches, FLOAT32, group)["value"]
     return found
 
 
@@ -274,7 +278,7 @@ def evaluated_with(layer: BatchNorm, group: Group) -> float:
         {"x": x[rows], WEIGHT: torch.from_numpy(weights)}
         for rows, weights in evaluation_rows(37, 8, group.rank, group.size)
     )
-    return evaluate(Outputs(), layer, batches, Values({}), group)["value"]
+    return evaluate(Outputs(), layer, batches, FLOAT32, group)["value"]
 
 
 def flat_gradients(group: Group) -> dict[str, Any]:
@@ -401,6 +405,19 @@ def together(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 # ------------------------------------------------------------------ batch norm
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SHAPES)
+def test_bn1_statistics_of_bfloat16_have_the_digits_of_float32(found, size, name):
+    parts = [each[f"sync {name} torch.bfloat16"] for each in found[size]]
+    expected = alone(SHAPES[name], torch.float32, 0.5, rounded_to=torch.bfloat16)
+    for what, tensor in together(parts).items():
+        assert tensor.dtype == (torch.bfloat16 if what in ("output", "input") else torch.float32)
+        assert close(tensor.float(), expected[what], 0.02), what
+    for part in parts:
+        assert close(part["mean"], expected["mean"], 1e-5)
+        assert close(part["var"], expected["var"], 1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -32,6 +32,7 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
 
+FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3)
 NUMS = (2, 5, 37, 64)
 BATCH_SIZES = (1, 4, 13, 100)
@@ -108,9 +109,7 @@ def given_batches(num: int, batch_size: int, group: Group) -> Iterator[Batch]:
 
 def given(group: Group) -> dict[tuple[int, int], dict[str, float]]:
     return {
-        (num, size): evaluate(
-            Given(), nn.Identity(), given_batches(num, size, group), Values({}), group, with_errors=True
-        )
+        (num, size): evaluate(Given(), nn.Identity(), given_batches(num, size, group), FLOAT32, group, with_errors=True)
         for num in NUMS
         for size in BATCH_SIZES
     }
@@ -146,7 +145,7 @@ def data_of(trial: TrialSpec, group: Group) -> SharedBatches:
 
 def model_of(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    model = Scored().model(Values({}))
+    model = Scored().model(FLOAT32)
     model[1].running_mean += torch.rand(8)
     return model
 
@@ -158,9 +157,9 @@ def modelled(group: Group) -> dict[str, Any]:
         batches = data_of(trial, group).evaluation_batches("validation")
         found[f"evaluated {size}"] = evaluate(Scored(), model_of(0), batches, Values(trial.values), group)
     data = data_of(trial_of(evaluation_sample=20), group)
-    found["examined"] = examine(Scored(), model_of(0), data.evaluation_batches(CHOSEN), Values({}), group)
+    found["examined"] = examine(Scored(), model_of(0), data.evaluation_batches(CHOSEN), FLOAT32, group)
     models = ((step, model_of(step)) for step in (10, 20))
-    found["rescored"] = rescore(Scored(), models, lambda: data.evaluation_batches(FULL_VALIDATION), Values({}), group)
+    found["rescored"] = rescore(Scored(), models, lambda: data.evaluation_batches(FULL_VALIDATION), FLOAT32, group)
     return found
 
 
@@ -312,7 +311,7 @@ def test_ev8_kept_models_are_rescored_on_all_validation_examples(found, size):
         ]
         for row in each["rescored"]:
             with torch.no_grad():
-                exact = Scored().metrics(model_of(row["step"]).eval(), validation, Values({}))
+                exact = Scored().metrics(model_of(row["step"]).eval(), validation, FLOAT32)
             assert row["num_examples"] == 61
             assert row["loss"] == pytest.approx(float(exact["loss"].double().mean()), rel=1e-6)
             assert row["error"] == float(exact["error"].double().mean())

@@ -1,0 +1,175 @@
+"""The loop on CUDA devices: as on the CPU, prefetched from pinned memory, out of memory and going on, over NCCL.
+
+Run as a script this file is one worker of two, on a device of its own.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
+from raytune_playbook.train.evaluation import WEIGHT
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import End, train
+from raytune_playbook.train.reset import reset
+from raytune_playbook.train.workload import Batch, Values, Workload
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+C = 4
+
+
+class Rows:
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+
+    def measured(self, rows) -> None:
+        self.rows += [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
+
+    def stepped(self, step: int) -> None:
+        pass
+
+    def evaluated(self) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return False
+
+
+def data_of(workload: Workload, trial: TrialSpec, device: torch.device) -> SharedBatches:
+    return SharedBatches(
+        workload.datasets(),
+        trial=trial,
+        batch_size=Values(trial.values).int("batch_size"),
+        rank=0,
+        num_workers=1,
+        device=device,
+        weight_column=WEIGHT,
+    )
+
+
+def trained(workload: Workload, trial: TrialSpec, device: str = "cuda") -> tuple[End, list[dict[str, object]]]:
+    watcher, group = Rows(), Group(device=torch.device(device))
+    end = train(workload, trial, data_of(workload, trial, group.device), group, watcher)
+    return end, watcher.rows
+
+
+def test_a_trial_learns_as_on_the_cpu(small, make_trial):
+    (_, ours), (_, theirs) = (trained(small, make_trial(), device) for device in ("cuda", "cpu"))
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one["step"], one["split"]) == (other["step"], other["split"])
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("values", [{"precision": "bfloat16"}, {"compile": True}])
+def test_bfloat16_and_compilation_learn_about_the_same(small, make_trial, values):
+    (_, exact), (end, found) = (trained(small, make_trial(**each)) for each in ({}, values))
+    assert end.outcome == "completed"
+    assert found[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
+    reset(1)
+
+
+def test_batches_come_from_pinned_memory_and_are_those_of_the_cpu(small, make_trial, monkeypatch):
+    pinned = []
+    original = Tensor.pin_memory
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or original(tensor))
+    trial = make_trial()
+    batches = [
+        data_of(small, trial, torch.device(device)).training_batches(trial, first_batch=0) for device in ("cuda", "cpu")
+    ]
+    for _ in range(5):
+        ours, theirs = (next(each) for each in batches)
+        for name, column in theirs.items():
+            assert ours[name].device.type == "cuda"
+            assert torch.equal(ours[name].cpu(), column)
+    assert len(pinned) >= 5 * len(theirs)
+
+
+def test_a_trial_out_of_memory_is_infeasible_and_the_next_one_is_as_ever(small, make_trial):
+    class TooMuch(type(small)):
+        def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
+            torch.empty(2**43, dtype=torch.uint8, device="cuda")
+            return super().loss(model, batch, values)
+
+    before = trained(small, make_trial())[1]
+    reset(1)
+    end, _ = trained(TooMuch(), make_trial())
+    assert (end.outcome, end.reason.partition(":")[0]) == ("infeasible", "out of memory")
+    reset(1)
+    assert torch.cuda.memory_allocated() < 2**20
+    assert trained(small, make_trial())[1] == before
+
+
+def normalized(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.clone().requires_grad_()
+    y = layer(leaf)
+    y.sin().sum().backward()
+    assert leaf.grad is not None
+    return y.detach(), leaf.grad
+
+
+def batch(device: str) -> Tensor:
+    return torch.randn(8, C, 3, 3, generator=torch.manual_seed(0), dtype=torch.float64).to(device)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_bn1_synchronized_batch_norm_over_nccl_with_one_rank():
+    dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{free_port()}", rank=0, world_size=1)
+    try:
+        group = Group(device=torch.device("cuda"), process_group=dist.group.WORLD)
+
+        class Layer(BatchNorm):
+            def forward(self, x: Tensor) -> Tensor:
+                return _Synchronized.apply(x, self.weight, self.bias, self.eps, group)[0]
+
+        ours = normalized(Layer(C).double().cuda(), batch("cuda"))
+        theirs = normalized(nn.BatchNorm2d(C).double(), batch("cpu"))
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one.cpu(), other, rtol=1e-12, atol=1e-12)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_bn1_synchronized_batch_norm_over_nccl_with_two_ranks(tmp_path):
+    command = [sys.executable, __file__, str(tmp_path), str(free_port())]
+    started = [subprocess.Popen([*command, str(rank)]) for rank in range(2)]
+    try:
+        assert [process.wait(timeout=120) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
+    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    theirs = normalized(nn.BatchNorm2d(C).double(), batch("cpu"))
+    for place, other in enumerate(theirs):
+        torch.testing.assert_close(torch.cat([part[place] for part in parts]), other, rtol=1e-12, atol=1e-12)
+
+
+def worker(folder: Path, port: int, rank: int) -> None:
+    device = torch.device("cuda", rank)
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    group = Group(rank, 2, device, dist.group.WORLD)
+    layer = BatchNorm(C, statistics="sync", group=group).double().to(device)
+    found = normalized(layer, batch("cpu")[4 * rank : 4 * rank + 4].to(device))
+    torch.save([tensor.cpu() for tensor in found], folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

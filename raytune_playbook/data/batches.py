@@ -125,32 +125,27 @@ class _End:
 
 def _prefetched(batches: Iterator[dict[str, torch.Tensor]]) -> Iterator[dict[str, torch.Tensor]]:
     """The same batches, made ahead of time in a thread that ends with the consumer."""
-    ready: queue.Queue[dict[str, torch.Tensor] | _End] = queue.Queue(maxsize=NUM_PREFETCHED)
+    ready: queue.SimpleQueue[dict[str, torch.Tensor] | _End] = queue.SimpleQueue()
+    room = threading.Semaphore(NUM_PREFETCHED)
     stopped = threading.Event()
-
-    def put(item: dict[str, torch.Tensor] | _End) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
 
     def produce() -> None:
         try:
             for batch in batches:
-                put(batch)
+                room.acquire()
                 if stopped.is_set():
                     return
-            put(_End(None))
+                ready.put(batch)
+            ready.put(_End(None))
         except Exception as error:  # noqa: BLE001 - handed over to the consumer, who raises it
-            put(_End(error))
+            ready.put(_End(error))
 
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
             item = ready.get()
+            room.release()
             if isinstance(item, _End):
                 if item.error is not None:
                     raise item.error
@@ -158,4 +153,5 @@ def _prefetched(batches: Iterator[dict[str, torch.Tensor]]) -> Iterator[dict[str
             yield item
     finally:
         stopped.set()
+        room.release()  # wakes the thread where it waits for room, so that a trial's end waits for nothing
         thread.join()

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Literal, TypeAlias, TypeVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
@@ -63,8 +62,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        self.num_batches_tracked += 1
+            return _normalized(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        self.num_batches_tracked.add_(1)
         if self.statistics == "sync":
             return self._over(self.group, x)
         if self.statistics == "device" or x.shape[0] == self.virtual_batch_size:
@@ -74,8 +73,8 @@ class BatchNorm(nn.Module):
         return self._ghost(x)
 
     def _on_device(self, x: Tensor) -> Tensor:
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps
+        return _normalized(
+            x, self.running_mean, self.running_var, self.weight, self.bias, momentum=self.momentum, eps=self.eps
         )
 
     @_not_compiled
@@ -92,21 +91,22 @@ class BatchNorm(nn.Module):
 
     def _ghost(self, x: Tensor) -> Tensor:
         """x: (batch, C, ...) with batch > virtual_batch_size; groups interleave, so that no example is copied."""
-        size = self.virtual_batch_size
-        num_groups, rest = divmod(x.shape[0], size)
-        full = x[: num_groups * size]
+        size, shape = self.virtual_batch_size, x.shape
+        num_groups, rest = divmod(shape[0], size)
+        full = x[: num_groups * size] if rest else x  # to slice copies the gradient
+        num_channels = num_groups * shape[1]
         # (size * groups, C, ...) seen as (size, groups * C, ...): each group's channels are channels of their own.
-        seen = full.reshape(size, num_groups * x.shape[1], *x.shape[2:])
-        weight, bias = self.weight.repeat(num_groups), self.bias.repeat(num_groups)
+        seen = full.reshape(size, num_channels, *shape[2:])
+        weight, bias = (each.expand(num_groups, -1).reshape(-1) for each in (self.weight, self.bias))
         # With a momentum of 1 torch leaves the groups' own statistics where it would keep running ones.
-        mean, var = groups = self.running_mean.new_zeros(2, num_groups * x.shape[1])
-        y = F.batch_norm(seen, mean, var, weight, bias, True, 1.0, self.eps).reshape(full.shape)
-        with torch.no_grad():
-            mean, var = groups.view(2, num_groups, -1).mean(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var, self.momentum)
+        mean, var = self.running_mean.new_zeros(2, num_channels)
+        y = _normalized(seen, mean, var, weight, bias, momentum=1.0, eps=self.eps).reshape(full.shape)
+        ones, share = mean.new_ones(num_groups), self.momentum / num_groups
+        for running, each in ((self.running_mean, mean), (self.running_var, var)):
+            # running <- (1 - momentum) running + momentum (mean over the groups), in one small operation
+            running.addmv_(each.view(num_groups, -1).T, ones, beta=1 - self.momentum, alpha=share)
         if rest:
-            last = F.batch_norm(x[-size:], None, None, self.weight, self.bias, True, self.momentum, self.eps)
+            last = _normalized(x[-size:], None, None, self.weight, self.bias, momentum=self.momentum, eps=self.eps)
             y = torch.cat([y, last[-rest:]])
         return y
 
@@ -119,6 +119,26 @@ class BatchNorm(nn.Module):
                 f"each of {self.group.size} workers; choose a divisor or such a multiple of {device_batch}."
             )
         return self.group.subgroups(num_devices)
+
+
+def _normalized(
+    x: Tensor,
+    mean: Tensor | None,
+    var: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    momentum: float | None = None,
+    eps: float,
+) -> Tensor:
+    """By the batch's statistics, which move the given ones; by the given ones where there is no momentum.
+
+    What `torch.nn.functional.batch_norm` calls in the end, which on the way there spends a tenth of a small layer.
+    """
+    if momentum is not None and x.numel() == x.shape[1]:
+        raise ValueError(f"batch norm needs more than one value per channel in training, but got {tuple(x.shape)}")
+    is_cudnn = torch.backends.cudnn.enabled
+    return torch.batch_norm(x, weight, bias, mean, var, momentum is not None, momentum or 0.0, eps, is_cudnn)
 
 
 class _Synchronized(torch.autograd.Function):
@@ -139,7 +159,7 @@ class _Synchronized(torch.autograd.Function):
         var_all = squares_all / total
         inverse = torch.rsqrt(var_all + eps)
         mean_, var_, inverse_ = mean_all.to(dtype), var_all.to(dtype), inverse.to(dtype)
-        y = F.batch_norm(x, mean_, var_, weight, bias, eps=eps)
+        y = _normalized(x, mean_, var_, weight, bias, eps=eps)
         ctx.save_for_backward(x, weight, mean_, inverse_)
         ctx.group, ctx.total = group, total  # type: ignore[attr-defined]
         ctx.mark_non_differentiable(mean_, var_, total)

@@ -33,6 +33,17 @@ class Group:
     timeout_s: float = 600.0
     _subgroups: dict[int, Group] = field(default_factory=dict, compare=False, repr=False)
 
+    def seed_(self, seed: int) -> None:
+        """Seed what this worker draws from: torch's global generators of the CPU and of its device.
+
+        `torch.manual_seed` does so for every kind of device; where CUDA has not been used it keeps a trace of the stack
+        for later, which takes a millisecond.
+        """
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
+
     def sum_(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over all workers, in place."""
         if self.process_group is not None:

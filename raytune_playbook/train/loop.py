@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-import torch
 from torch import nn
 
 from raytune_playbook.analysis.divergence import diverged
@@ -190,9 +189,9 @@ def _train(
             wait_started_s = time.perf_counter()
             batch = next(batches)
             wait_s = time.perf_counter() - wait_started_s
-            torch.manual_seed(worker_seed("augmentation", trial, rank=group.rank, step=step))
+            group.seed_(worker_seed("augmentation", trial, rank=group.rank, step=step))
             batch = workload.augment(batch, values)
-            torch.manual_seed(worker_seed("dropout", trial, rank=group.rank, step=step))
+            group.seed_(worker_seed("dropout", trial, rank=group.rank, step=step))
             gradients.zero_()
             with autocast(values, group.device):
                 per_example = workload.loss(model, batch, values)
@@ -248,7 +247,7 @@ def initial_model(workload: Workload, trial: TrialSpec, values: Values, group: G
         RuntimeError: its workers make different ones.
         SpecError: a value breaks a rule.
     """
-    torch.manual_seed(shared_seed("initialization", trial))
+    group.seed_(shared_seed("initialization", trial))
     model = workload.model(values)
     statistics = values.str("batch_norm")
     ghost = {"virtual_batch_size": values.int("virtual_batch_size")} if statistics == "ghost" else {}

@@ -262,7 +262,7 @@ def test_ck2_every_optimizer_and_batch_norm_goes_on_bit_for_bit(found, size, nam
             assert_same(resumed, kind["whole"])
 
 
-@pytest.mark.parametrize(("size", "name"), CASES)
+@pytest.mark.parametrize(("size", "name"), [case for case in CASES if case[1] != "sampled"])
 def test_writing_checkpoints_changes_no_bit_on_any_worker(found, size, name):
     for each in found[size]:
         assert each[name]["without"]["rows"] == each[name]["whole"]["rows"]

@@ -121,11 +121,11 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
             # The last trial takes so long that the other gang has nothing to do meanwhile.
             round_ = make_round(
                 "grows",
-                trials_per_study=11,
-                steps=16,
+                trials_per_study=8,
+                steps=12,
                 step_sleep_s=0.25,
                 fault="slow",
-                broken=(10,),
+                broken=(7,),
                 resources=resources,
             )
             running = threads.submit(run, round_, storage=str(tmp_path), gangs=session, console=quiet)
@@ -137,7 +137,7 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
                     nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
                 time.sleep(0.2)
             trials = running.result().trials
-            assert trials["outcome"].to_pylist() == ["completed"] * 11
+            assert trials["outcome"].to_pylist() == ["completed"] * 8
             assert len({attempt["gang"] for trial in trials["attempts"].to_pylist() for attempt in trial}) == 2
             both = next(i for i, states in enumerate(seen) if len(states) == 2)
             assert any(list(states.values()) == ["busy"] for states in seen[both:]), seen

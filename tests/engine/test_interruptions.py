@@ -175,7 +175,8 @@ def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_
     folder = tmp_path / "rounds" / "line"
 
     def records() -> dict[int, dict[str, object]]:
-        return {row["index"]: row for row in RoundStore(Storage(str(folder.parent)), "line").trials().to_pylist()}
+        store = RoundStore(Storage(str(folder.parent)), "line")
+        return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
 
     def ended() -> dict[int, dict[str, object]]:
         return {index: row for index, row in records().items() if row["outcome"]}

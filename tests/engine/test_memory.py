@@ -56,19 +56,20 @@ def round_of(widths: tuple[int, int]) -> Round:
     )
 
 
-def test_a_trial_that_wants_too_much_is_infeasible_and_the_next_on_its_gang_is_as_on_a_fresh_one(
+def test_a_trial_that_wants_too_much_is_infeasible_and_the_next_on_its_gang_is_as_the_one_before(
     cluster, tmp_path, quiet
 ):
     trials = {}
-    for name, other in (("fresh", 16), ("mixed", 100_000_000)):  # so wide that the first layer alone is 1.5 GiB
-        with Gangs(RESOURCES) as gangs:
+    with Gangs(RESOURCES) as gangs:
+        for name, other in (("before", 16), ("mixed", 100_000_000)):  # so wide that the first layer alone is 1.5 GiB
             result = run(round_of((8, other)), storage=str(tmp_path / name), gangs=gangs, console=quiet)
             trials[name] = {(t["values.width"], t["index"]): t for t in result.trials.to_pylist()}
-            assert [gang.num_starts for gang in gangs.facts()] == [1]
+        assert [gang.num_starts for gang in gangs.facts()] == [1]
     for index in range(2):
         wide = trials["mixed"][100_000_000, index]
+        assert wide["num_parameters"] is not None
         assert (wide["outcome"], len(wide["attempts"])) == ("infeasible", 1)
         assert wide["reason"].startswith("out of memory of 1 GiB (Resources.memory_per_worker_gib): can't allocate")
-        ours, theirs = (trials[name][8, index] for name in ("mixed", "fresh"))
+        ours, theirs = (trials[name][8, index] for name in ("mixed", "before"))
         assert ours["outcome"] == theirs["outcome"] == "completed"
         assert ours["objective"] == theirs["objective"]

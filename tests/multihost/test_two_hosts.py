@@ -83,12 +83,9 @@ def calm(all_hosts, tmp_path_factory) -> tuple[Ended, Ended]:
     """The undisturbed round on a gang over two hosts, and on one whose workers share a host."""
     folder = tmp_path_factory.mktemp("calm")
     all_hosts.mend()
-    spread, packed = (spec(how, trials=2, placement=how) | {"name": "round"} for how in ("spread", "packed"))
-    for name, each in (("spread", spread), ("packed", packed)):
-        (folder / name).mkdir()
-        with all_hosts.running(folder / name, each):
-            pass
-    return Ended(folder / "spread"), Ended(folder / "packed")
+    with all_hosts.running(folder, *(spec(how, trials=2, placement=how) for how in ("spread", "packed"))):
+        pass
+    return Ended(folder, "spread"), Ended(folder, "packed")
 
 
 def test_a_gang_over_two_hosts_computes_what_one_on_a_single_host_does(calm):
@@ -179,13 +176,7 @@ def disturbed(hosts, calm, tmp_path, record_property):
     return run
 
 
-def test_a_host_whose_link_is_down_is_left_for_one_where_the_whole_gang_fits(hosts, disturbed):
-    ended = disturbed(lambda: hosts.link(hosts.two, "down"), placement="spread")
-    assert list(ended.ends().values()) == [["node lost", "completed"], ["completed"], ["completed"]]
-    assert all(trial["machine"]["hosts"] == ["one", "one"] for trial in ended.trials.values())
-
-
-def test_a_hung_collective_ends_in_a_restart(hosts, disturbed):
+def test_a_hung_collective_ends_in_a_restart_and_a_host_whose_link_is_down_is_left(hosts, disturbed, tmp_path):
     stopped: list[int] = []
 
     def stop() -> None:
@@ -193,10 +184,17 @@ def test_a_hung_collective_ends_in_a_restart(hosts, disturbed):
         for process_id in stopped:
             os.kill(process_id, signal.SIGSTOP)
 
-    ended = disturbed(stop, placement="spread")
-    assert list(ended.ends().values()) == [["exception", "completed"], ["completed"], ["completed"]]
+    def disturb() -> None:
+        stop()
+        wait_for(lambda: Ended(tmp_path).printed("mask", 0, "batch_norm=sync"))
+        hosts.link(hosts.two, "down")
+
+    ended = disturbed(disturb, placement="spread")
+    assert list(ended.ends().values()) == [["exception", "completed"], ["node lost", "completed"], ["completed"]]
     assert len(stopped) == 1
     assert not set(stopped) & {process_id for host in (hosts.one, hosts.two) for process_id in host.process_ids()}
+    # The whole gang fits on the host that is left.
+    assert [trial["machine"]["hosts"] == ["one", "one"] for trial in ended.trials.values()] == [False, True, True]
 
 
 def test_a_drained_host_is_left_at_once_and_no_attempt_is_counted(hosts, disturbed):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +22,7 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.train.group import Group
 
 Statistics: TypeAlias = Literal["device", "sync", "ghost"]
-Method = TypeVar("Method", bound=Callable[..., Tensor])
 STATISTICS: tuple[str, ...] = ("device", "sync", "ghost")
-
-
-def _not_compiled(method: Method) -> Method:
-    """Keep `torch.compile` out of a method, whose collectives run as they are."""
-    kept: Method = torch.compiler.disable(method)
-    return kept
 
 
 class BatchNorm(nn.Module):
@@ -65,11 +58,11 @@ class BatchNorm(nn.Module):
             return _normalized(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         self.num_batches_tracked.add_(1)
         if self.statistics == "sync":
-            return self._over(self.group, x)
+            return self.over(self.group, x)
         if self.statistics == "device" or x.shape[0] == self.virtual_batch_size:
             return self._on_device(x)
         if x.shape[0] < self.virtual_batch_size:
-            return self._over(self._ghost_group(x.shape[0]), x)
+            return self.over(self._ghost_group(x.shape[0]), x)
         return self._ghost(x)
 
     def _on_device(self, x: Tensor) -> Tensor:
@@ -77,8 +70,7 @@ class BatchNorm(nn.Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, momentum=self.momentum, eps=self.eps
         )
 
-    @_not_compiled
-    def _over(self, group: Group, x: Tensor) -> Tensor:
+    def over(self, group: Group, x: Tensor) -> Tensor:
         """Normalize with the statistics of all examples of a group of workers."""
         if group.size == 1:
             return self._on_device(x)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from raytune_playbook.train.batch_norm import BatchNorm
 from raytune_playbook.train.workload import Values
 
 PRECISIONS = ("float32", "bfloat16")
@@ -36,6 +37,9 @@ def compile_(model: nn.Module, values: Values) -> None:
         SpecError: ``compile`` is neither true nor false.
     """
     if values.bool("compile"):
+        for layer in model.modules():
+            if isinstance(layer, BatchNorm):  # its collectives run as they are
+                layer.over = torch.compiler.disable(layer.over)  # type: ignore[method-assign]
         # Not by Module.compile, which leaves torch's own modules, such as Sequential, as they are and says nothing.
         model.forward = torch.compile(model.forward, dynamic=False)
 

@@ -59,7 +59,8 @@ class Footprint:
 
 def footprint() -> Footprint:
     """Measure this process; call after `reset`. Objects that were frozen at the start are not counted."""
-    tensors = (o for o in gc.get_objects() if issubclass(type(o), torch.Tensor))
+    # Not of subclasses: those that compilation leaves behind have symbolic sizes, and no memory.
+    tensors = (o for o in gc.get_objects() if type(o) in (torch.Tensor, torch.nn.Parameter))
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return Footprint(
         tensors_mib=sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20,

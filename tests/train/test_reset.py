@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from raytune_playbook.train.reset import MAX_LEFT_TENSORS_MIB, MAX_LEFT_THREADS, LeakCheck, footprint, reset
 
@@ -88,6 +89,13 @@ def test_tensors_that_outlive_their_trial_are_reported_until_they_are_gone(leaks
     assert leaks.leak() == f"{MAX_LEFT_TENSORS_MIB + 1:.0f} MiB of tensors outlived their trials"
     kept.clear()
     assert leaks.leak() is None
+
+
+def test_a_compilers_tensors_without_memory_are_no_leak(leaks):
+    with FakeTensorMode():
+        kept = torch.empty(2**40)
+    assert leaks.leak() is None
+    assert kept.shape == (2**40,)
 
 
 def test_tensors_that_were_there_before_are_no_trials_doing():

@@ -29,6 +29,10 @@ from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 
 
+_SPLITS = {"validation": "sampled validation", FULL_VALIDATION: "validation"}
+"""What the page calls them where evaluations scored a sample."""
+
+
 def header(reading: RoundReading) -> str:
     """Name, goal, state and counts."""
     record, status, total = reading.record, reading.status, reading.summary.total
@@ -59,7 +63,7 @@ def answer(reading: RoundReading, colours: Colours, metrics: Mapping[TrialId, Ma
         *(["behind best"] if len(summary.arms) > 1 else []),
         "at step",
         *reading.varied,
-        *(f"{split} {metric}" for split, metric in others),
+        *(f"{_SPLITS.get(split, split) if is_on_all else split} {metric}" for split, metric in others),
         "time/step",
         "time",
         "parameters",

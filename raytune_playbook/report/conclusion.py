@@ -28,7 +28,6 @@ from raytune_playbook.report.plots import Colours
 from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 
-
 _SPLITS = {"validation": "sampled validation", FULL_VALIDATION: "validation"}
 """What the page calls them where evaluations scored a sample."""
 

@@ -2,7 +2,7 @@
 
 Command:   raytune-playbook run jobs/cancer_normalization.py
 Machine:   2 CPU cores, no GPU
-Duration:  3 min 20 s on a machine shared with others (load 30), 50 s at load 9 with momentum fixed
+Duration:  50 s
 Expected:  best validation loss 0.049 without normalization, 0.067 with layer and 0.077 with batch norm; on 122 examples
            that is no difference to rely on
 """

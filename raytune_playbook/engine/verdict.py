@@ -10,6 +10,10 @@ from raytune_playbook.records.types import Machine
 from raytune_playbook.study.spec import Resources
 from raytune_playbook.train.end import End
 
+MAX_SENTENCE = 400
+_HEADS = ("Training failed due to worker errors:", "[Rank ", "Traceback (most recent call last):")
+_SIGNS = ("low on memory", "memory pressure", "The actor is dead because", "is temporarily unavailable")
+
 
 def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh_workers: bool) -> AttemptEnd:
     """The workers have ended by themselves; those of which nothing is known yet ended as the others did.
@@ -63,8 +67,20 @@ def lost(attempt: RunningAttempt, machine: Machine, error: str | None, *, is_nod
     """`fit()` ended under the attempt: a node is gone, or a worker or the controller died."""
     text = _tracebacks(attempt, error or "the workers returned in the middle of a trial")
     cause: Cause = "node lost" if is_node_lost else "worker died"
-    first_line = (error or text).strip().splitlines()[0]
-    return AttemptEnd(cause, None, text, first_line, machine=machine, restarts_gang=True)
+    return AttemptEnd(cause, None, text, why(error or text), machine=machine, restarts_gang=True)
+
+
+def why(report: str) -> str:
+    """The one line of Train's report on its workers that says why they are gone.
+
+    The sentence of Ray's memory monitor before all else, then how a process died, then what was raised.
+    """
+    lines = [line for line in report.splitlines() if line.strip() and not line.startswith(_HEADS)]
+    said = next((line for sign in _SIGNS for line in lines if sign in line), None)
+    if said is None:
+        unindented = [line for line in lines if not line[0].isspace()] or lines or [report]
+        said = unindented[-1] if "Traceback (most recent call last):" in report else unindented[0]
+    return said.strip().partition(" Some common causes")[0][:MAX_SENTENCE]
 
 
 def machine_of(fit: Fit, resources: Resources) -> Machine:

@@ -103,6 +103,52 @@ def test_an_attempt_of_which_all_is_known_counts_though_its_workers_had_to_be_en
     assert (aborted(attempt).cause, aborted(attempt).restarts_gang) == ("completed", True)
 
 
+IN_TRAIN = """Training failed due to worker errors:
+[Rank 1 Error Snippet]:
+A worker health check failed.
+Worker info: Worker(
+  actor=Actor(RayTrainWorker, a2cb),
+)
+"""
+DIED = """The actor died unexpectedly before finishing this task.
+\tclass_name: RayTrainWorker
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: End of \
+file. Some common causes include: (1) the process was killed by the OOM killer due to high memory usage
+"""
+MONITOR = """The actor is dead because its worker process has died. Worker exit type: NODE_OUT_OF_MEMORY
+1 worker(s) were killed due to the node running low on memory. Memory on the node was 15.2GB / 16.0GB
+"""
+RAISED = """Training failed due to worker errors:
+[Rank 0,1 Error Snippet]:
+Traceback (most recent call last):
+  File "worker.py", line 83, in run_worker
+    leak = leaks.leak()
+TypeError: unsupported format string
+"""
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (
+            IN_TRAIN + DIED,
+            "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: "
+            "End of file.",
+        ),
+        (
+            IN_TRAIN + MONITOR,
+            "1 worker(s) were killed due to the node running low on memory. Memory on the node was 15.2GB / 16.0GB",
+        ),
+        (RAISED, "TypeError: unsupported format string"),
+        ("no room\nat all", "no room"),
+        ("x" * 1000, "x" * verdict.MAX_SENTENCE),
+        ("", ""),
+    ],
+)
+def test_the_line_of_a_report_that_says_why(report, sentence):
+    assert verdict.why(report) == sentence
+
+
 @pytest.mark.parametrize(("is_node_lost", "cause"), [(True, "node lost"), (False, "worker died")])
 def test_the_end_of_the_worker_group_under_an_attempt(attempt, is_node_lost, cause):
     said(attempt, 1, None, "ValueError: no")

@@ -2,51 +2,39 @@
 
 One actor per session. Tune's trials put themselves into the queue and wait; each gang takes the next trial from it. The
 unit of retry is the trial in this queue, so another gang may take what one gang lost (DESIGN decision 2). An attempt
-starts only after the driver has recorded it: the driver fetches events with `events`, whose argument acknowledges all
+starts only after the driver has recorded it: the driver fetches events with `news`, whose argument acknowledges all
 earlier ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import tempfile
 import time
-from collections import deque
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, num_gangs_now
-from raytune_playbook.engine.changes import Changes
-from raytune_playbook.engine.gang import GangLost, start_host
+from raytune_playbook.engine.gang import start_host
+from raytune_playbook.engine.gang_life import serve
 from raytune_playbook.engine.gang_state import GangFacts, PooledGang
 from raytune_playbook.engine.messages import (
-    Assignment,
     AttemptEnd,
-    AttemptEnded,
-    AttemptStarted,
-    Event,
-    GangChanged,
     Handle,
     Measured,
     News,
     Row,
     TrialKey,
 )
-from raytune_playbook.engine.placement import remove_orphans
+from raytune_playbook.engine.pool_state import PoolState
 from raytune_playbook.engine.round_context import RoundContext
-from raytune_playbook.engine.trial_queue import QueuedTrial, TrialQueue
+from raytune_playbook.engine.trial_queue import QueuedTrial
 from raytune_playbook.study.spec import Resources, TrialSpec, trial_key
-
-MAX_FAILED_STARTS = 3
-"""Consecutive failed starts, of whichever gangs, after which the round is given up."""
 
 POLL_S = 20.0
 MANAGE_S = 2.0
-ORPHANED_S = 15.0
-"""Within this a killed host's controller is dead, and what it had asked for can be removed."""
 
 
 class Pool:
@@ -61,26 +49,20 @@ class Pool:
         self._resources, self._keep_idle_s = resources, keep_idle_s
         self._me = ray.get_runtime_context().current_actor
         self._node_id = ray.get_runtime_context().get_node_id()
-        self._queue = TrialQueue()
-        self._gangs: list[PooledGang] = []
+        self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
+        state = self._state = PoolState(resources, self._scratch.name)
+        self._queue, self._gangs, self._changes, self._events = state.queue, state.gangs, state.changes, state.events
         self._names = itertools.count(1)
-        self._events: deque[tuple[int, Event]] = deque()
-        self._num_events = 0
-        self._acknowledged = 0
-        self._changes = Changes()
         self._last_gang_at_s = time.monotonic()
-        self._num_failed_starts = 0
-        self._failure: str | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._manager: asyncio.Task[None] | None = None
-        self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
 
     # ------------------------------------------------------------------ rounds
 
     async def open_round(self, context: RoundContext, num_left: int) -> None:
         """Make a round's workload and data known; ``num_left`` trials will be asked for."""
         self._queue.open(context, num_left)
-        self._failure, self._num_failed_starts = None, 0
+        self._state.failure, self._state.num_failed_starts = None, 0
         self._last_gang_at_s = time.monotonic()
         if self._manager is None:
             self._manager = asyncio.get_running_loop().create_task(self._manage())
@@ -146,7 +128,7 @@ class Pool:
     async def _ended(self, trial: QueuedTrial | None) -> AttemptEnd | None:
         deadline_s = time.monotonic() + POLL_S
         while trial is not None and trial.final is None and time.monotonic() < deadline_s:
-            if self._failure is not None and not trial.is_recorded:
+            if self._state.failure is not None and not trial.is_recorded:
                 break  # who waits for a check asks for news next; recorded trials are ended by the driver
             await self._changes.wait(deadline_s - time.monotonic())
         return AttemptEnd(cause="stopped") if trial is None else trial.final
@@ -155,7 +137,7 @@ class Pool:
         """Measurements of a running attempt, from its gang's host."""
         running = [gang.trial for gang in self._gangs if gang.trial is not None]
         if any(trial.key == key and trial.is_recorded for trial in running):
-            self._emit(Measured(key, attempt, rows))
+            self._events.emit(Measured(key, attempt, rows))
 
     # ------------------------------------------------------------------ for the driver
 
@@ -165,14 +147,11 @@ class Pool:
         ``num_slots`` is how many trials Tune keeps live at once from now on.
         """
         self._queue.set_num_slots(num_slots)
-        self._acknowledged = max(self._acknowledged, after)
-        while self._events and self._events[0][0] <= after:
-            self._events.popleft()
-        self._changes.notify()
+        self._events.acknowledge(after)
         deadline_s = time.monotonic() + 0.5  # short, since the driver has a display to refresh
-        while not self._events and self._failure is None and time.monotonic() < deadline_s:
+        while not self._events.pending and self._state.failure is None and time.monotonic() < deadline_s:
             await self._changes.wait(deadline_s - time.monotonic())
-        return News(tuple(self._events), {gang.name: gang.state for gang in self._gangs}, self._failure)
+        return News(self._events.pending, {gang.name: gang.state for gang in self._gangs}, self._state.failure)
 
     async def gangs(self) -> list[GangFacts]:
         """All gangs that have not been retired."""
@@ -202,7 +181,7 @@ class Pool:
                 self._start_wanted()
                 self._require_gangs()
             except ray.exceptions.RayError as error:  # the cluster did not answer; ask again
-                self._failure = self._failure if self._gangs else f"the cluster does not answer: {error}"
+                self._state.failure = self._state.failure if self._gangs else f"the cluster does not answer: {error}"
             await self._changes.wait(MANAGE_S)
 
     def _retire_idle(self) -> None:
@@ -239,7 +218,7 @@ class Pool:
         if has_gang or starts or not self._queue.num_left:
             self._last_gang_at_s = time.monotonic()
         elif time.monotonic() - self._last_gang_at_s > self._resources.wait_for_nodes_s:
-            self._failure = (
+            self._state.failure = (
                 f"no gang of {self._resources.num_workers} worker(s) could start within "
                 f"{self._resources.wait_for_nodes_s:.0f} s (Resources.wait_for_nodes_s); free or add nodes, then resume"
             )
@@ -250,131 +229,9 @@ class Pool:
         host = start_host(name, self._resources, self._me, self._node_id)
         gang = PooledGang(name, host)
         self._gangs.append(gang)
-        serving = asyncio.get_running_loop().create_task(self._serve(gang))
+        serving = asyncio.get_running_loop().create_task(serve(self._state, gang))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
-
-    async def _serve(self, gang: PooledGang) -> None:
-        """One gang's life: start, then trial after trial, until it is retired or lost."""
-        try:
-            while not gang.retiring and await self._started(gang):
-                await self._run_next(gang)
-        except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
-            self._say(gang, "lost", f"{gang.name} lost its host: {str(error).splitlines()[0]}")
-        except Exception as error:  # a bug of ours must end the round, which would otherwise wait for ever
-            self._failure = f"the pool failed with {type(error).__name__}: {error}"
-            raise
-        finally:
-            await self._let_go(gang)
-
-    async def _started(self, gang: PooledGang) -> bool:
-        if gang.state == "ready":
-            return True
-        self._say(gang, "starting" if gang.num_starts == 0 else "restarting", f"{gang.name} starts")
-        gang.starts_in_room = num_gangs_now(self._resources) > 0
-        timeout_s = self._resources.start_timeout_s if gang.starts_in_room else self._resources.wait_for_nodes_s
-        try:
-            gang.num_starts, start_s = await gang.host.start.remote(timeout_s)
-        except ray.exceptions.RayTaskError as error:
-            self._num_failed_starts += 1
-            cause = error.cause if isinstance(error.cause, GangLost) else error
-            self._say(gang, "lost", f"{gang.name}: {cause}")
-            has_others = any(other.state in ("ready", "busy") for other in self._gangs)
-            if self._num_failed_starts >= MAX_FAILED_STARTS and not has_others:
-                self._failure = f"workers cannot start: {str(cause).splitlines()[0]}"
-            return False
-        finally:
-            gang.starts_in_room = False
-        gang.state, gang.idle_since_s, self._num_failed_starts = "ready", time.monotonic(), 0
-        self._say(gang, "ready", f"{gang.name} is ready after {start_s:.1f} s", start_s)
-        return True
-
-    async def _run_next(self, gang: PooledGang) -> None:
-        trial = self._queue.next()
-        if trial is None:
-            await self._changes.wait(MANAGE_S)
-            if hosts := await gang.host.drained_hosts.remote():
-                self._say(gang, "restarting", f"{gang.name} leaves {', '.join(hosts)}, which is being drained")
-                await self._leave(gang)
-            return
-        gang.trial, gang.state = trial, "busy"
-        try:
-            ended = await self._attempt(gang, trial)
-        except ray.exceptions.RayError as error:
-            self._settle(gang, AttemptEnd(cause="worker died", error=str(error).splitlines()[0], traceback=str(error)))
-            raise
-        self._settle(gang, ended)
-        gang.idle_since_s = time.monotonic()
-        if ended.restarts_gang:
-            why = (ended.error or ended.warning or "as asked").strip().splitlines()[0]
-            self._say(gang, "restarting", f"the workers of {gang.name} go: {why}")
-            await self._leave(gang)
-        else:
-            gang.state = "ready"
-
-    async def _leave(self, gang: PooledGang) -> None:
-        """End a gang's workers; it starts new ones where a whole gang still fits, and is retired elsewhere."""
-        gang.state = "restarting"
-        has_left = await gang.host.leave.remote()
-        others = sum(not other.retiring for other in self._gangs) - 1
-        # Alone it waits for room, as the round's first gang did.
-        fits = others == 0 or num_gangs(cluster_nodes()[0], self._resources) > others
-        gang.retiring = gang.retiring or not has_left or not fits or not self._queue.num_left
-
-    async def _attempt(self, gang: PooledGang, trial: QueuedTrial) -> AttemptEnd:
-        trial.num_attempts += 1
-        if trial.is_recorded:
-            number = self._emit(AttemptStarted(trial.key, trial.num_attempts, gang.name))
-            while self._acknowledged < number and self._queue.context(trial.round_id) is not None:
-                await self._changes.wait(MANAGE_S)
-        context = self._queue.context(trial.round_id)
-        if context is None:
-            return AttemptEnd(cause="stopped")
-        spec, attempt = trial.spec, trial.num_attempts
-        assignment = Assignment(
-            number=0,
-            round_id=trial.round_id,
-            trial=spec,
-            attempt=attempt,
-            logs=f"{context.uri}/{spec.study}/logs" if trial.is_recorded else self._scratch.name,
-            log_name=f"{spec.key}.attempt{attempt}" if trial.is_recorded else "check",
-            keeps_checkpoints=trial.is_recorded,
-        )
-        ended: AttemptEnd = await gang.host.run.remote(assignment)
-        return ended
-
-    def _settle(self, gang: PooledGang, ended: AttemptEnd) -> None:
-        trial, gang.trial = gang.trial, None
-        if trial is None:
-            return
-        is_final = self._queue.settle(trial, ended)
-        if trial.is_recorded:
-            self._emit(AttemptEnded(trial.key, trial.num_attempts, ended, is_final))
-        self._changes.notify()
-
-    async def _let_go(self, gang: PooledGang) -> None:
-        gang.state = "retiring"
-        has_left = False
-        with contextlib.suppress(ray.exceptions.RayActorError):
-            has_left = await gang.host.leave.remote()
-        ray.kill(gang.host)
-        if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
-            deadline_s = time.monotonic() + ORPHANED_S
-            while not remove_orphans() and time.monotonic() < deadline_s:
-                await asyncio.sleep(0.5)
-        self._gangs.remove(gang)
-        self._say(gang, "retired", f"{gang.name} gave its resources back")
-
-    # ------------------------------------------------------------------ inside
-
-    def _say(self, gang: PooledGang, state: str, sentence: str, start_s: float | None = None) -> None:
-        self._emit(GangChanged(gang.name, state, sentence, start_s))  # type: ignore[arg-type] # a literal by its callers
-
-    def _emit(self, event: Event) -> int:
-        self._num_events += 1
-        self._events.append((self._num_events, event))
-        self._changes.notify()
-        return self._num_events
 
 
 def start_pool(resources: Resources, keep_idle_s: float) -> Handle:

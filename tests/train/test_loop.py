@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from raytune_playbook.analysis.divergence import diverged_again
 from raytune_playbook.data.stream import batch_rows
@@ -40,6 +41,34 @@ def test_a_trial_is_the_same_bit_for_bit_whatever_ran_before(small, make_trial, 
     assert without_times(second.rows) == without_times(first.rows)
     kept = small.models[0].state_dict(), small.models[2].state_dict()
     assert all(torch.equal(a, b) for a, b in zip(kept[0].values(), kept[1].values(), strict=True))
+
+
+FETCHES = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default, torch.ops.aten.nonzero.default}
+"""What waits for a device, since its answer is a number of the host's."""
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "nadam"])
+def test_pi3_nothing_is_fetched_from_the_device_between_reporting_intervals(small, make_trial, run_alone, optimizer):
+    begun, fetched_after = [], set()
+
+    class Counted(type(small)):
+        def augment(self, batch, values):
+            begun.append(len(begun))
+            return super().augment(batch, values)
+
+    class Fetches(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func in FETCHES:
+                fetched_after.add(len(begun))
+            return func(*args, **(kwargs or {}))
+
+    values = {"clipping_norm": 0.5, "averaging": "exponential", "schedule": "cosine", "dropout": 0.1}
+    trial = make_trial(optimizer=optimizer, weight_decay=0.01, **values)
+    with Fetches():
+        end, _ = run_alone(Counted(), trial)
+    assert (end.num_steps, len(begun)) == (20, 20)
+    assert fetched_after <= {0, 8, 16, 20}
+    assert {8, 16, 20} <= fetched_after  # they are seen
 
 
 def test_mh2_index_and_repeat_change_initialization_and_order(small, make_trial, run_alone):

@@ -52,6 +52,21 @@ def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) 
         ('scientific={"width": Discrete([8, 4])},', "values must rise strictly"),
         ('fixd={"width": 8},', "Round has no field 'fixd'"),
         ('fixed={"evaluation_batch_size": 32},', "evaluation_batch_size must be at least batch_size"),
+        ('fixed={"optimizer": "adamx"},', "optimizer must be one of sgd, momentum,"),
+        ('fixed={"optimizer": "adam", "beta2": 1.0},', "beta2 must be at least 0 and below 1, but got 1"),
+        (
+            'scientific={"schedule": Categorical(["linear", "step"])},',
+            "schedule must be one of constant, linear, cosine",
+        ),
+        ('fixed={"schedule": "cosine", "decay_steps": 11},', "decay_steps"),
+        ('fixed={"clipping_norm": 0.0},', "clipping_norm must be above 0, but got 0"),
+        ('fixed={"averaging": "mean"},', "averaging must be one of none, exponential, uniform"),
+        ('fixed={"batch_norm": "host"},', "batch_norm must be one of device, sync, ghost"),
+        ('fixed={"precision": "float16"},', "precision must be one of float32, bfloat16"),
+        (
+            'fixed={"batch_size": 65}, resources=Resources(num_workers=2),',
+            "batch_size must be a multiple of the number of workers, but got 65 over 2 workers",
+        ),
     ],
 )
 def test_a_round_that_breaks_a_rule_is_refused_in_one_sentence(tmp_path, capsys, roles, sentence):
@@ -73,9 +88,9 @@ def test_a_missing_or_broken_job_file_is_refused_in_one_sentence(tmp_path, capsy
 
 
 def test_more_workers_than_the_cluster_can_hold_are_refused(cluster, tmp_path, capsys):
-    file = job(tmp_path, more="resources=Resources(num_workers=500),")
+    file = job(tmp_path, more="resources=Resources(num_workers=64),")
     sentence = refused(capsys, tmp_path / "rounds", "run", str(file))
-    assert "500 worker(s) needs 500 CPUs" in sentence
+    assert "64 worker(s) needs 64 CPUs" in sentence
 
 
 def test_a_storage_that_cannot_be_written_is_refused(tmp_path, capsys):

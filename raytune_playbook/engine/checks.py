@@ -8,12 +8,28 @@ import time
 import traceback
 from collections.abc import Mapping
 
+import torch
+from torch import nn
+
+from raytune_playbook.data.stream import batch_rows
 from raytune_playbook.engine.provenance import command
 from raytune_playbook.errors import InputError, SpecError, StorageError
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundStatus
+from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.evaluation_settings import check_evaluation
 from raytune_playbook.study.round import Round
-from raytune_playbook.train.workload import Workload
+from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.train.averaging import weight_average
+from raytune_playbook.train.batch_norm import convert_batch_norm
+from raytune_playbook.train.clipping import clipping_threshold
+from raytune_playbook.train.optimizers import optimizer
+from raytune_playbook.train.precision import autocast
+from raytune_playbook.train.schedules import schedule
+from raytune_playbook.train.workload import Values, Workload
+
+NUM_CHECKED = 16
+"""As many arms as a joint study starts with, and more points of any space than a mistake hides from."""
 
 DRIVER_LOST_S = 30.0
 """A running round whose driver has given no sign of life for this long may be taken over."""
@@ -31,6 +47,33 @@ def workload_of(round_: Round) -> Workload:
             f"but got {type(round_.workload).__name__}; subclass it."
         )
     return round_.workload
+
+
+def check_values(round_: Round) -> None:
+    """Check what the training loop will ask of the values of each study's first trials.
+
+    What depends on the model, the examples or the workers' number of them is found by the check before trial 0.
+
+    Raises:
+        SpecError: a value breaks a rule.
+    """
+    for study in round_.studies:
+        check_evaluation(study)
+        for index in range(min(study.num_trials, NUM_CHECKED)):
+            _check_trial(suggest(study, index), round_.resources.num_workers)
+
+
+def _check_trial(trial: TrialSpec, num_workers: int) -> None:
+    values, toy = Values(trial.values), nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    batch_size = values.int("batch_size")
+    next(batch_rows(trial, batch_size, batch_size, rank=0, num_workers=num_workers))
+    convert_batch_norm(toy, statistics=values.str("batch_norm"), virtual_batch_size=values.int("virtual_batch_size"))
+    optimizer(toy, values)
+    weight_average(toy, values)
+    schedule(values, trial.max_train_steps)
+    clipping_threshold(values)
+    autocast(values, torch.device("cpu"))
+    values.bool("compile")
 
 
 def as_recorded(store: RoundStore, round_: Round) -> Round:

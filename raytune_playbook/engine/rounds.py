@@ -17,7 +17,7 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.share import share
 from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.checks import as_recorded, datasets_of, workload_of
+from raytune_playbook.engine.checks import as_recorded, check_values, datasets_of, workload_of
 from raytune_playbook.engine.driver import Driver, resume_command
 from raytune_playbook.engine.job_file import Job, load_job, pack
 from raytune_playbook.engine.progress import Progress
@@ -35,7 +35,6 @@ from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.report.page import write_page
 from raytune_playbook.report.terminal import new_console, summary
 from raytune_playbook.study.advice import price, warnings
-from raytune_playbook.study.evaluation_settings import check_evaluation
 from raytune_playbook.study.round import Round
 
 DEFAULT_STORAGE = "rounds"
@@ -70,8 +69,7 @@ def run(
     """
     console = console or new_console()
     workload, packed = workload_of(round), pack(workload_of(round))
-    for study in round.studies:
-        check_evaluation(study)
+    check_values(round)
     store = RoundStore(Storage(storage), round.name)
     round = as_recorded(store, round)
     store.storage.check_writable()
@@ -171,8 +169,7 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     """
     console = console or new_console()
     workload, packed = workload_of(round), pack(workload_of(round))
-    for study in round.studies:
-        check_evaluation(study)
+    check_values(round)
     datasets = datasets_of(workload)
     with driver_log(), _session(round, None, address, console) as session:
         _announce(console, round, session, num_done=0)

@@ -151,7 +151,8 @@ class TrialQueue:
         round_ = self._rounds.get(trial.round_id)
         is_retriable = ended.cause == "node lost" or (counts and trial.num_counted < MAX_COUNTED_ATTEMPTS)
         is_answer = not trial.is_recorded and ended.cause == "exception"
-        if is_retriable and not is_answer and round_ is not None and round_.num_left:
+        is_wanted = round_ is not None and (round_.num_left > 0 or not trial.is_recorded)
+        if is_retriable and is_wanted and not is_answer:
             self._waiting.appendleft(trial)
             return False
         trial.final = ended

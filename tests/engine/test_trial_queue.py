@@ -82,6 +82,14 @@ def test_the_check_before_trial_0_survives_what_is_not_its_codes_and_counts_as_w
     assert queue.num_left == 3
 
 
+def test_a_check_alone_is_retried_too(queue):
+    """``raytune-playbook check`` opens a round of no trials."""
+    queue.open(queue.context("r"), num_left=0)
+    queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
+    assert not attempt(queue, "node lost")[1]
+    assert attempt(queue, "completed")[1]
+
+
 def test_a_check_whose_round_is_closed_is_not_retried(queue):
     queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
     trial = queue.next()

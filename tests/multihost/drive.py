@@ -40,10 +40,14 @@ from raytune_playbook.train.group import Group
 
 
 class Regression(Workload):
-    """A small normalized network with dropout on made data, whose steps take as long as they are told."""
+    """A small normalized network with dropout on made data, whose steps take as long as they are told.
 
-    def __init__(self, step_sleep_s: float) -> None:
-        self._step_sleep_s = step_sleep_s
+    Every step sleeps; the fourth one of a trial, on all workers, also waits as long as the file ``hold`` exists.
+    """
+
+    def __init__(self, step_sleep_s: float, hold: str) -> None:
+        self._step_sleep_s, self._hold = step_sleep_s, hold
+        self._num_steps = 0
 
     def defaults(self) -> Mapping[str, Value]:
         return {"dropout": 0.2, "batch_size": 16, "virtual_batch_size": 4}
@@ -68,17 +72,20 @@ class Regression(Workload):
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         if model.training:
             time.sleep(self._step_sleep_s)
+            self._num_steps += 1
+            while self._num_steps == 4 and self._hold and Path(self._hold).exists():
+                time.sleep(0.05)
             sys.stdout.write(f"mask {torch.nn.functional.dropout(torch.ones(48)).bool().int().tolist()}\n")
         return (model(batch["input"]).squeeze(1) - batch["target"]).square()
 
 
 def round_of(spec: Mapping[str, Any]) -> Round:
-    """``spec`` holds the name, arms of batch norm, trials of each, steps, step_sleep_s, and fields of `Resources`."""
+    """``spec`` holds the name, arms of batch norm, trials of each, steps, step_sleep_s, hold, and fields of `Resources`."""
     arms = spec.get("arms", ())
     return Round(
         name=spec["name"],
         goal="Does it run over hosts?",
-        workload=Regression(spec.get("step_sleep_s", 0.0)),
+        workload=Regression(spec.get("step_sleep_s", 0.0), spec.get("hold", "")),
         scientific={"batch_norm": Categorical(arms)} if arms else {},
         nuisance={"learning_rate": Float(0.003, 0.03, scale="log")},
         objective=Objective(metric="loss"),

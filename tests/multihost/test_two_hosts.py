@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 
+from raytune_playbook.engine.gang import DRAIN_CHECK_S
 from raytune_playbook.records.store import RoundStore, Storage
 
 pytestmark = pytest.mark.timeout(900)
@@ -36,8 +37,10 @@ GANG = {
 }
 
 
-def spec(name: str = "round", *, trials: int = 1, step_sleep_s: float = 0.0, **resources: Any) -> dict[str, Any]:
-    fields = {"name": name, "arms": ARMS, "trials": trials, "steps": STEPS, "step_sleep_s": step_sleep_s}
+def spec(
+    name: str = "round", *, trials: int = 1, step_sleep_s: float = 0.0, hold: str = "", **resources: Any
+) -> dict[str, Any]:
+    fields = {"name": name, "arms": ARMS, "trials": trials, "steps": STEPS, "step_sleep_s": step_sleep_s, "hold": hold}
     return fields | {"resources": GANG | resources}
 
 
@@ -162,9 +165,9 @@ def retried_after_s(ended: Ended, since_s: float) -> list[float]:
 def disturbed(hosts, calm, tmp_path, record_property):
     """Runs the round on one gang, does something to it in the middle of its first trial, and lets it end."""
 
-    def run(disturb: Callable[[], None], step_sleep_s: float = 0.3, **resources: Any) -> Ended:
+    def run(disturb: Callable[[], None], hold: str = "", **resources: Any) -> Ended:
         now = Ended(tmp_path)
-        with hosts.running(tmp_path, spec(step_sleep_s=step_sleep_s, **resources)):
+        with hosts.running(tmp_path, spec(step_sleep_s=0.3, hold=hold, **resources)):
             wait_for(lambda: len(now.printed("mask", 0)) >= 3)
             disturb()
             disturbed_s = time.time()
@@ -197,15 +200,19 @@ def test_a_hung_collective_ends_in_a_restart_and_a_host_whose_link_is_down_is_le
     assert [trial["machine"]["hosts"] == ["one", "one"] for trial in ended.trials.values()] == [False, True, True]
 
 
-def test_a_drained_host_is_left_at_once_and_no_attempt_is_counted(hosts, disturbed):
+def test_a_drained_host_is_left_at_once_and_no_attempt_is_counted(hosts, disturbed, tmp_path):
     drained: list[Any] = []
+    hold = tmp_path / "hold"
+    hold.touch()
 
     def drain() -> None:
         drained.extend(hosts.with_workers())
         hosts.drain(drained[0])
         wait_for(lambda: drained[0].name in hosts.draining())
+        time.sleep(DRAIN_CHECK_S + 3)  # by then the gang's host has asked, and its workers have heard
+        hold.unlink()
 
-    ended = disturbed(drain, placement="packed", step_sleep_s=1.5)
+    ended = disturbed(drain, hold=str(hold), placement="packed")
     (other,) = {hosts.one, hosts.two} - set(drained)
     moved = [trial for trial in ended.trials.values() if len(trial["attempts"]) > 1]
     assert sorted(ended.ends().values()) == [["completed"], ["completed"], ["node lost", "completed"]]

@@ -80,7 +80,7 @@ class Regression(Workload):
 
 
 def round_of(spec: Mapping[str, Any]) -> Round:
-    """``spec`` holds the name, arms of batch norm, trials of each, steps, step_sleep_s, hold, and fields of `Resources`."""
+    """``spec``: name, arms of batch norm, trials of each, steps, step_sleep_s, hold, and fields of `Resources`."""
     arms = spec.get("arms", ())
     return Round(
         name=spec["name"],

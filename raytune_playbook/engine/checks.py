@@ -52,15 +52,17 @@ def workload_of(round_: Round) -> Workload:
 def check_values(round_: Round) -> None:
     """Check what the training loop will ask of the values of each study's first trials.
 
-    What depends on the model, the examples or the workers' number of them is found by the check before trial 0.
+    What depends on the model or the examples is found by the check before trial 0. A point that the workload declares
+    infeasible is never trained, and may hold anything.
 
     Raises:
         SpecError: a value breaks a rule.
     """
     for study in round_.studies:
         check_evaluation(study)
-        for index in range(min(study.num_trials, NUM_CHECKED)):
-            _check_trial(suggest(study, index), round_.resources.num_workers)
+        for trial in (suggest(study, index) for index in range(min(study.num_trials, NUM_CHECKED))):
+            if not workload_of(round_).infeasible(Values(trial.values)):
+                _check_trial(trial, round_.resources.num_workers)
 
 
 def _check_trial(trial: TrialSpec, num_workers: int) -> None:

@@ -76,10 +76,12 @@ class Progress:
             parts.append(f"best {self._objective.name} {best.objective:.4g} ({best.study} {best.key})")
         counts = {"infeasible": tally.num("infeasible"), "failed": tally.num("failed")}
         parts += [f"{count} {outcome}" for outcome, count in counts.items() if count]
-        if not has_workers:
-            parts.append("workers are starting")
-        elif (left_s := self._left_s(tally)) is not None:
-            parts.append(f"about {duration_text(left_s)} left")
+        if tally.num() < tally.num_trials:  # else the gangs may have gone, and none is to come
+            left_s = self._left_s(tally)
+            if not has_workers:
+                parts.append("workers are starting")
+            elif left_s is not None:
+                parts.append(f"about {duration_text(left_s)} left")
         return " | ".join(parts)
 
     def _left_s(self, tally: Tally) -> float | None:

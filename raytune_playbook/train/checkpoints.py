@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
-from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 from raytune_playbook.study.spec import Objective, TrialSpec, fingerprint
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
@@ -206,11 +205,14 @@ class Checkpoints:
             yield step
 
     def select(self, scored: Iterable[Row]) -> None:
-        """Choose the best checkpoint anew, by scores on all validation examples (rule EV8)."""
+        """Choose the best checkpoint anew, by scores on all validation examples (rule EV8).
+
+        An objective that is not about validation stays with its choice.
+        """
         objective = self.trial.objective
-        rows = [row for row in scored if row["split"] == FULL_VALIDATION] if objective.split == "validation" else []
-        best = best_steps({int(row["step"] or 0): number_of(row, objective.metric) for row in rows}, objective, 1)
-        self.best_step = best[0] if best else self.best_step
+        values = {int(row["step"] or 0): number_of(row, objective.metric) for row in scored}
+        if objective.split == "validation" and (best := best_steps(values, objective, 1)):
+            (self.best_step,) = best
 
     def _read(self, step: int | None, names: Sequence[str], group: Group) -> list[dict[str, Any]] | None:
         """Files of one step, or of the latest; read by rank 0 for all, so that all go on from the same ones.

@@ -64,7 +64,7 @@ class Pairs(Workload):
 
 round = Round(
     name="pairs", goal="Does it predict?", workload=Pairs(), nuisance={"learning_rate": Discrete([0.1, 0.2])},
-    fixed={"evaluation_sample": 12}, objective=Objective(metric="error"),
+    fixed={"evaluation_sample": 6}, objective=Objective(metric="error"),
     budget=Budget(num_trials=2, max_train_steps=20, evaluation_interval_steps=4, num_best_checkpoints=3),
 )
 """
@@ -175,13 +175,13 @@ def test_ev8_kept_checkpoints_are_scored_on_all_validation_examples_and_the_best
         errors[row["step"]] = (logits.argmax(1).numpy() != validation["label"]).mean()
         assert (row["error"], row["num_examples"]) == (errors[row["step"]], 41)
     assert 20 in errors and len(errors) in (3, 4)  # the latest, and the three that were best on the sample
-    assert set(rows["validation"]["num_examples"].to_pylist()) == {12}
+    assert set(rows["validation"]["num_examples"].to_pylist()) == {6}
     assert trial["objective"] == min(errors.values())
     assert trial["best_step"] == trial["best_checkpoint_step"]
     assert errors[trial["best_step"]] == trial["objective"]
-    # On the sample another one was best, or this one had another error.
+    # By the sample alone another one would have been chosen.
     of_sample = dict(zip(rows["validation"]["step"].to_pylist(), rows["validation"]["error"].to_pylist(), strict=True))
-    assert of_sample[trial["best_step"]] != trial["objective"]
+    assert min(of_sample, key=of_sample.__getitem__) != trial["best_step"]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from raytune_playbook.analysis.trials import TrialId
+from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import measurements_table
-from raytune_playbook.report import evaluations
+from raytune_playbook.report import conclusion, evaluations
 from raytune_playbook.report.page import write_page
 from raytune_playbook.report.plots import colours_of
 from raytune_playbook.report.reading import RoundReading, read_round
@@ -45,9 +45,13 @@ def scored(split: str, error: float, num: int, **more: float) -> dict[str, float
 
 
 def tables_of(reading: RoundReading, rows: Callable[[int], list[dict[str, float | str]]]) -> dict[TrialId, pa.Table]:
+    return {trial.id: measurements_table(rows(place)) for place, trial in enumerate(best_of(reading))}
+
+
+def best_of(reading: RoundReading) -> list[Trial]:
     best = [arm.best for arm in reading.arms if arm.best is not None]
     assert len(best) == 3
-    return {trial.id: measurements_table(rows(place)) for place, trial in enumerate(best)}
+    return best
 
 
 def sampled(reading: RoundReading, sampled_errors: list[float], full_errors: list[float]) -> str:
@@ -91,6 +95,14 @@ def test_ev6_correct_predictions_are_counted_per_class_the_rarest_first(reading)
     assert "5 (0.625) 990 (0.99)" in text
     assert "One more correct example of class rare &lt;b&gt; adds 0.12 to its sensitivity." in text
     assert "sensitivity 0.625 to 0.75, which is +1 of 8 examples" in text
+
+
+def test_the_answer_tells_the_samples_score_from_that_of_all_examples(reading):
+    tables = {trial.id: {("validation", "error"): 0.2, ("validation_full", "error"): 0.1} for trial in best_of(reading)}
+    colours = colours_of([study.name for study in reading.studies])
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", conclusion.answer(reading, colours, tables))
+    assert "sampled validation error" in heads
+    assert heads.count("validation error") == 1  # the objective's own column
 
 
 def test_where_nothing_was_sampled_or_counted_the_page_says_nothing(make_round):

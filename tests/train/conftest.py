@@ -130,17 +130,18 @@ def make_trial(small: Small) -> Callable[..., TrialSpec]:
 def run_alone() -> Callable[..., tuple[End, Notes]]:
     """A function that trains one trial in this process."""
 
-    def run(workload: Workload, trial: TrialSpec, stop_at: int | None = None) -> tuple[End, Notes]:
+    def run(workload: Workload, trial: TrialSpec, stop_at: int | None = None, device: str = "cpu") -> tuple[End, Notes]:
+        group = Group(device=torch.device(device))
         data = SharedBatches(
             workload.datasets(),
             trial=trial,
             batch_size=Values(trial.values).int("batch_size"),
             rank=0,
             num_workers=1,
-            device=torch.device("cpu"),
+            device=group.device,
             weight_column=WEIGHT,
         )
         notes = Notes(stop_at)
-        return train(workload, trial, data, Group(), notes), notes
+        return train(workload, trial, data, group, notes), notes
 
     return run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,30 +21,13 @@ from raytune_playbook.study.spec import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import End, train
+from raytune_playbook.train.loop import End
 from raytune_playbook.train.reset import reset
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 C = 4
-
-
-class Rows:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
-
-    def measured(self, rows) -> None:
-        self.rows += [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def data_of(workload: Workload, trial: TrialSpec, device: torch.device) -> SharedBatches:
@@ -58,13 +42,21 @@ def data_of(workload: Workload, trial: TrialSpec, device: torch.device) -> Share
     )
 
 
-def trained(workload: Workload, trial: TrialSpec, device: str = "cuda") -> tuple[End, list[dict[str, object]]]:
-    watcher, group = Rows(), Group(device=torch.device(device))
-    end = train(workload, trial, data_of(workload, trial, group.device), group, watcher)
-    return end, watcher.rows
+Trained = Callable[..., tuple[End, list[dict[str, object]]]]
 
 
-def test_a_trial_learns_as_on_the_cpu(small, make_trial):
+@pytest.fixture
+def trained(run_alone) -> Trained:
+    """Trains a trial on a GPU, unless told otherwise; its rows without times."""
+
+    def run(workload: Workload, trial: TrialSpec, device: str = "cuda") -> tuple[End, list[dict[str, object]]]:
+        end, notes = run_alone(workload, trial, device=device)
+        return end, [{name: value for name, value in row.items() if name != "wait_s"} for row in notes.rows]
+
+    return run
+
+
+def test_a_trial_learns_as_on_the_cpu(small, make_trial, trained):
     (_, ours), (_, theirs) = (trained(small, make_trial(), device) for device in ("cuda", "cpu"))
     for one, other in zip(ours, theirs, strict=True):
         assert (one["step"], one["split"]) == (other["step"], other["split"])
@@ -72,7 +64,7 @@ def test_a_trial_learns_as_on_the_cpu(small, make_trial):
 
 
 @pytest.mark.parametrize("values", [{"precision": "bfloat16"}, {"compile": True}])
-def test_bfloat16_and_compilation_learn_about_the_same(small, make_trial, values):
+def test_bfloat16_and_compilation_learn_about_the_same(small, make_trial, trained, values):
     (_, exact), (end, found) = (trained(small, make_trial(**each)) for each in ({}, values))
     assert end.outcome == "completed"
     assert found[-1]["loss"] == pytest.approx(exact[-1]["loss"], rel=0.1)
@@ -95,7 +87,7 @@ def test_batches_come_from_pinned_memory_and_are_those_of_the_cpu(small, make_tr
     assert len(pinned) >= 5 * len(theirs)
 
 
-def test_a_trial_out_of_memory_is_infeasible_and_the_next_one_is_as_ever(small, make_trial):
+def test_a_trial_out_of_memory_is_infeasible_and_the_next_one_is_as_ever(small, make_trial, trained):
     class TooMuch(type(small)):
         def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
             torch.empty(2**43, dtype=torch.uint8, device="cuda")

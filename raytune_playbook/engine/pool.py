@@ -206,7 +206,7 @@ class Pool:
         nodes, _ = cluster_nodes()
         room = num_gangs(nodes, self._resources) - len(self._gangs)
         if active:  # the first gang may wait for nodes to come; others start only where there is room now
-            starting = sum(gang.state != "ready" for gang in active)
+            starting = sum(gang.state in ("starting", "restarting") for gang in active)
             room = min(room, num_gangs_now(self._resources) - starting)
         for _ in range(min(wanted, max(room, 0 if active else 1))):
             self._start_gang()

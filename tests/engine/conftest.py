@@ -27,7 +27,8 @@ class Regression(Workload):
 
     Args:
         broken: values of ``x`` at which the fault happens; None for everywhere.
-        marker: a folder in which a fault that happens once leaves its mark.
+        marker: a folder in which a fault that happens once leaves its mark, and in which the file ``hold-N`` keeps the
+            N-th broken trial waiting.
     """
 
     def __init__(self, broken: tuple[float, ...] | None = None, marker: str = "") -> None:
@@ -55,7 +56,9 @@ class Regression(Workload):
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         if model.training:
-            time.sleep(1.0 if self._is_broken(values, "slow") else values.float("step_sleep_s"))
+            time.sleep(values.float("step_sleep_s"))
+            while self._is_broken(values, "hold") and self._hold_of(values).exists():
+                time.sleep(0.05)
             if self._is_broken(values, "raise on one worker") and torch.distributed.get_rank() == 1:
                 raise ValueError("only this worker")
             if self._is_broken(values, "exit once") and not (mark := Path(self._marker) / "exited").exists():
@@ -70,6 +73,9 @@ class Regression(Workload):
 
     def infeasible(self, values: Values) -> str | None:
         return "x is out of reach" if self._is_broken(values, "declared") else None
+
+    def _hold_of(self, values: Values) -> Path:
+        return Path(self._marker) / f"hold-{(self._broken or ()).index(values.float('x'))}"
 
     def _is_broken(self, values: Values, fault: str) -> bool:
         return values["fault"] == fault and (self._broken is None or values.float("x") in self._broken)

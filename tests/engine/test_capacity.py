@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import ray
@@ -14,6 +15,7 @@ from ray.experimental.internal_kv import _internal_kv_put
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.capacity import GIB, Node, cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.records.store import RoundStore, Storage
 
 
 def cpus(*counts: float) -> list[Node]:
@@ -118,34 +120,43 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
     seen: list[dict[str, str]] = []
     try:
         with Gangs(resources, keep_idle_s=0) as session, ThreadPoolExecutor() as threads:
-            # The last trial takes so long that the other gang has nothing to do meanwhile.
+            # Two of three trials wait until they are told to go on: both gangs have one then, and later only one has.
+            marks = tmp_path / "marks"
+            marks.mkdir()
+            holds = [marks / f"hold-{position}" for position in range(2)]
+            for hold in holds:
+                hold.touch()
             round_ = make_round(
-                "grows",
-                trials_per_study=8,
-                steps=12,
-                step_sleep_s=0.25,
-                fault="slow",
-                broken=(7,),
-                resources=resources,
+                "grows", trials_per_study=3, fault="hold", broken=(1, 2), marker=str(marks), resources=resources
             )
             running = threads.submit(run, round_, storage=str(tmp_path), gangs=session, console=quiet)
-            while not running.done():
-                states = {gang.name: gang.state for gang in session.facts()}
-                if not seen or states != seen[-1]:
-                    seen.append(states)
-                if len(nodes) == 1 and "busy" in states.values():
-                    nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
-                time.sleep(0.2)
+            try:
+                wait_until(lambda: states(session) == ["busy"] and ended(tmp_path / "grows") == {0})
+                nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
+                wait_until(lambda: states(session) == ["busy", "busy"])
+                holds[0].unlink()
+                wait_until(lambda: states(session) == ["busy"])  # the other gang has nothing more to do
+            finally:
+                for hold in holds:
+                    hold.unlink(missing_ok=True)
             trials = running.result().trials
-            assert trials["outcome"].to_pylist() == ["completed"] * 8
+            assert trials["outcome"].to_pylist() == ["completed"] * 3
             assert len({attempt["gang"] for trial in trials["attempts"].to_pylist() for attempt in trial}) == 2
-            both = next(i for i, states in enumerate(seen) if len(states) == 2)
-            assert any(list(states.values()) == ["busy"] for states in seen[both:]), seen
             wait_until(lambda: session.facts() == [])
             wait_until(lambda: [free_cpus(node.node_id) for node in nodes] == [2, 2])
     finally:
         for node in nodes:
             cluster.remove_node(node)
+
+
+def states(session: Gangs) -> list[str]:
+    return [gang.state for gang in session.facts()]
+
+
+def ended(folder: Path) -> set[int]:
+    """The trials with an outcome in the records of a round."""
+    store = RoundStore(Storage(str(folder.parent)), folder.name)
+    return {row["index"] for row in store.trials().to_pylist() if row["outcome"]} if store.exists() else set()
 
 
 def wanted_bundles() -> list[list[dict[str, float]]]:
@@ -159,7 +170,7 @@ def free_cpus(node_id: str) -> float:
     return free[node_id].get("CPU", 0.0)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 240) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, "waited in vain"

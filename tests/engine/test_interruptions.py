@@ -118,6 +118,7 @@ def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluste
 
 JOB = """
 import time
+from pathlib import Path
 import numpy as np
 from torch import nn
 from raytune_playbook import Budget, Float, Objective, Resources, Round, Workload
@@ -127,9 +128,12 @@ class Line(Workload):
         x = np.linspace(-1, 1, 64, dtype=np.float32)
         return {"train": {"x": x, "y": 2 * x}, "validation": {"x": x, "y": 2 * x}}
     def model(self, values):
+        self.num_steps = 0
         return nn.Linear(1, 1)
     def loss(self, model, batch, values):
-        time.sleep(0.1)
+        self.num_steps += model.training
+        while self.num_steps == 7 and Path("HOLD").exists():
+            time.sleep(0.05)
         return (model(batch["x"][:, None])[:, 0] - batch["y"]).square()
 
 round = Round(
@@ -173,59 +177,68 @@ def records_of(folder: Path) -> dict[int, dict[str, object]]:
     return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
 
 
-def interrupt_kill_and_resume(command, address: str, folder: Path) -> None:
-    """A round that is interrupted in its second trial, killed in its fifth, and then goes on to its end."""
+def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -> None:
+    """A round that is interrupted in its second trial, killed in a later one, and then goes on to its end.
+
+    While ``hold`` exists, trials stop between their first checkpoint and their end.
+    """
 
     def ended() -> dict[int, dict[str, object]]:
         return {index: row for index, row in records_of(folder).items() if row["outcome"]}
 
-    def is_between_checkpoint_and_end(index: int) -> bool:
-        row = records_of(folder).get(index)
-        kept = folder / "all" / "checkpoints" / f"{index:05d}" / "4" / "training.pt"
-        return kept.exists() and row is not None and row["outcome"] is None
+    def held() -> list[int]:
+        checkpoints = folder / "all" / "checkpoints"
+        kept = {index: checkpoints / f"{index:05d}" / "4" / "training.pt" for index in records_of(folder)}
+        return [index for index, path in kept.items() if path.exists() and index not in ended()]
 
-    def wait_for_trial(index: int, process: subprocess.Popen[str]) -> None:
-        wait_for(lambda: is_between_checkpoint_and_end(index) or process.poll() is not None)
-        assert process.poll() is None, process.communicate()[0]
+    def hold_a_trial(process: subprocess.Popen[str], *, num_ended: int) -> int:
+        for condition in (lambda: len(ended()) >= num_ended, lambda: len(held()) == 1):
+            wait_for(lambda: condition() or process.poll() is not None)
+            assert process.poll() is None, process.communicate()[0]
+            hold.touch()
+        return held()[0]
 
     interrupted = command("run", "job.py")  # on a cluster of its own, which the terminal interrupts too
-    wait_for_trial(1, interrupted)
+    hold_a_trial(interrupted, num_ended=1)
     os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
+    hold.unlink()
     printed, _ = interrupted.communicate(timeout=240)
     assert interrupted.returncode == 130, printed
     assert "Interrupted: trials end at their next evaluation" in printed
     assert "The round stopped (interrupted). Go on with: raytune-playbook resume line" in printed
     assert "Traceback" not in printed
     after_interrupt = ended()
-    assert 0 in after_interrupt and 4 not in after_interrupt
+    assert 1 <= len(after_interrupt) <= 3
 
     killed = command("run", "job.py", address=address)
-    wait_for_trial(4, killed)
+    cut = hold_a_trial(killed, num_ended=len(after_interrupt) + 1)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
+    hold.unlink()
     after_kill = ended()
     assert after_interrupt.items() <= after_kill.items()
-    assert 4 not in after_kill
+    assert cut not in after_kill
 
     resumed = command("resume", "line", address=address)
     printed, _ = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, printed
     assert f"{len(after_kill)} trials are done already" in printed
     assert after_kill.items() <= ended().items()  # what had ended was not touched
-    assert records_of(folder)[4]["attempts"][-1]["first_step"] >= 4  # not from its beginning
+    assert records_of(folder)[cut]["attempts"][-1]["first_step"] >= 4  # not from its beginning
 
 
 @pytest.mark.timeout(900)
 def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_undisturbed(
     command, cluster, tmp_path, quiet
 ):
-    (tmp_path / "job.py").write_text(JOB)
+    (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
+    (tmp_path / "undisturbed.py").write_text(JOB.replace("HOLD", str(tmp_path / "never")))
     folder = tmp_path / "rounds" / "line"
 
-    round_ = load_job(str(tmp_path / "job.py")).round
+    round_ = load_job(str(tmp_path / "undisturbed.py")).round
     with ThreadPoolExecutor() as threads:
         undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), console=quiet)
-        interrupt_kill_and_resume(command, cluster.address, folder)
+        interrupt_kill_and_resume(command, cluster.address, folder, tmp_path / "hold")
     assert len(undisturbed.result().trials) == 6
     for index, trial in enumerate(undisturbed.result().trials.to_pylist()):
         assert (trial["outcome"], trial["objective"]) == ("completed", records_of(folder)[index]["objective"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.source import Files, InputPipeline, Split
 from raytune_playbook.study.spec import Budget, Objective, Resources
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ __all__ = [
     "Budget",
     "Categorical",
     "Discrete",
+    "Files",
     "Float",
     "Gangs",
     "HaltonSearch",
     "Infeasible",
     "InputError",
+    "InputPipeline",
     "Int",
     "Objective",
     "PlaybookError",
@@ -41,6 +44,7 @@ __all__ = [
     "Result",
     "Round",
     "RunError",
+    "Split",
     "Values",
     "Workload",
     "load_model",

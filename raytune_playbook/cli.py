@@ -45,7 +45,8 @@ def _run(options: argparse.Namespace) -> int:
     from raytune_playbook.engine.rounds import run
 
     job = load_job(options.job)
-    return _exit_code(run(job.round, storage=options.storage, address=options.address, job=job))
+    result = run(job.round, storage=options.storage, address=options.address, job=job, profile=options.profile)
+    return _exit_code(result)
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -72,6 +73,13 @@ def _check(options: argparse.Namespace) -> None:
     from raytune_playbook.engine.rounds import check
 
     check(load_job(options.job).round, address=options.address)
+
+
+def _preprocess(options: argparse.Namespace) -> None:
+    from raytune_playbook.engine.job_file import load_job
+    from raytune_playbook.engine.preprocessing import preprocess
+
+    preprocess(load_job(options.job).round, storage=options.storage, address=options.address)
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -172,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", _run, "run the round that a job file defines, or go on with it")
     run.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
+    run.add_argument(
+        "--profile", metavar="FIRST-LAST", help="training steps of trial 0 of each study that a profiler traces"
+    )
     add_address(run)
 
     resume = add("resume", _resume, "finish what is left of a round")
@@ -191,6 +202,10 @@ def _parser() -> argparse.ArgumentParser:
     check = add("check", _check, "train a few steps and evaluate, and record nothing", storage=False)
     check.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
     add_address(check)
+
+    preprocess = add("preprocess", _preprocess, "preprocess a job's examples once and save them for later runs")
+    preprocess.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
+    add_address(preprocess)
 
     report = add("report", _report, "write a round's page and say where it is")
     report.add_argument("round", metavar="ROUND")

@@ -7,6 +7,7 @@
     │   ├── JobFileError      a job file that is missing, broken, or holds no round
     │   ├── SpaceError        a search space or point that cannot be sampled
     │   ├── SpecError         a round or study that the playbook, or plain logic, refuses
+    │   ├── DataError         examples that cannot be read, preprocessed or trained on
     │   ├── StorageError      a storage that cannot be read or written, or a round that is not there
     │   ├── CapacityError     resources that the cluster can never hold
     │   └── SubmissionError   a job that cannot be handed to a cluster
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 __all__ = [
     "CapacityError",
+    "DataError",
     "Infeasible",
     "InputError",
     "JobFileError",
@@ -50,6 +52,10 @@ class SpaceError(InputError):
 
 class SpecError(InputError):
     """A round, study, objective, budget or resources breaks a rule."""
+
+
+class DataError(InputError):
+    """Examples cannot be read, preprocessed or trained on; the message names the file and the part of it."""
 
 
 class StorageError(InputError):

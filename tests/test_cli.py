@@ -73,6 +73,18 @@ def test_a_round_that_breaks_a_rule_is_refused_in_one_sentence(tmp_path, capsys,
     assert sentence in refused(capsys, tmp_path / "rounds", "run", str(job(tmp_path, roles)))
 
 
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        ("x", "--profile: the first and the last step to trace, such as 10-12, are needed, but got 'x'"),
+        ("5-4", "1 <= first <= last <= max_train_steps must hold, but got 5 and 4 with 10 steps"),
+        ("9-11", "1 <= first <= last <= max_train_steps must hold, but got 9 and 11 with 10 steps"),
+    ],
+)
+def test_pi4_steps_that_cannot_be_traced_are_refused_in_one_sentence(tmp_path, capsys, steps, sentence):
+    assert sentence in refused(capsys, tmp_path / "storage", "run", str(job(tmp_path)), "--profile", steps)
+
+
 def test_a_missing_or_broken_job_file_is_refused_in_one_sentence(tmp_path, capsys):
     storage = tmp_path / "rounds"
     assert "is not one; name the file" in refused(capsys, storage, "run", str(tmp_path / "none.py"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -35,6 +35,11 @@ class Trial:
     num_parameters: int | None = None
     train_s: float | None = None
     wait_s: float | None = None
+    transfer_s: float | None = None
+    sync_s: float | None = None
+    augment_s: float | None = None
+    compute_s: float | None = None
+    stages: Mapping[str, float] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
@@ -55,15 +60,25 @@ class Trial:
 
 
 def trials_of(table: pa.Table) -> tuple[Trial, ...]:
-    """The rows of a trials table of shape (num_trials, num_columns), in its order."""
+    """The rows of a trials table of shape (num_trials, num_columns), in its order.
+
+    Columns that an older version did not write are as in a trial of which they are not known.
+    """
     names = {name: name.removeprefix(VALUE_PREFIX) for name in table.column_names if name.startswith(VALUE_PREFIX)}
-    plain = [column.name for column in fields(Trial) if column.name not in ("values", "attempts", "machine")]
+    nested = ("values", "stages", "attempts", "machine")
+    plain = [column.name for column in fields(Trial) if column.name not in nested]
     return tuple(
         Trial(
-            **{name: row[name] for name in plain},
+            **{name: row.get(name) for name in plain},
             values={short: row[name] for name, short in names.items()},
+            stages=dict(row.get("stages") or ()),
             attempts=tuple(Attempt(**attempt) for attempt in row["attempts"] or ()),
-            machine=Machine(**(row["machine"] | {"hosts": tuple(row["machine"]["hosts"])})),
+            machine=_machine(row["machine"]),
         )
         for row in table.to_pylist()
     )
+
+
+def _machine(row: Mapping[str, Any]) -> Machine:
+    lists = {name: tuple(row.get(name) or ()) for name in ("hosts", "cores")}
+    return Machine(**(dict(row) | lists))

@@ -1,16 +1,20 @@
-"""A worker's batches, gathered from shared read-only arrays in a thread while the last step runs."""
+"""A worker's batches, made in a thread and copied to the device while the last step runs."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from raytune_playbook.data.stream import Rows, batch_rows, evaluation_rows, permutation
+from raytune_playbook.data.columns import Columns, num_examples
+from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
+from raytune_playbook.data.prefetch import Prefetched
+from raytune_playbook.data.stream import Rows, batch_rows, evaluation_rows, permutation, require_batch_size
+from raytune_playbook.data.streaming import StreamedBatches
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW, evaluation_settings
 from raytune_playbook.study.seeds import sample_seed
@@ -20,9 +24,6 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 """Columns by name, each of shape (num_examples, ...)."""
 
 NUM_PREFETCHED = 2
-MAX_TRAINING_SAMPLE = 1000
-"""How many training examples every evaluation scores beside the validation set (rule EV7)."""
-
 NUM_CHOSEN = 16
 """How many validation examples have their predictions saved where a workload chooses none (rule EV4)."""
 
@@ -31,9 +32,11 @@ class SharedBatches:
     """Implements `raytune_playbook.train.loop.Data` over arrays that all gangs of a node share.
 
     Args:
-        arrays: columns of the splits ``train`` and ``validation``.
+        arrays: columns of the splits ``train`` and ``validation``; of a stream ``train`` is a sample.
         weight_column: the name under which an evaluation batch holds its weights.
         chosen: rows of the validation examples whose predictions are saved; None for a seeded choice.
+        rows: which rows of the arrays make up each of the two splits; None for all.
+        stream: where training batches are streamed from; None to gather them from ``train``.
 
     Raises:
         SpecError: the trial's evaluation settings break a rule, or a chosen row does not exist.
@@ -50,19 +53,61 @@ class SharedBatches:
         device: torch.device,
         weight_column: str,
         chosen: Sequence[int] | None = None,
+        rows: Mapping[str, Rows] | None = None,
+        stream: StreamedBatches | None = None,
     ) -> None:
-        self._arrays, self._batch_size = arrays, batch_size
+        self._arrays, self._batch_size, self._stream = arrays, batch_size, stream
         self._rank, self._num_workers, self._device = rank, num_workers, device
         self._weight_column = weight_column
         self._settings = evaluation_settings(trial.values, batch_size)
-        self._rows = _evaluated_rows(arrays, sample_seed(trial.seed), self._settings.sample, chosen)
+        splits = rows or {split: np.arange(num_examples(arrays[split])) for split in ("train", "validation")}
+        self._train_rows = splits["train"] if rows is not None else None
+        self._rows = _evaluated_rows(splits, sample_seed(trial.seed), self._settings.sample, chosen)
+        self._seconds = {"collate": 0.0, "transfer": 0.0}
+        self._transfer_wait_s = 0.0
+        self._copies = _Copies(device)
 
     def training_batches(self, trial: TrialSpec, *, first_batch: int = 0) -> Iterator[Mapping[str, torch.Tensor]]:
-        """This worker's slices of the global batches from ``first_batch`` on, prefetched to the device."""
-        train = self._arrays["train"]
-        num, workers = num_examples(train), self._num_workers
-        rows = batch_rows(trial, num, self._batch_size, self._rank, workers, first_batch=first_batch)
-        return _prefetched(self._gather(train, batch) for batch in rows)
+        """This worker's slices of the global batches from ``first_batch`` on, prefetched to the device.
+
+        Raises:
+            SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
+        """
+        ready = Prefetched(self._made(trial, first_batch), NUM_PREFETCHED)
+        try:
+            for copied in ready:
+                waiting_since_s = time.perf_counter()
+                batch = copied.arrived()
+                self._transfer_wait_s += time.perf_counter() - waiting_since_s
+                yield batch
+        finally:
+            ready.close()
+
+    def _made(self, trial: TrialSpec, first_batch: int) -> Iterator[_Copied]:
+        batches = self._streamed(first_batch) if self._stream else self._gathered(trial, first_batch)
+        while True:
+            started_s = time.perf_counter()
+            batch = next(batches)
+            collated_s = time.perf_counter()
+            copied = self._copies.start(batch)
+            if self._stream is None:
+                self._seconds["collate"] += collated_s - started_s
+            self._seconds["transfer"] += time.perf_counter() - collated_s
+            yield copied
+
+    def _gathered(self, trial: TrialSpec, first_batch: int) -> Iterator[Columns]:
+        train, chosen = self._arrays["train"], self._train_rows
+        number = num_examples(train) if chosen is None else len(chosen)
+        workers = self._num_workers
+        for rows in batch_rows(trial, number, self._batch_size, self._rank, workers, first_batch=first_batch):
+            at = rows if chosen is None else chosen[rows]
+            yield {name: column[at] for name, column in train.items()}
+
+    def _streamed(self, first_batch: int) -> Iterator[Columns]:
+        if self._stream is None:
+            raise RuntimeError("there is no stream")
+        require_batch_size(self._batch_size, self._stream.num_examples, self._num_workers)
+        yield from self._stream.batches(self._batch_size, first_batch=first_batch)
 
     def evaluation_batches(self, split: str) -> Iterable[Mapping[str, torch.Tensor]]:
         """This worker's padded batches of a split; the column `ROW` holds each example's number.
@@ -77,81 +122,73 @@ class SharedBatches:
         batch_size = self._settings.batch_size or suitable
         for positions, weights in evaluation_rows(len(evaluated), batch_size, self._rank, self._num_workers):
             rows = evaluated[positions]
-            added = {self._weight_column: weights, ROW: rows}
-            yield self._gather(arrays, rows) | {
-                name: self._to_device(torch.from_numpy(column)) for name, column in added.items()
-            }
+            batch = {name: column[rows] for name, column in arrays.items()}
+            yield self._copies.start(batch | {self._weight_column: weights, ROW: rows}).arrived()
 
-    def _gather(self, arrays: Arrays, rows: Rows) -> dict[str, torch.Tensor]:
-        return {name: self._to_device(torch.from_numpy(column[rows])) for name, column in arrays.items()}
+    def transfer_wait_s(self) -> float:
+        """Seconds so far that training has waited for copies to the device."""
+        return self._transfer_wait_s
 
-    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
-        # Only from pinned memory does a copy to a GPU go on while this thread gathers the next batch.
-        pinned = tensor.pin_memory() if self._device.type == "cuda" else tensor
-        return pinned.to(self._device, non_blocking=True)
+    def stage_seconds(self) -> Mapping[str, float]:
+        """Busy seconds so far of making training batches, by stage; those of Ray Data at the pace of all its CPUs."""
+        return self._seconds | dict(self._stream.stage_seconds() if self._stream else {})
 
 
-def num_examples(arrays: Arrays) -> int:
-    """The number of rows of a split."""
-    return len(next(iter(arrays.values())))
+@dataclass(frozen=True)
+class _Copied:
+    """A batch on its way to the device."""
+
+    batch: dict[str, torch.Tensor]
+    event: torch.cuda.Event | None = None
+
+    def arrived(self) -> dict[str, torch.Tensor]:
+        """The batch, once it is there."""
+        if self.event is not None:
+            self.event.synchronize()
+            for tensor in self.batch.values():  # lest its memory be used again while the step still reads it
+                tensor.record_stream(torch.cuda.current_stream(tensor.device))
+        return self.batch
+
+
+class _Copies:
+    """Copies to a device: to a GPU from pinned memory and in a stream of their own, beside the step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def start(self, batch: Columns) -> _Copied:
+        tensors = {name: torch.from_numpy(column) for name, column in batch.items()}
+        if self._stream is None:
+            return _Copied({name: tensor.to(self._device) for name, tensor in tensors.items()})
+        with torch.cuda.stream(self._stream):
+            copied = {name: tensor.pin_memory().to(self._device, non_blocking=True) for name, tensor in tensors.items()}
+            event = torch.cuda.Event()
+            event.record(self._stream)
+        return _Copied(copied, event)
 
 
 def _evaluated_rows(
-    arrays: Mapping[str, Arrays], seed: int, sample: int | None, chosen: Sequence[int] | None
+    splits: Mapping[str, Rows], seed: int, sample: int | None, chosen: Sequence[int] | None
 ) -> dict[str, Rows]:
     """The rows of each evaluated split, sorted; the same for all trials of a study, and a larger sample holds a
-    smaller one."""
-    num_train, num_validation = num_examples(arrays["train"]), num_examples(arrays["validation"])
+    smaller one.
+
+    Args:
+        splits: the rows of ``train`` and ``validation``, ascending.
+    """
+    train, validation = splits["train"], splits["validation"]
+    num_train, num_validation = len(train), len(validation)
     order = permutation(num_validation, seed)
     if chosen is not None and not (len(chosen) and all(0 <= row < num_validation for row in chosen)):
         raise SpecError(
             f"Workload.chosen_examples must be rows of the {num_validation} validation examples, but got "
             f"{list(chosen)}; choose among 0 to {num_validation - 1}."
         )
+    of_chosen = np.sort(order[:NUM_CHOSEN]) if chosen is None else np.unique(np.asarray(chosen, np.int64))
     return {
-        "train": np.sort(permutation(num_train, seed)[:MAX_TRAINING_SAMPLE]),
-        "validation": np.sort(order[:sample]),
-        FULL_VALIDATION: np.arange(num_validation),
-        CHOSEN: np.sort(order[:NUM_CHOSEN]) if chosen is None else np.unique(np.asarray(chosen, np.int64)),
+        "train": train[np.sort(permutation(num_train, seed)[:MAX_TRAINING_SAMPLE])],
+        "validation": validation[np.sort(order[:sample])],
+        FULL_VALIDATION: validation,
+        CHOSEN: validation[of_chosen],
     }
-
-
-class _End:
-    """What the thread puts last: an exception, or None at the end of the batches."""
-
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-
-
-def _prefetched(batches: Iterator[dict[str, torch.Tensor]]) -> Iterator[dict[str, torch.Tensor]]:
-    """The same batches, made ahead of time in a thread that ends with the consumer."""
-    ready: queue.SimpleQueue[dict[str, torch.Tensor] | _End] = queue.SimpleQueue()
-    room = threading.Semaphore(NUM_PREFETCHED)
-    stopped = threading.Event()
-
-    def produce() -> None:
-        try:
-            for batch in batches:
-                room.acquire()
-                if stopped.is_set():
-                    return
-                ready.put(batch)
-            ready.put(_End(None))
-        except Exception as error:  # noqa: BLE001 - handed over to the consumer, who raises it
-            ready.put(_End(error))
-
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            room.release()
-            if isinstance(item, _End):
-                if item.error is not None:
-                    raise item.error
-                return
-            yield item
-    finally:
-        stopped.set()
-        room.release()  # wakes the thread where it waits for room, so that a trial's end waits for nothing
-        thread.join()

@@ -29,13 +29,8 @@ def permutation(num_examples: int, seed: int) -> Rows:
     return np.argsort(keys, kind="stable")
 
 
-def batch_rows(
-    trial: TrialSpec, num_examples: int, batch_size: int, rank: int, num_workers: int, *, first_batch: int = 0
-) -> Iterator[Rows]:
-    """Rank ``rank``'s rows of global batch first_batch, first_batch + 1, ..., without end.
-
-    Each is of shape (batch_size / num_workers,). No batch depends on those before it, so a start anywhere costs the
-    same.
+def require_batch_size(batch_size: int, num_examples: int, num_workers: int) -> None:
+    """Check a batch size.
 
     Raises:
         SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
@@ -52,6 +47,20 @@ def batch_rows(
             f"batch_size must not exceed the number of training examples, but got {batch_size} of {num_examples}; "
             "make it smaller."
         )
+
+
+def batch_rows(
+    trial: TrialSpec, num_examples: int, batch_size: int, rank: int, num_workers: int, *, first_batch: int = 0
+) -> Iterator[Rows]:
+    """Rank ``rank``'s rows of global batch first_batch, first_batch + 1, ..., without end.
+
+    Each is of shape (batch_size / num_workers,). No batch depends on those before it, so a start anywhere costs the
+    same.
+
+    Raises:
+        SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
+    """
+    require_batch_size(batch_size, num_examples, num_workers)
     share = batch_size // num_workers
     epoch, position = divmod(first_batch * batch_size, num_examples)
     order = permutation(num_examples, shared_seed("shuffle", trial, epoch=epoch))

@@ -110,6 +110,11 @@ def num_gangs_now(resources: Resources) -> int:
     return num_gangs(nodes, resources.model_copy(update={"num_gangs": None}))
 
 
+def smallest_object_store_bytes() -> int:
+    """The object store of the node that has the smallest one, which may have to hold a copy of the examples."""
+    return min(int(node["Resources"].get("object_store_memory", 0)) for node in _staying_nodes())
+
+
 def _staying_nodes() -> list[dict[str, Any]]:
     draining = draining_nodes()
     return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in draining]

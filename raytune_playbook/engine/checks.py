@@ -6,7 +6,6 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -116,7 +115,7 @@ def is_live(status: RoundStatus) -> bool:
     return True
 
 
-def datasets_of(workload: Workload) -> Mapping[str, object]:
+def datasets_of(workload: Workload) -> object:
     """The workload's examples.
 
     Raises:

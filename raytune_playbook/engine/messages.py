@@ -42,7 +42,11 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Hello:
-    """What a worker says when it is ready."""
+    """What a worker says when it is ready.
+
+    Fields:
+        cores: how many it may use on its host, the other workers there included.
+    """
 
     rank: int
     node_id: str
@@ -51,6 +55,7 @@ class Hello:
     torch: str
     cpu_capability: str
     device: str
+    cores: int
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def predict_file(
     model = load_model(store, trial, step=step, workload=workload)
     spec, _ = recorded(store, trial)
     num_examples, sink, writer = 0, pa.BufferOutputStream(), None
-    for columns in read_examples(data):
+    for read in read_examples(data):
+        columns = dict(workload.preprocess(read)) if workload.preprocesses() else read
         for table in predict(workload, model, columns, Values(spec.values), first_row=num_examples):
             writer = writer or pq.ParquetWriter(sink, table.schema)
             writer.write_table(table)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raytune_playbook.engine.job_file import Job
-from raytune_playbook.records.types import Role, RoundRecord
+from raytune_playbook.records.types import ExamplesRecord, Role, RoundRecord
 from raytune_playbook.study.advice import warnings
 from raytune_playbook.study.round import Round
 
@@ -18,7 +18,7 @@ VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000
 
 
-def round_record(round_: Round, job: Job | None, storage: str) -> tuple[RoundRecord, str]:
+def round_record(round_: Round, examples: ExamplesRecord, job: Job | None, storage: str) -> tuple[RoundRecord, str]:
     """The record of a round that is about to start, and its code's uncommitted difference."""
     commit, difference = code_state(job.path.parent if job else Path.cwd())
     roles: dict[str, Role] = dict.fromkeys(round_.fixed_values, "fixed")
@@ -44,6 +44,7 @@ def round_record(round_: Round, job: Job | None, storage: str) -> tuple[RoundRec
         uncommitted=bool(difference),
         versions={name: version(name) for name in VERSIONS} | {"python": sys.version.split()[0]},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        examples=examples,
     )
     return record, difference
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import ray
 import ray.cloudpickle as cloudpickle
 
+from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.study import StudySpec
 
 if TYPE_CHECKING:  # whoever holds a handle to the pool imports this, and need not wait for torch
-    from raytune_playbook.data.batches import Arrays
-    from raytune_playbook.data.share import Shared
+    from raytune_playbook.data.examples import Examples
     from raytune_playbook.train.workload import Workload
 
 
@@ -25,24 +24,22 @@ class RoundContext:
         round_id: unique in the session.
         uri: the round's folder in the storage.
         workload: pickled with its code.
-        shared: references to the examples, by split.
+        examples: where its examples are.
         studies: by name.
         num_best_checkpoints, checkpoint_interval_steps: as in `Budget`.
+        profile: the steps of each study's trial 0 that a profiler traces (rule PI4); None for none.
     """
 
     round_id: str
     uri: str
     workload: bytes
-    shared: Shared
+    examples: Examples
     studies: Mapping[str, StudySpec]
     num_best_checkpoints: int = 1
     checkpoint_interval_steps: int | None = None
+    profile: ProfileSteps | None = None
 
     def load_workload(self) -> Workload:
         """A new object for each trial, so that no trial sees what another did to it."""
         workload: Workload = cloudpickle.loads(self.workload)
         return workload
-
-    def arrays(self) -> dict[str, Arrays]:
-        """The examples by split, mapped read-only from the object store of this node."""
-        return dict(zip(self.shared, ray.get(list(self.shared.values())), strict=True))

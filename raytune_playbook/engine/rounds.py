@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import ray.exceptions
 from rich.console import Console
 from rich.text import Text
 
 from raytune_playbook.analysis.trials import trials_of
-from raytune_playbook.data.share import share
+from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.checks import as_recorded, check_values, datasets_of, workload_of
+from raytune_playbook.engine.checks import as_recorded, check_values, workload_of
 from raytune_playbook.engine.driver import Driver, resume_command
 from raytune_playbook.engine.job_file import Job, load_job, pack
 from raytune_playbook.engine.progress import Progress
@@ -26,16 +26,20 @@ from raytune_playbook.engine.quiet import driver_log
 from raytune_playbook.engine.recorder import Recorder
 from raytune_playbook.engine.result import Result
 from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.engine.round_examples import examples_of
 from raytune_playbook.engine.round_search import interleaved
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.try_out import try_out
 from raytune_playbook.errors import RunError, SpecError, StorageError
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.report.page import write_page
+from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
 from raytune_playbook.study.advice import price, warnings
+from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.spec import trial_key
 
 DEFAULT_STORAGE = "rounds"
 
@@ -48,6 +52,7 @@ def run(
     address: str | None = None,
     job: Job | None = None,
     retry_failed: bool = False,
+    profile: str | None = None,
     console: Console | None = None,
 ) -> Result:
     """Run a round, or go on with it where a round of its name and specification was begun.
@@ -61,6 +66,7 @@ def run(
         address: of a Ray cluster; None for ``RAY_ADDRESS``, or else this machine.
         job: the job file that the round came from, for the record.
         retry_failed: also run the trials that failed before.
+        profile: steps of trial 0 of each study that a profiler traces on one worker (rule PI4), such as ``"10-12"``.
         console: where to print.
 
     Raises:
@@ -68,21 +74,23 @@ def run(
         RunError: the round failed; its records are kept.
     """
     console = console or new_console()
-    workload, packed = workload_of(round), pack(workload_of(round))
+    steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
+    packed = pack(workload_of(round))
     check_values(round)
     store = RoundStore(Storage(storage), round.name)
     round = as_recorded(store, round)
     store.storage.check_writable()
-    datasets = datasets_of(workload)
     with driver_log() as log, _session(round, gangs, address, console) as session:
         try:
-            status = _run(round, store, session, packed, datasets, job, retry_failed, console)
+            status = _run(round, store, session, packed, job, retry_failed, steps, console)
         finally:
             if store.exists():
                 store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
+    if steps is not None:
+        _say_where_traces_are(console, store, round, steps)
     _say_how_it_ended(console, store, status)
     return Result(store)
 
@@ -92,9 +100,9 @@ def _run(
     store: RoundStore,
     session: Gangs,
     packed: bytes,
-    datasets: Mapping[str, object],
     job: Job | None,
     retry_failed: bool,
+    profile: ProfileSteps | None,
     console: Console,
 ) -> RoundStatus:
     is_new = not store.exists()
@@ -104,11 +112,13 @@ def _run(
     _announce(console, round_, session, num_done=len(done))
     if not todo and (status := store.status()) is not None:
         return status
-    context = _context(round_, store.uri, packed, datasets)
+    recorded = None if is_new else store.round().examples
+    examples = examples_of(console, round_, session, packed, store.storage, recorded)
+    context = _context(round_, store.uri, packed, examples, profile)
     with _opened(session, context, num_left=len(todo)):
         estimate_s = try_out(console, session, context, round_, num_left=len(todo))
         if is_new:
-            record, difference = round_record(round_, job, store.storage.uri)
+            record, difference = round_record(round_, examples.record, job, store.storage.uri)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
@@ -168,13 +178,12 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
         InputError, RunError: as `run` would before its first trial.
     """
     console = console or new_console()
-    workload, packed = workload_of(round), pack(workload_of(round))
+    packed = pack(workload_of(round))
     check_values(round)
-    datasets = datasets_of(workload)
     with driver_log(), _session(round, None, address, console) as session:
         _announce(console, round, session, num_done=0)
         num_left = price(round).num_trials
-        context = _context(round, "", packed, datasets)
+        context = _context(round, "", packed, examples_of(console, round, session, packed, None, None))
         with _opened(session, context, num_left=0):
             try_out(console, session, context, round, num_left=num_left)
 
@@ -192,17 +201,20 @@ def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
     return record, load_job(record.job)
 
 
-def _context(round_: Round, uri: str, packed: bytes, datasets: Mapping[str, object]) -> RoundContext:
+def _context(
+    round_: Round, uri: str, packed: bytes, examples: Examples, profile: ProfileSteps | None = None
+) -> RoundContext:
     studies = {study.name: study for study in round_.studies}
     budget = round_.budget
     return RoundContext(
         uuid.uuid4().hex,
         uri,
         packed,
-        share(datasets),
+        examples,
         studies,
         num_best_checkpoints=budget.num_best_checkpoints,
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
+        profile=profile,
     )
 
 
@@ -239,6 +251,21 @@ def _announce(console: Console, round_: Round, session: Gangs, *, num_done: int)
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
         console.print(Text(f"  Warning {warning}"), soft_wrap=True)
+
+
+def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, steps: ProfileSteps) -> None:
+    """Or why there is none, as where trial 0 had ended before."""
+    there = read_profiles(store, round_.studies)
+    for study in round_.studies:
+        path = profile_path(study.name, trial_key(0), steps.first, steps.last)
+        if path in there:
+            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri}/{path}", soft_wrap=True)
+        else:
+            console.print(
+                f"No trace of {study.name}: its trial 0 did not train steps {steps.first} to {steps.last} in this run; "
+                "rename the round to train it again.",
+                soft_wrap=True,
+            )
 
 
 def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:

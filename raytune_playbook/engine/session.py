@@ -12,13 +12,22 @@ from typing import Self, cast
 import ray
 import ray.exceptions
 
+from raytune_playbook.data.examples import Examples, Given, Preparation, prepare, save
+from raytune_playbook.data.materialized import start_store
+from raytune_playbook.data.saved import Manifest
 from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.capacity import cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.capacity import (
+    cluster_nodes,
+    num_gangs,
+    require_one_gang,
+    smallest_object_store_bytes,
+)
 from raytune_playbook.engine.gang_state import GangFacts
 from raytune_playbook.engine.messages import AttemptEnd, Handle, News
 from raytune_playbook.engine.pool import start_pool
 from raytune_playbook.engine.round_context import RoundContext
 from raytune_playbook.errors import CapacityError, RunError
+from raytune_playbook.study.source import InputPipeline, Split
 from raytune_playbook.study.spec import Resources, TrialSpec
 
 ANSWER_TIMEOUT_S = 60.0
@@ -88,6 +97,7 @@ class Gangs:
         self.resources = resources or Resources()
         self._address, self._keep_idle_s = address, keep_idle_s
         self._pool: Handle | None = None
+        self._store: Handle | None = None
         self._owns_cluster = False
 
     def __enter__(self) -> Self:
@@ -99,6 +109,7 @@ class Gangs:
             self.__exit__(None, None, None)
             raise
         self._pool = start_pool(self.resources, self._keep_idle_s)
+        self._store = start_store()
         return self
 
     def __exit__(
@@ -111,6 +122,9 @@ class Gangs:
                 logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
             ray.kill(self._pool)
             self._pool = None
+        if self._store is not None:
+            ray.kill(self._store)
+            self._store = None
         if self._owns_cluster:
             ray.shutdown()
             self._owns_cluster = False
@@ -125,6 +139,52 @@ class Gangs:
         if self._pool is None:
             raise RunError("Gangs work inside their `with` block only; enter it first.")
         return self._pool
+
+    def prepare(self, datasets: object, workload: bytes | None, *, label: str, pipeline: InputPipeline) -> Examples:
+        """Read a round's examples, or what is left of them to read, for all gangs.
+
+        Args:
+            workload: pickled, where it preprocesses examples; else None.
+            label: the column of labels.
+
+        Raises:
+            InputError: they cannot be read, preprocessed or trained on.
+        """
+        return prepare(datasets, self._preparation(workload, label, pipeline))
+
+    def save(
+        self,
+        given: Given,
+        workload: bytes | None,
+        *,
+        label: str,
+        split: Split | None,
+        storage: str,
+        names: tuple[str, str],
+    ) -> Manifest:
+        """Preprocess examples and save them.
+
+        Args:
+            names: of the workload, and the fingerprint under which it is saved.
+
+        Raises:
+            InputError: they cannot be read or preprocessed.
+        """
+        how = self._preparation(workload, label, InputPipeline())
+        return save(given, how, split=split, storage=storage, names=names)
+
+    def _preparation(self, workload: bytes | None, label: str, pipeline: InputPipeline) -> Preparation:
+        if self._store is None:
+            raise RunError("Gangs work inside their `with` block only; enter it first.")
+        return Preparation(
+            self._store,
+            workload,
+            label,
+            num_cpus=self.resources.pipeline_cpus,
+            num_gangs=self.capacity(),
+            node_bytes=smallest_object_store_bytes(),
+            pipeline=pipeline,
+        )
 
     def capacity(self) -> int:
         """How many gangs the cluster holds now, or may grow to."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from raytune_playbook.engine.gang_state import Fit, RunningAttempt
 from raytune_playbook.engine.messages import AttemptEnd, Cause, WorkerEnd
-from raytune_playbook.records.types import Machine
+from raytune_playbook.records.types import TIME_COLUMNS, Machine
 from raytune_playbook.study.spec import Resources
 from raytune_playbook.train.end import End
 
@@ -32,7 +32,7 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
         text = "\n".join(f"rank {end.rank}:\n{end.traceback}" for end in raised)
         first = raised[0]
         return AttemptEnd("exception", None, text, first.error, first.is_input_error, machine, restarts, warning)
-    end = ends[0].end
+    end = _with_times_of_the_slowest([end.end for end in ends if end.end is not None])
     if end is None:
         raise RuntimeError("a worker ended without an outcome and without an error")
     cause: Cause = end.outcome if end.outcome in ("completed", "infeasible") else "stopped"
@@ -90,12 +90,30 @@ def machine_of(fit: Fit, resources: Resources) -> Machine:
     if not hellos:
         return machine
     first = hellos[0]
-    hosts = tuple(hello.host_name for hello in hellos)
-    return replace(machine, torch=first.torch, cpu_capability=first.cpu_capability, device=first.device, hosts=hosts)
+    return replace(
+        machine,
+        torch=first.torch,
+        cpu_capability=first.cpu_capability,
+        device=first.device,
+        hosts=tuple(hello.host_name for hello in hellos),
+        cores=tuple(hello.cores for hello in hellos),
+    )
 
 
 def _in_order(attempt: RunningAttempt) -> list[WorkerEnd]:
     return [attempt.ends[rank] for rank in sorted(attempt.ends)]
+
+
+def _with_times_of_the_slowest(ends: list[End]) -> End | None:
+    """The first worker's end with the times of that which waited longest for its batches (rule PI1).
+
+    In the collectives the others wait for that one, which looks like synchronization there.
+    """
+    if not ends:
+        return None
+    slowest = max(ends, key=lambda end: end.input_s)
+    times = {name: getattr(slowest, name) for name in TIME_COLUMNS}
+    return replace(ends[0], stages=slowest.stages, **times)
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

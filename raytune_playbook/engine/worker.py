@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import os
 import socket
 import sys
@@ -32,18 +33,21 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.streaming import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.ask import ask
 from raytune_playbook.engine.messages import Assignment, Handle, Hello, Row, WorkerEnd
 from raytune_playbook.engine.round_context import RoundContext
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.store import Storage, profile_path
+from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.spec import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
+from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import LeakCheck, reset
 from raytune_playbook.train.workload import Values
 
@@ -73,12 +77,13 @@ def run_worker(config: dict[Any, Any]) -> None:
     leaks = LeakCheck()
     ask(type(None), host.hello.remote(generation, _hello(group)), timeout_s=HOST_TIMEOUT_S)
     contexts: dict[str, RoundContext] = {}
+    streamer = StreamerDoor()
     number = 0
     while (assignment := _next_assignment(host, generation, group.rank, number)) is not None:
         number = assignment.number
         _check_group(group, number, resources)
         context = _context(contexts, worker.pool, assignment.round_id)
-        ended = _run(assignment, context, worker, group)
+        ended = _run(assignment, context, worker, group, streamer)
         reset(resources.threads_per_worker)
         leak = leaks.leak()
         ask(type(None), host.ended.remote(generation, number, replace(ended, leak=leak)), timeout_s=HOST_TIMEOUT_S)
@@ -106,6 +111,7 @@ def _hello(group: Group) -> Hello:
         torch=str(torch.__version__),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         device=device,
+        cores=len(os.sched_getaffinity(0)),
     )
 
 
@@ -136,7 +142,9 @@ def _context(contexts: dict[str, RoundContext], pool: Handle, round_id: str) -> 
     return contexts[round_id]
 
 
-def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group) -> WorkerEnd:
+def _run(
+    assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group, streamer: StreamerDoor
+) -> WorkerEnd:
     watcher = _HostWatcher(assignment, config, group)
     failure: BaseException | None = None
     end = None
@@ -145,7 +153,9 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
             workload = context.load_workload()
             trial = assignment.trial
             data = SharedBatches(
-                context.arrays(),
+                context.examples.arrays(),
+                rows=context.examples.rows(data_split(trial.values)),
+                stream=_stream(assignment, context, streamer, group),
                 trial=trial,
                 batch_size=Values(trial.values).int("batch_size"),
                 rank=group.rank,
@@ -164,6 +174,7 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
                 checkpoints,
                 _save_predictions(assignment, context, group),
                 memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
+                profile=_profile(assignment, context, group),
             )
         except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
             failure = error
@@ -175,6 +186,22 @@ def _run(assignment: Assignment, context: RoundContext, config: WorkerConfig, gr
         traceback="".join(traceback.format_exception(failure)) if failure else None,
         error=_last_line(failure) if failure else None,
         is_input_error=isinstance(failure, InputError),
+    )
+
+
+def _stream(
+    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group
+) -> StreamedBatches | None:
+    if (stream := context.examples.stream) is None:
+        return None
+    name = group.from_first(streamer.open().encode() if group.rank == 0 else None) or b""
+    return StreamedBatches(
+        stream,
+        streamer.find(name.decode()),
+        f"{assignment.round_id} {assignment.number}",
+        assignment.trial,
+        rank=group.rank,
+        num_workers=group.size,
     )
 
 
@@ -202,6 +229,16 @@ def _save_predictions(assignment: Assignment, context: RoundContext, group: Grou
             write_predictions(Storage(context.uri), folder, step, examples_table(examples))
 
     return save
+
+
+def _profile(assignment: Assignment, context: RoundContext, group: Group) -> Profile | None:
+    """Of trial 0 of each study on rank 0 alone; the check before it leaves nothing (rule PI4)."""
+    trial, steps = assignment.trial, context.profile
+    is_first = trial.index == 0 and trial.repeat == 0 and group.rank == 0
+    if steps is None or not is_first or not assignment.keeps_checkpoints:
+        return None
+    path = profile_path(trial.study, trial.key, steps.first, steps.last)
+    return Profile(steps, functools.partial(Storage(context.uri).write, path))
 
 
 def _last_line(error: BaseException) -> str:

@@ -241,12 +241,19 @@ class RoundStore:
 
 
 def _concatenated(tables: list[pa.Table]) -> pa.Table:
-    """One table of all rows; a column that holds text in one table and numbers in another becomes text."""
+    """One table of all rows; a column that holds text in one table and numbers in another becomes text.
+
+    A struct that has more fields in one table than in another, as in records of an older version, gets nulls there.
+    """
     types: dict[str, set[pa.DataType]] = {}
     for table in tables:
         for field in table.schema:
             types.setdefault(field.name, set()).add(field.type)
-    mixed = {name for name, kinds in types.items() if len(kinds - _NUMBERS) > 0 and len(kinds - {pa.null()}) > 1}
+    mixed = {
+        name
+        for name, kinds in types.items()
+        if len(kinds - _NUMBERS) > 0 and len(kinds - {pa.null()}) > 1 and not any(map(pa.types.is_nested, kinds))
+    }
 
     def as_text(table: pa.Table) -> pa.Table:
         for i, name in enumerate(table.column_names):
@@ -261,6 +268,16 @@ def _concatenated(tables: list[pa.Table]) -> pa.Table:
 def round_names(storage: Storage) -> list[str]:
     """Names of the rounds in a storage, sorted."""
     return [name for name in storage.folders() if storage.read(f"{name}/round.json") is not None]
+
+
+def profiles_folder(study: str) -> str:
+    """Where the profiler traces of a study's trials are in its round's folder."""
+    return f"{study}/profiles"
+
+
+def profile_path(study: str, key: str, first: int, last: int) -> str:
+    """Where the trace of some of a trial's steps is in its round's folder; rank 0 makes it."""
+    return f"{profiles_folder(study)}/{key}.steps-{first}-{last}.rank0.json.gz"
 
 
 def stream_prefix(key: str) -> str:

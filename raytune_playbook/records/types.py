@@ -1,8 +1,8 @@
 """The records that a round leaves behind, and their form as rows of Arrow tables.
 
 Legend of a trials table: one row per trial, hyperparameters in columns ``values.<name>``. Legend of a measurements
-table: one row per (step, split), metrics in columns of their own name; ``gradient_norm`` and ``wait_s`` stand in
-training rows.
+table: one row per (step, split), metrics in columns of their own name; `STEP_COLUMNS` stand in training rows, their
+times being those of rank 0.
 """
 
 from __future__ import annotations
@@ -24,11 +24,46 @@ Role: TypeAlias = Literal["scientific", "nuisance", "fixed"]
 
 VALUE_PREFIX = "values."
 
-STEP_COLUMNS = ("loss", "gradient_norm", "learning_rate", "wait_s")
-"""What is measured at every training step."""
+TIME_COLUMNS = ("wait_s", "transfer_s", "sync_s", "augment_s", "compute_s")
+"""Where a training step's time goes: waiting for data, copying it to the device, collectives between workers, random
+augmentation, and computing, which is the rest (rule PI1). They are no part of what a trial's bits are."""
+
+STEP_COLUMNS = ("loss", "gradient_norm", "learning_rate", *TIME_COLUMNS)
+"""What is measured at every training step; times in a row are those of rank 0."""
+
+PIPELINE_STAGES = ("read", "remote read", "decode", "shuffle", "collate", "transfer")
+"""What the input pipeline is busy with to make training batches."""
 
 TRAIN_STEPS_SPLIT = "step"
 """The split of rows that describe training steps; ``train`` and ``validation`` rows are evaluations."""
+
+
+class ExamplesRecord(FrozenSpec):
+    """What a round trained on, and how it got there.
+
+    Fields:
+        mode: ``materialized`` (in memory, one copy per node) or ``streaming`` (read anew every epoch).
+        sources: by split, where the examples came from; ``all`` where a `Split` divided them.
+        num_examples, num_bytes: by split, preprocessed; of what is streamed an estimate of the bytes.
+        skipped: a sentence for each file or part that could not be read and was left out, as the user allowed.
+        overlaps: a sentence for each two splits that hold equal examples; None where that was not looked for.
+        window_examples, window_bytes: of streaming; the bytes are an estimate.
+        pipeline_cpus: whole CPUs for reading and preprocessing, beside the gangs.
+        preprocessed: where examples that were preprocessed before are stored; None where they were not.
+        read_s: seconds that reading took; 0 where an earlier round of the session had done it.
+    """
+
+    mode: Literal["materialized", "streaming"]
+    sources: dict[str, str]
+    num_examples: dict[str, int]
+    num_bytes: dict[str, int]
+    skipped: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
+    window_examples: int | None = None
+    window_bytes: int | None = None
+    pipeline_cpus: int = 1
+    preprocessed: str | None = None
+    read_s: float = 0.0
 
 
 class RoundRecord(FrozenSpec):
@@ -37,7 +72,8 @@ class RoundRecord(FrozenSpec):
     Fields beside the round's own: ``roles`` (hyperparameter -> role), ``caveats`` (rule SD3), ``warnings`` (rules of
     thumb that it goes against), ``studies`` (their names), ``job`` (the job file's path, None for a round of the Python
     API), ``command`` (reproduces it), ``commit`` (of the code; the uncommitted difference stands in
-    ``uncommitted.diff``), ``versions`` (of what decides bits) and ``created_at`` (UTC).
+    ``uncommitted.diff``), ``versions`` (of what decides bits), ``created_at`` (UTC) and ``examples`` (None in rounds of
+    earlier versions).
     """
 
     name: str
@@ -59,6 +95,7 @@ class RoundRecord(FrozenSpec):
     uncommitted: bool
     versions: dict[str, str]
     created_at: str
+    examples: ExamplesRecord | None = None
 
 
 class RoundStatus(FrozenSpec):
@@ -103,7 +140,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that a trial's bits depend on beside its specification (DESIGN decision 3)."""
+    """The facts that a trial's bits depend on beside its specification (DESIGN decision 3), and where it ran.
+
+    Fields:
+        hosts, cores: of each worker in the order of ranks: the name of its host, and how many cores it may use there.
+    """
 
     torch: str = ""
     cpu_capability: str = ""
@@ -111,10 +152,11 @@ class Machine:
     num_workers: int = 0
     threads_per_worker: int = 0
     hosts: tuple[str, ...] = ()
+    cores: tuple[int, ...] = ()
 
     def same_bits(self, other: Machine) -> bool:
-        """Whether two machines give the same bits; host names do not matter."""
-        return replace(self, hosts=()) == replace(other, hosts=())
+        """Whether two machines give the same bits; host names and numbers of cores do not matter."""
+        return replace(self, hosts=(), cores=()) == replace(other, hosts=(), cores=())
 
 
 @dataclass(frozen=True)
@@ -130,8 +172,12 @@ class TrialRecord:
             evaluations (rule CK3).
         num_steps: steps whose effect the trained model holds, whichever attempt made them.
         num_parameters: of the model.
-        train_s, wait_s: seconds in all, and of waiting for data: those of the last attempt, and those of earlier ones
-            up to the checkpoint from which it went on. What was lost after a checkpoint is not counted.
+        train_s: seconds in all: those of the last attempt, and those of earlier ones up to the checkpoint from which
+            it went on. What was lost after a checkpoint is not counted, here and in all that follow.
+        wait_s, transfer_s, sync_s, augment_s, compute_s: what the training steps took, by part (`TIME_COLUMNS`), on
+            the worker that waited longest for its batches: in its collectives the others wait for it.
+        evaluations_s: what all evaluations took.
+        stages: what that worker's input pipeline was busy with, in seconds by one of `PIPELINE_STAGES`.
     """
 
     spec: TrialSpec
@@ -144,6 +190,12 @@ class TrialRecord:
     num_parameters: int | None = None
     train_s: float | None = None
     wait_s: float | None = None
+    transfer_s: float | None = None
+    sync_s: float | None = None
+    augment_s: float | None = None
+    compute_s: float | None = None
+    evaluations_s: float | None = None
+    stages: Mapping[str, float] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
@@ -171,6 +223,7 @@ _MACHINE = pa.struct(
         ("num_workers", pa.int32()),
         ("threads_per_worker", pa.int32()),
         ("hosts", pa.list_(pa.string())),
+        ("cores", pa.list_(pa.int32())),
     ]
 )
 _TRIAL_FIELDS: list[tuple[str, pa.DataType]] = [
@@ -185,7 +238,9 @@ _TRIAL_FIELDS: list[tuple[str, pa.DataType]] = [
     ("num_steps", pa.int64()),
     ("num_parameters", pa.int64()),
     ("train_s", pa.float64()),
-    ("wait_s", pa.float64()),
+    *((name, pa.float64()) for name in TIME_COLUMNS),
+    ("evaluations_s", pa.float64()),
+    ("stages", pa.map_(pa.string(), pa.float64())),
     ("attempts", pa.list_(_ATTEMPT)),
     ("machine", _MACHINE),
 ]
@@ -217,6 +272,7 @@ def _row(record: TrialRecord) -> dict[str, object]:
         "study": record.spec.study,
         "index": record.spec.index,
         "repeat": record.spec.repeat,
+        "stages": dict(record.stages),
         "attempts": [asdict(attempt) for attempt in record.attempts],
         "machine": asdict(record.machine),
     }

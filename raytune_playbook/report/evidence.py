@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import quote
 
+from raytune_playbook.analysis.input_pipeline import step_time
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.formatting import (
     ABSENT,
@@ -94,7 +95,7 @@ def _plots(names: Sequence[str]) -> str:
 
 def trials_table(reading: RoundReading, colours: Colours, logs: Mapping[TrialId, Sequence[str]]) -> str:
     """Every trial, sortable."""
-    numbers = [reading.objective.name, "at step", *reading.varied, "time", "waiting", "attempts"]
+    numbers = [reading.objective.name, "at step", *reading.varied, "time", "waiting for input", "attempts"]
     heads = [(name, "") for name in (", ".join(reading.scientific) or "study", "trial", "outcome")]
     heads += [*((name, "number") for name in numbers), ("reason", ""), ("log", "")]
     head = "".join(f'<th class="{kind}"><button type="button">{escape(name)}</button></th>' for name, kind in heads)
@@ -117,7 +118,8 @@ def trials_table(reading: RoundReading, colours: Colours, logs: Mapping[TrialId,
 def _trial_row(trial: Trial, varied: Sequence[str], study: str, logs: Mapping[TrialId, Sequence[str]]) -> str:
     outcome = trial.outcome or "unfinished"
     values = "".join(sortable(trial_value(trial, name), trial.values.get(name)) for name in varied)
-    share = trial.wait_s / trial.train_s if trial.wait_s is not None and trial.train_s else None
+    time = step_time([trial])
+    share = time.input_share if time else None
     return (
         f'<tr id="{escape(trial_name(trial.id))}" data-study="{escape(trial.study)}"><td>{study}</td>'
         f"<td>{trial.key}</td>"

@@ -19,8 +19,9 @@ from raytune_playbook.analysis.curves import TrialCurves, curves_of, metrics_at
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report import conclusion, evaluations, evidence
+from raytune_playbook.report.input_pipeline import input_pipeline
 from raytune_playbook.report.plots import Colours, axis_figure, colours_of, curves_figure, trial_name
-from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_round
+from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_profiles, read_round
 from raytune_playbook.study.spec import Objective
 
 PATH = "report/index.html"
@@ -68,6 +69,7 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
         conclusion.answer(reading, colours, metrics),
         evaluations.sample(reading, colours, tables),
         evaluations.classes(reading, colours, tables),
+        input_pipeline(reading, colours, read_profiles(store, reading.studies)),
         conclusion.warnings(reading),
         conclusion.caveats(reading),
         evidence.plots_nav(reading, colours) if axis_figures or curve_figures else "",

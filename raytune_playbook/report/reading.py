@@ -11,7 +11,7 @@ from raytune_playbook.analysis.axis import scientific
 from raytune_playbook.analysis.objective import rejudged
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
-from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.spec import Objective
 from raytune_playbook.study.study import StudySpec
@@ -88,3 +88,9 @@ def read_logs(store: RoundStore, studies: Iterable[StudySpec]) -> Mapping[TrialI
             key = file.rsplit(".", 3)[0]  # <trial>.<attempt>.<rank>.log
             found[study.name, key] = (*found.get((study.name, key), ()), f"{study.name}/logs/{file}")
     return found
+
+
+def read_profiles(store: RoundStore, studies: Iterable[StudySpec]) -> tuple[str, ...]:
+    """The profiler traces of a round (rule PI4), as paths within its folder."""
+    folders = [profiles_folder(study.name) for study in studies]
+    return tuple(f"{folder}/{file}" for folder in folders for file in store.storage.files(f"{store.name}/{folder}"))

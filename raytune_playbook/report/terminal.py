@@ -6,6 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raytune_playbook.analysis.input_pipeline import finding
 from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.store import RoundStore, Storage, round_names
@@ -31,7 +32,8 @@ def new_console() -> Console:
 
 
 def summary(store: RoundStore) -> RenderableType:
-    """The end of a run: the best trial of each scientific value, counts, and what makes the comparison unfair.
+    """The end of a run: the best trial of each scientific value, counts, what makes the comparison unfair, and whether
+    training waited for its input (rule PI1).
 
     Raises:
         StorageError: there is no such round.
@@ -44,6 +46,8 @@ def summary(store: RoundStore) -> RenderableType:
         _line(f"Judged by the {objective_text(reading.objective)}."),
     ]
     lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
+    if (input_bound := finding(reading.trials)) is not None:
+        lines.append(_line(input_bound, "yellow"))
     return Group(*lines)
 
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.hyperparameter import Hyperparameter
 from raytune_playbook.study.kinds import NUMBER_OF_STEPS, kind_of, last_part
+from raytune_playbook.study.source import InputPipeline
 from raytune_playbook.study.space import (
     active,
     arm_values,
@@ -65,7 +66,7 @@ class Round(FrozenSpec):
             ``"grid"``.
         fixed: values that differ from the workload's defaults; what nobody mentions is fixed at its default (SD2).
         reasons: why a hyperparameter has an unusual role, which silences the rule of thumb about it (SD4).
-        objective, budget, resources: see their own help.
+        objective, budget, resources, input_pipeline: see their own help.
         seed: everything random follows from it.
         notes: free text for the registry.
 
@@ -87,6 +88,7 @@ class Round(FrozenSpec):
     objective: Objective = Field(default_factory=Objective)
     budget: Budget
     resources: Resources = Field(default_factory=Resources)
+    input_pipeline: InputPipeline = Field(default_factory=InputPipeline)
     seed: int = Field(default=0, ge=0, lt=2**64)
     notes: str = ""
 
@@ -192,6 +194,7 @@ class Round(FrozenSpec):
             evaluation_interval_steps=self.budget.evaluation_interval_steps,
             divergence_factor=self.budget.divergence_factor,
             workload=self.workload.spec(),
+            input_pipeline=self.input_pipeline if self.input_pipeline != InputPipeline() else None,
             num_workers=self.resources.num_workers,
             threads_per_worker=self.resources.threads_per_worker,
         )

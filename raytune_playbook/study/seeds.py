@@ -12,16 +12,17 @@ from typing import Literal, TypeAlias
 
 from raytune_playbook.study.spec import TrialSpec
 
-SharedStream: TypeAlias = Literal["initialization", "shuffle"]
+SharedStream: TypeAlias = Literal["initialization", "shuffle", "files", "window"]
 """Streams that are the same on every worker of a trial."""
 
 WorkerStream: TypeAlias = Literal["dropout", "augmentation"]
 """Streams that differ from worker to worker."""
 
 
-def shared_seed(stream: SharedStream, trial: TrialSpec, *, epoch: int = 0) -> int:
-    """A seed in [0, 2^63) that is the same on all workers of the trial."""
-    return _derive(stream, trial.seed, trial.index, trial.repeat, epoch)
+def shared_seed(stream: SharedStream, trial: TrialSpec, *, epoch: int = 0, window: int | None = None) -> int:
+    """A seed in [0, 2^63) that is the same on all workers of the trial; ``window`` numbers those of an epoch."""
+    parts = (trial.seed, trial.index, trial.repeat, epoch)
+    return _derive(stream, *parts) if window is None else _derive(stream, *parts, window)
 
 
 def worker_seed(stream: WorkerStream, trial: TrialSpec, *, rank: int, step: int = 0) -> int:

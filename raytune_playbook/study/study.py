@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.source import InputPipeline
 from raytune_playbook.study.space import active, num_points
 from raytune_playbook.study.spec import FrozenSpec, Objective, Value, fingerprint
 
@@ -16,7 +17,10 @@ Search: TypeAlias = Literal["halton", "random", "grid"]
 """How points are chosen: the scrambled Halton sequence (rule QR1), or one of its substitutes (rule QR7)."""
 
 
-_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations"})
+_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations", "input_pipeline"})
+
+_NEUTRAL: dict[str, Value] = {"data_split": 0}
+"""Hyperparameters of the loop that earlier versions did not have, with the value at which trials are what they were."""
 
 
 class WorkloadSpec(FrozenSpec):
@@ -50,6 +54,7 @@ class StudySpec(FrozenSpec):
         configurations: the points themselves, where they were listed (rule SD7); else empty.
         seed: of the search and of every random stream.
         num_trials: points 0..num_trials - 1 are run; not part of the fingerprint, for more points change none.
+        input_pipeline: how the examples reach the workers, where the round says it; None for "auto".
         num_workers, threads_per_worker: what bits depend on beside the values (DESIGN decision 3).
     """
 
@@ -69,6 +74,7 @@ class StudySpec(FrozenSpec):
     evaluation_interval_steps: int
     divergence_factor: float
     workload: WorkloadSpec
+    input_pipeline: InputPipeline | None = None
     num_workers: int
     threads_per_worker: int
 
@@ -95,6 +101,7 @@ class StudySpec(FrozenSpec):
         content = self.model_dump(mode="json", exclude={"num_trials", "objective", "workload"})
         # What a study makes no use of is left out, so that a later version's new fields change no older fingerprint.
         content = {name: value for name, value in content.items() if value or name not in _OPTIONAL}
+        content["fixed"] = {n: value for n, value in self.fixed.items() if n not in _NEUTRAL or value != _NEUTRAL[n]}
         if self.search == "halton":
             del content["search"]
         # An ordered list, since the order of the dimensions decides the points.

@@ -34,6 +34,9 @@ from raytune_playbook.train.measured import Row, number_of
 LOG = logging.getLogger("raytune_playbook")
 MODEL, TRAINING = "model.pt", "training.pt"
 
+FORMAT = 2
+"""Of what training goes on from; a checkpoint of another format is discarded, and its trial starts anew."""
+
 
 def checkpoints_folder(study: str, key: str) -> str:
     """Where a trial's checkpoints are in its round's folder."""
@@ -61,7 +64,7 @@ class Checkpoints:
     Args:
         storage, folder: where they are.
         trial: whose they are; those of another are never loaded.
-        code: a hash of the workload's source. Checkpoints of other code are discarded.
+        code: a hash of the workload's source. Checkpoints of other code, or another `FORMAT`, are discarded.
         num_best: how many evaluations keep their checkpoint beside the latest.
         interval_steps: a checkpoint every so many steps, at an evaluation; None for every evaluation.
 
@@ -113,7 +116,8 @@ class Checkpoints:
             if group.rank == 0:  # rule MH1
                 # One tensor that stands in the list several times is stored once.
                 parts = [own[0] if torch.equal(part, own[0]) else part for part in own]
-                header = {"step": step, "trial": trial_fingerprint(self.trial, group.size), "code": self.code}
+                fingerprint_ = trial_fingerprint(self.trial, group.size)
+                header = {"step": step, "trial": fingerprint_, "code": self.code, "format": FORMAT}
                 rest = {"buffers": parts, "kept": self._kept, "best_step": self.best_step, **training}
                 try:
                     self._write(step, MODEL, header | {"model": model.state_dict()})
@@ -169,7 +173,10 @@ class Checkpoints:
             return None
         training, weights = found
         if training["code"] != self.code:
-            self._discard(group)
+            self._discard("the workload's source has changed", group)
+            return None
+        if training.get("format") != FORMAT:
+            self._discard("another version of this package has written the checkpoint", group)
             return None
         if training["trial"] != trial_fingerprint(self.trial, group.size):
             raise StorageError(
@@ -237,10 +244,10 @@ class Checkpoints:
         whole = [step for step, names in _files(self.storage, self.folder).items() if TRAINING in names]
         return f"{self.folder}/{max(whole)}" if whole else None
 
-    def _discard(self, group: Group) -> None:
+    def _discard(self, why: str, group: Group) -> None:
         """A trial is what one code makes of its values: training by two codes would be neither's."""
         if group.rank == 0:
-            LOG.warning("the workload's source has changed, so the trial starts at step 0 and not from its checkpoint")
+            LOG.warning("%s, so the trial starts at step 0 and not from its checkpoint", why)
             self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}")
         group.sum_(torch.zeros(1, device=group.device))  # nobody goes on before they are gone
 

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from raytune_playbook.train.clock import Clock
+
 
 @dataclass(frozen=True)
 class Group:
@@ -24,6 +26,7 @@ class Group:
         device: where this worker computes.
         process_group: None exactly when size is 1.
         timeout_s: of collectives in subgroups, which may begin with a compilation.
+        clock: times all collectives, those of subgroups too.
     """
 
     rank: int = 0
@@ -31,6 +34,7 @@ class Group:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     process_group: dist.ProcessGroup | None = None
     timeout_s: float = 600.0
+    clock: Clock = field(default_factory=Clock, compare=False, repr=False)
     _subgroups: dict[int, Group] = field(default_factory=dict, compare=False, repr=False)
 
     def seed_(self, seed: int) -> None:
@@ -47,7 +51,8 @@ class Group:
     def sum_(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over all workers, in place."""
         if self.process_group is not None:
-            dist.all_reduce(tensor, group=self.process_group)
+            with self.clock.timed("synchronization"):
+                dist.all_reduce(tensor, group=self.process_group)
         return tensor
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -55,7 +60,8 @@ class Group:
         if self.process_group is None:
             return [tensor]
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(parts, tensor, group=self.process_group)
+        with self.clock.timed("synchronization"):
+            dist.all_gather(parts, tensor, group=self.process_group)
         return parts
 
     def from_first(self, content: bytes | None) -> bytes | None:
@@ -63,14 +69,18 @@ class Group:
         if self.process_group is None:
             return content
         size = torch.tensor([-1 if content is None else len(content)], device=self.device)
-        dist.broadcast(size, src=0, group=self.process_group)
+        self._broadcast(size)
         if (num_bytes := int(size)) < 0:
             return None
         sent = torch.empty(num_bytes, dtype=torch.uint8, device=self.device)
         if self.rank == 0 and content is not None:
             sent.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(sent, src=0, group=self.process_group)
+        self._broadcast(sent)
         return sent.cpu().numpy().tobytes()
+
+    def _broadcast(self, tensor: Tensor) -> None:
+        with self.clock.timed("synchronization"):
+            dist.broadcast(tensor, src=0, group=self.process_group)
 
     def subgroups(self, size: int) -> Group:
         """The group of ``size`` consecutive ranks that holds this one; every worker must call it at the same time.
@@ -87,7 +97,8 @@ class Group:
         mine = groups[self.rank // size]
         if not isinstance(mine, dist.ProcessGroup):
             raise RuntimeError(f"rank {self.rank} is not in its own group of {size}")
-        return self._subgroups.setdefault(size, Group(self.rank % size, size, self.device, mine))
+        subgroup = Group(self.rank % size, size, self.device, mine, self.timeout_s, self.clock)
+        return self._subgroups.setdefault(size, subgroup)
 
 
 class FlatGradients:

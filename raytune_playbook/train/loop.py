@@ -7,16 +7,15 @@ latest one, bit for bit (rule CK2).
 
 from __future__ import annotations
 
-import math
-import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from torch import nn
 
 from raytune_playbook.analysis.divergence import diverged
 from raytune_playbook.errors import Infeasible
+from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import shared_seed, worker_seed
 from raytune_playbook.study.spec import TrialSpec
@@ -27,10 +26,11 @@ from raytune_playbook.train.clipping import clipping_factor, clipping_threshold
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example, rescore
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
-from raytune_playbook.train.measured import Measured, Progress, Row
+from raytune_playbook.train.measured import Measured, Progress, Row, require_finite
 from raytune_playbook.train.memory import limited_memory
 from raytune_playbook.train.optimizers import optimizer
 from raytune_playbook.train.precision import autocast, compile_, mean_loss
+from raytune_playbook.train.profiler import Profile, Tracer, tracing
 from raytune_playbook.train.schedules import schedule, total_steps
 from raytune_playbook.train.workload import Batch, Values, Workload
 
@@ -47,6 +47,12 @@ class Data(Protocol):
         Splits: ``train`` (a fixed sample), ``validation`` (all, or a fixed sample), ``validation_full`` (all) and
         ``chosen`` (a few).
         """
+
+    def transfer_wait_s(self) -> float:
+        """Seconds so far in which whoever takes the training batches has waited for a copy to the device."""
+
+    def stage_seconds(self) -> Mapping[str, float]:
+        """Seconds so far by one of `PIPELINE_STAGES` in which training batches were being made, waiting excluded."""
 
 
 class Watcher(Protocol):
@@ -75,6 +81,7 @@ def train(
     save_predictions: SavePredictions | None = None,
     *,
     memory_limit_gib: float | None = None,
+    profile: Profile | None = None,
 ) -> End:
     """Train one trial and evaluate it at step 0 and at every interval, from its latest checkpoint on if it has one.
 
@@ -82,6 +89,7 @@ def train(
         checkpoints: where the trial's are kept; None for a trial that keeps none and starts at step 0.
         save_predictions: keeps the predictions on chosen examples of every evaluation (rule EV4); None for none.
         memory_limit_gib: this process's own memory beyond which the trial is infeasible; None for no limit.
+        profile: steps whose trace this worker saves (rule PI4); None for none.
 
     Raises:
         SpecError: the workload or a value breaks a rule.
@@ -93,20 +101,25 @@ def train(
     try:
         if reason := workload.infeasible(values):
             raise Infeasible(f"declared: {reason}")
-        with limited_memory(memory_limit_gib):
-            stopped = _train(workload, trial, values, data, group, watcher, checkpoints, save_predictions, progress)
+        with limited_memory(memory_limit_gib), tracing(profile, group) as tracer:
+            stopped = _train(
+                workload, trial, values, data, group, watcher, checkpoints, save_predictions, tracer, progress
+            )
         outcome, reason = (None, None) if stopped else ("completed", None)
     except Infeasible as infeasible:
         outcome, reason = "infeasible", infeasible.reason
         if infeasible.__cause__ is not None:  # an error that was taken for one, whose place is for the log
             traceback.print_exc()
+    seconds = progress.seconds(data.stage_seconds())
     return End(
         outcome=outcome,  # type: ignore[arg-type] # mypy widens the literals of a tuple
         reason=reason,
         num_steps=progress.step,
         num_parameters=progress.num_parameters,
-        train_s=progress.earlier_s + time.perf_counter() - progress.started_s,
-        wait_s=progress.wait_s,
+        train_s=seconds["train_s"],
+        evaluations_s=seconds["evaluations_s"],
+        stages={stage: seconds[stage] for stage in PIPELINE_STAGES},
+        **{name: seconds[name] for name in TIME_COLUMNS},
         step_s=progress.steps.mean_s,
         evaluation_s=progress.evaluations.mean_s,
         first_step=progress.first_step,
@@ -123,6 +136,7 @@ def _train(
     watcher: Watcher,
     checkpoints: Checkpoints | None,
     save_predictions: SavePredictions | None,
+    tracer: Tracer,
     progress: Progress,
 ) -> bool:
     # ------------------------------------------------------------------ model, optimizer, schedule
@@ -134,6 +148,7 @@ def _train(
     clipping_norm = clipping_threshold(values)
     average = weight_average(model, values)
     compile_(model, values)
+    clock = group.clock
     num_steps = total_steps(values, trial.max_train_steps)
     interval = trial.evaluation_interval_steps
     measured = Measured(interval, group.device)
@@ -143,7 +158,7 @@ def _train(
             workload.loss(model, batch, values)
 
     def evaluate_and_keep() -> None:
-        with progress.evaluations.once():
+        with progress.evaluations.once(), group.clock.named("evaluation"):
             rows = _evaluations(workload, model, values, data, group, watcher, progress.step, ("train", "validation"))
             if average is not None and average.has_begun:  # rule SC3: beside the raw weights
                 first_batches = _watched(data.training_batches(trial, first_batch=0), watcher)
@@ -161,8 +176,7 @@ def _train(
                 "optimizer": update_rule.state_dict(),
                 "average": average.state_dict() if average is not None else None,
                 "measured": measured.state_dict(),
-                "wait_s": progress.wait_s,
-                "train_s": progress.earlier_s + time.perf_counter() - progress.started_s,
+                "seconds": progress.gathered(data.stage_seconds(), group),
             }
             objective = trial.objective
             checkpoints.save(progress.step, model, training, measured.by_step(objective.metric, objective.split), group)
@@ -175,7 +189,7 @@ def _train(
             average.load_state_dict(kept["average"])
         measured.load_state_dict(kept["measured"])
         progress.step = progress.first_step = kept["step"]
-        progress.wait_s, progress.earlier_s = kept["wait_s"], kept["train_s"]
+        progress.go_on_from(kept["seconds"], group)
         for report in measured.reports():
             watcher.measured(report)
     else:
@@ -185,34 +199,39 @@ def _train(
     for step in range(progress.step, num_steps):
         watcher.stepped(step)
         # -------------------------------------------------------------- one step
-        with progress.steps.once():
-            wait_started_s = time.perf_counter()
-            batch = next(batches)
-            wait_s = time.perf_counter() - wait_started_s
+        with tracer.step(step + 1), progress.steps.once(), clock.step(group.device) as times:
+            waited_s = data.transfer_wait_s()
+            with clock.timed("data"):
+                batch = next(batches)
+            times.transfer_s = data.transfer_wait_s() - waited_s
             group.seed_(worker_seed("augmentation", trial, rank=group.rank, step=step))
-            batch = workload.augment(batch, values)
+            with clock.timed("augmentation"):
+                batch = workload.augment(batch, values)
             group.seed_(worker_seed("dropout", trial, rank=group.rank, step=step))
             gradients.zero_()
-            with autocast(values, group.device):
+            with clock.named("forward"), autocast(values, group.device):
                 per_example = workload.loss(model, batch, values)
             require_per_example("Workload.loss", per_example, len(next(iter(batch.values()))))
             loss = mean_loss(per_example)
-            loss.backward()
+            with clock.named("backward"):
+                loss.backward()
             scalars = gradients.average(loss.detach(), float(watcher.wants_stop()))
-            norm = gradients.norm()
-            if clipping_norm is not None:
-                gradients.scale_(clipping_factor(norm, clipping_norm))
-            update_rule.update(learning_rate(step))
-            if average is not None:
-                average.update(step + 1)
-            measured.add(scalars[0], norm, scalars[1], learning_rate(step), wait_s)
-        progress.step, progress.wait_s = step + 1, progress.wait_s + wait_s
+            with clock.named("update"):
+                norm = gradients.norm()
+                if clipping_norm is not None:
+                    gradients.scale_(clipping_factor(norm, clipping_norm))
+                update_rule.update(learning_rate(step))
+                if average is not None:
+                    average.update(step + 1)
+            measured.add(scalars[0], norm, scalars[1], learning_rate(step), times)
+        progress.step = step + 1
 
         # -------------------------------------------------------------- reporting interval
         if progress.step % interval == 0 or progress.step == num_steps:
             rows, stop = measured.flush(progress.step)
+            progress.count(rows)
             watcher.measured(rows)
-            _require_finite(rows)
+            require_finite(rows)
             evaluate_and_keep()
             if stop and progress.step < num_steps:
                 return True
@@ -280,13 +299,3 @@ def _watched(batches: Iterable[Batch], watcher: Watcher) -> Iterator[Batch]:
     for batch in batches:
         watcher.evaluated()
         yield batch
-
-
-def _require_finite(rows: list[Row]) -> None:
-    for row in rows:
-        for name in ("loss", "gradient_norm"):
-            value = row[name]
-            if isinstance(value, float) and not math.isfinite(value):
-                kind = "NaN" if math.isnan(value) else "infinity"
-                what = "training loss" if name == "loss" else "gradient norm"
-                raise Infeasible(f"{kind}: {what} at step {row['step']}")

@@ -1,7 +1,7 @@
 """What a trial has measured: on the device until the next reporting interval, on the host from then on.
 
 A checkpoint holds all of it, so that an attempt which goes on from there reports what the cut-off one did, whether or
-not its messages arrived; 32 bytes for each step.
+not its messages arrived; 64 bytes for each step.
 """
 
 from __future__ import annotations
@@ -10,57 +10,103 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from raytune_playbook.records.types import STEP_COLUMNS, TRAIN_STEPS_SPLIT
+from raytune_playbook.errors import Infeasible
+from raytune_playbook.records.types import PIPELINE_STAGES, STEP_COLUMNS, TIME_COLUMNS, TRAIN_STEPS_SPLIT
+from raytune_playbook.train.clock import StepTimes, split
+from raytune_playbook.train.group import Group
 
 Row: TypeAlias = Mapping[str, float | int | str | None]
+
+_SECONDS = ("train_s", "evaluations_s", *TIME_COLUMNS, *PIPELINE_STAGES)
+"""The times of a trial in the order in which a checkpoint holds them."""
 
 
 @dataclass
 class Timer:
-    """The mean duration of what happens again and again; the first time may compile or allocate, and is left out."""
+    """The duration of what happens again and again.
+
+    Fields:
+        num, all_s: how often it happened, and how long it took in all.
+        later_s: all but the first time, which may compile or allocate and is left out of the mean.
+    """
 
     num: int = 0
-    total_s: float = 0.0
+    all_s: float = 0.0
+    later_s: float = 0.0
 
     @contextlib.contextmanager
     def once(self) -> Iterator[None]:
         started_s = time.perf_counter()
         yield
+        took_s = time.perf_counter() - started_s
         self.num += 1
-        if self.num > 1:
-            self.total_s += time.perf_counter() - started_s
+        self.all_s += took_s
+        self.later_s += took_s if self.num > 1 else 0.0
 
     @property
     def mean_s(self) -> float | None:
-        return self.total_s / (self.num - 1) if self.num > 1 else None
+        return self.later_s / (self.num - 1) if self.num > 1 else None
 
 
 @dataclass
 class Progress:
     """What is known of a trial at any moment, also when it ends early.
 
-    ``wait_s`` and ``earlier_s`` count the time of earlier attempts up to the checkpoint from which this one went on.
+    Times are this worker's own.
+
+    Fields:
+        parts_s: of this attempt's training steps by column of `TIME_COLUMNS`, up to the last reporting interval.
+        earlier_s: of earlier attempts up to the checkpoint from which this one went on, as `seconds` gave them.
     """
 
     step: int = 0
     first_step: int = 0
     num_parameters: int = 0
-    wait_s: float = 0.0
-    earlier_s: float = 0.0
+    parts_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIME_COLUMNS, 0.0))
+    earlier_s: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(_SECONDS, 0.0))
     started_s: float = field(default_factory=time.perf_counter)
     steps: Timer = field(default_factory=Timer)
     evaluations: Timer = field(default_factory=Timer)
 
+    def count(self, rows: Iterable[Row]) -> None:
+        """Add the times of new training steps."""
+        for row in rows:
+            for name in TIME_COLUMNS:
+                self.parts_s[name] += number_of(row, name) or 0.0
+
+    def seconds(self, stages: Mapping[str, float]) -> dict[str, float]:
+        """All times so far, those of earlier attempts included, by name.
+
+        Args:
+            stages: what the input pipeline was busy with in this attempt.
+        """
+        now = {
+            "train_s": time.perf_counter() - self.started_s,
+            "evaluations_s": self.evaluations.all_s,
+            **self.parts_s,
+            **{stage: stages.get(stage, 0.0) for stage in PIPELINE_STAGES},
+        }
+        return {name: self.earlier_s[name] + now[name] for name in _SECONDS}
+
+    def gathered(self, stages: Mapping[str, float], group: Group) -> Tensor:
+        """All times so far of every worker, of shape (num_workers, num_times), for a checkpoint."""
+        own = torch.tensor(list(self.seconds(stages).values()), dtype=torch.float64, device=group.device)
+        return torch.stack(group.gather(own)).cpu()
+
+    def go_on_from(self, gathered: Tensor, group: Group) -> None:
+        """Take over the times of the attempts before this one."""
+        self.earlier_s = dict(zip(_SECONDS, gathered[group.rank].tolist(), strict=True))
+
 
 class Measured:
-    """The rows of one trial, the same on every worker but for ``wait_s``.
+    """The rows of one trial, the same on every worker but for the times.
 
     Args:
         interval: steps between two reports.
@@ -73,22 +119,24 @@ class Measured:
 
     def __init__(self, interval: int, device: torch.device) -> None:
         self._buffer = torch.zeros(interval, 3, device=device)
-        self._host: list[tuple[float, float]] = []
+        self._host: list[tuple[float, StepTimes]] = []
         self._steps = torch.zeros(0, len(STEP_COLUMNS), dtype=torch.float64)
         self._new_steps: list[Tensor] = []
         self._evaluations: list[Row] = []
         self.initial_loss = math.nan
         self.last_mean_loss = math.nan
 
-    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, wait_s: float) -> None:
-        """One step's numbers; nothing is fetched from the device."""
+    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, times: StepTimes) -> None:
+        """One step's numbers, and its times, which are known when it is over; nothing is fetched from the device."""
         self._buffer[len(self._host)] = torch.stack([loss, norm, stop])
-        self._host.append((learning_rate, wait_s))
+        self._host.append((learning_rate, times))
 
     def flush(self, step: int) -> tuple[list[Row], bool]:
         """The rows of the interval that ends at ``step``, and whether any worker asked to stop; one fetch in all."""
         fetched = self._buffer[: len(self._host)].double().cpu()
-        rows = torch.cat([fetched[:, :2], torch.tensor(self._host, dtype=torch.float64)], dim=1)
+        times = split([times for _, times in self._host])
+        host = [(rate, *seconds) for (rate, _), seconds in zip(self._host, times, strict=True)]
+        rows = torch.cat([fetched[:, :2], torch.tensor(host, dtype=torch.float64)], dim=1)
         self._host.clear()
         self._new_steps.append(rows)
         losses = rows[:, 0].tolist()
@@ -120,7 +168,7 @@ class Measured:
             yield list(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, right after an evaluation: plain numbers and one tensor of shape (num_steps, 4)."""
+        """All of it, right after an evaluation: plain numbers and one tensor of shape (num_steps, 8)."""
         return {
             "steps": self._all_steps(),
             "evaluations": [dict(row) for row in self._evaluations],
@@ -146,8 +194,23 @@ def number_of(row: Row, metric: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def require_finite(rows: Iterable[Row]) -> None:
+    """Check the rows of training steps (rule IN3).
+
+    Raises:
+        Infeasible: the loss or the gradient norm of a step is not finite.
+    """
+    for row in rows:
+        for name in ("loss", "gradient_norm"):
+            value = row[name]
+            if isinstance(value, float) and not math.isfinite(value):
+                kind = "NaN" if math.isnan(value) else "infinity"
+                what = "training loss" if name == "loss" else "gradient norm"
+                raise Infeasible(f"{kind}: {what} at step {row['step']}")
+
+
 def _rows(steps: Tensor, first: int) -> list[Row]:
-    """Rows of a tensor of shape (num_steps, 4), whose first is step number ``first``."""
+    """Rows of a tensor of shape (num_steps, 8), whose first is step number ``first``."""
     return [
         {"step": first + i, "split": TRAIN_STEPS_SPLIT, **dict(zip(STEP_COLUMNS, numbers, strict=True))}
         for i, numbers in enumerate(steps.tolist())

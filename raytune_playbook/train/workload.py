@@ -20,6 +20,7 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.source import Files, Split
 from raytune_playbook.study.spec import Value
 from raytune_playbook.study.study import WorkloadSpec
 
@@ -29,8 +30,8 @@ Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""
 
-Source: TypeAlias = Columns | pa.Table | str
-"""Where examples come from: arrays, an Arrow table, or the URI of Parquet files."""
+Source: TypeAlias = Columns | pa.Table | str | Files | object
+"""Where examples come from: arrays by column, an Arrow table, `Files`, their path or URI, or a Ray Dataset."""
 
 TRAINING_DEFAULTS: dict[str, Value] = {
     "optimizer": "momentum",  # one of `study.kinds.OPTIMIZERS`
@@ -58,6 +59,7 @@ TRAINING_DEFAULTS: dict[str, Value] = {
     "virtual_batch_size": 64,  # of ghost batch norm (rule BN4)
     "precision": "float32",  # or bfloat16, by torch's autocast
     "compile": False,  # the model, by torch.compile
+    "data_split": 0,  # which division of a `Split` into train and validation; others show data sampling variance
 }
 """The hyperparameters of the training loop, which every workload has; a workload may change a default."""
 
@@ -131,11 +133,25 @@ class Workload(ABC):
         return {}
 
     @abstractmethod
-    def datasets(self) -> Mapping[str, Source]:
-        """The examples of ``train`` and ``validation``, and of ``test`` where there is one (never read in a round).
+    def datasets(self) -> Mapping[str, Source] | Split:
+        """The examples of ``train`` and ``validation``, and of ``test`` where there is one (never trained or judged on
+        in a round); or a `Split`, which divides one source.
 
-        Called once per session, not once per trial.
+        Called once per round, not once per trial.
         """
+
+    def preprocess(self, columns: Columns) -> Columns:
+        """A batch of examples as they are read, made into what the model takes: numbers, each column of one shape.
+
+        Called by Ray Data in parallel tasks, before any training; the same for every trial, so nothing random. What is
+        random belongs into `augment`. Examples may be left out only where they are read into memory as a whole, and
+        not where they are streamed, or divided by a `Split`.
+        """
+        return columns
+
+    def preprocesses(self) -> bool:
+        """Whether there is a `preprocess` of the workload's own."""
+        return type(self).preprocess is not Workload.preprocess
 
     @abstractmethod
     def model(self, values: Values) -> nn.Module:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import Attempt, Machine, TrialRecord, trials_table
+from raytune_playbook.records.types import TIME_COLUMNS, Attempt, Machine, TrialRecord, trials_table
 from raytune_playbook.study.spec import Objective, TrialSpec
 
 
@@ -34,8 +37,14 @@ def test_a_record_comes_back_from_disk_as_it_was(tmp_path):
         num_parameters=99,
         train_s=1.5,
         wait_s=0.5,
+        transfer_s=0.1,
+        sync_s=0.2,
+        augment_s=0.3,
+        compute_s=0.25,
+        evaluations_s=0.15,
+        stages={"read": 0.6, "remote read": 0.0},
         attempts=(Attempt(1, "g0", "t0", "failed", "Traceback\nValueError"), Attempt(2, "g1", "t1", "completed")),
-        machine=Machine("2.13", "AVX2", "cpu", 2, 1, ("n0", "n1")),
+        machine=Machine("2.13", "AVX2", "cpu", 2, 1, ("n0", "n1"), (4, 8)),
     )
     store = RoundStore(Storage(str(tmp_path)), "round")
     store.write_trial(record)
@@ -44,6 +53,27 @@ def test_a_record_comes_back_from_disk_as_it_was(tmp_path):
     assert {name: getattr(trial, name) for name in same} == {name: getattr(record, name) for name in same}
     assert (trial.id, trial.values) == (("a", "00007"), record.spec.values)
     assert trial.last_traceback == "Traceback\nValueError"
+
+
+def test_records_of_an_older_version_are_read_alone_and_beside_new_ones(tmp_path):
+    """Its tables had neither the parts of a step's time, but for waiting, nor stages, nor cores."""
+    store = RoundStore(Storage(str(tmp_path)), "round")
+    known = {"outcome": "completed", "wait_s": 0.5, "machine": Machine("2.13", "AVX2", "cpu", 1, 1, ("n0",), (4,))}
+    store.write_trial(TrialRecord(spec=spec(0), **known))
+    path = tmp_path / "round/a/trials/00000.parquet"
+    old = pq.read_table(path).drop_columns([*TIME_COLUMNS[1:], "evaluations_s", "stages"])
+    (machine,) = old["machine"].to_pylist()
+    del machine["cores"]
+    place = old.column_names.index("machine")
+    pq.write_table(old.set_column(place, "machine", pa.array([machine])), path)
+    (alone,) = trials_of(store.trials("a"))
+    store.write_trial(TrialRecord(spec=spec(1), transfer_s=0.25, stages={"decode": 2.0}, **known))
+    beside, new = trials_of(store.trials("a"))
+    assert alone == beside
+    assert (beside.wait_s, beside.transfer_s, beside.compute_s, beside.stages) == (0.5, None, None, {})
+    assert beside.machine == replace(known["machine"], cores=())
+    assert (new.transfer_s, new.stages, new.machine) == (0.25, {"decode": 2.0}, known["machine"])
+    assert beside.machine.same_bits(new.machine)
 
 
 def test_keys_are_the_records_own():

@@ -14,7 +14,7 @@ import os
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -81,6 +81,12 @@ class Batches:
     def evaluation_batches(self, split: str) -> Iterable[Batch]:
         batch = next(iter(self._shared.evaluation_batches(split)))
         return [{name: column[:NUM_EVALUATED] for name, column in batch.items()}]
+
+    def transfer_wait_s(self) -> float:
+        return self._shared.transfer_wait_s()
+
+    def stage_seconds(self) -> Mapping[str, float]:
+        return self._shared.stage_seconds()
 
 
 def ours(arrays: dict[str, dict[str, np.ndarray]], trial: TrialSpec, group: Group) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from raytune_playbook.data.batches import MAX_TRAINING_SAMPLE, NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
+from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
+from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
 from raytune_playbook.data.stream import batch_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.spec import Objective, TrialSpec
@@ -135,8 +136,8 @@ def test_the_thread_works_ahead_by_a_few_batches_and_no_more():
     arrays = {"train": {"x": np.arange(50.0).view(Counted)}, "validation": {"x": np.arange(3.0)}}
     found = batches_of(arrays).training_batches(TRIAL)
     next(found)
-    # One was taken, NUM_PREFETCHED wait in the queue, one waits for its place there: without asking for any.
-    for _ in range(2 + NUM_PREFETCHED):
+    # One was taken, and NUM_PREFETCHED are made without being asked for.
+    for _ in range(1 + NUM_PREFETCHED):
         assert gathered.acquire(timeout=60)
     assert not gathered.acquire(timeout=0.3)
     found.close()

@@ -117,7 +117,6 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
     # Each worker wants a label that only the added nodes have, so that the shared gangs are out of the way.
     resources = Resources(num_workers=2, cpus_per_worker=1, node_labels={"pool": "joining"}, wait_for_nodes_s=120)
     nodes = [cluster.add_node(num_cpus=2, labels={"pool": "joining"})]
-    seen: list[dict[str, str]] = []
     try:
         with Gangs(resources, keep_idle_s=0) as session, ThreadPoolExecutor() as threads:
             # Two of three trials wait until they are told to go on: both gangs have one then, and later only one has.

@@ -20,6 +20,7 @@ from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.job_file import load_job
 from raytune_playbook.engine.stopping import stop
 from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.types import TIME_COLUMNS
 
 
 def wait_for(condition, timeout_s: float = 240) -> None:
@@ -192,10 +193,10 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
         return [index for index, path in kept.items() if path.exists() and index not in ended()]
 
     def hold_a_trial(process: subprocess.Popen[str], *, num_ended: int) -> int:
-        for condition in (lambda: len(ended()) >= num_ended, lambda: len(held()) == 1):
-            wait_for(lambda: condition() or process.poll() is not None)
-            assert process.poll() is None, process.communicate()[0]
-            hold.touch()
+        wait_for(lambda: len(ended()) >= num_ended or process.poll() is not None)
+        hold.touch()
+        wait_for(lambda: len(held()) == 1 or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
         return held()[0]
 
     interrupted = command("run", "job.py")  # on a cluster of its own, which the terminal interrupts too
@@ -243,7 +244,7 @@ def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_
     for index, trial in enumerate(undisturbed.result().trials.to_pylist()):
         assert (trial["outcome"], trial["objective"]) == ("completed", records_of(folder)[index]["objective"])
         ours, theirs = (
-            RoundStore(Storage(str(each)), "line").measurements("all", f"{index:05d}").drop_columns(["wait_s"])
+            RoundStore(Storage(str(each)), "line").measurements("all", f"{index:05d}").drop_columns(list(TIME_COLUMNS))
             for each in (folder.parent, tmp_path / "whole")
         )
         assert ours.equals(theirs), index

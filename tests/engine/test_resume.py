@@ -14,6 +14,7 @@ import torch
 from raytune_playbook import InputError, load_model, run
 from raytune_playbook.engine.result import Result
 from raytune_playbook.engine.stopping import stop
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.spec import Budget
 
 STEPS = 12
@@ -41,7 +42,7 @@ def assert_same(one: Result, other: Result) -> None:
         tables = [result.store.measurements("all", key) for result in (one, other)]
         assert tables[0] is not None
         assert tables[1] is not None
-        assert tables[0].drop_columns(["wait_s"]).equals(tables[1].drop_columns(["wait_s"]))
+        assert tables[0].drop_columns(list(TIME_COLUMNS)).equals(tables[1].drop_columns(list(TIME_COLUMNS)))
         for step in {row["best_checkpoint_step"], STEPS}:
             name = f"{key}/{step}/model.pt"
             models = [torch.load(folder(result) / name, weights_only=True)["model"] for result in (one, other)]

@@ -19,6 +19,7 @@ from raytune_playbook.engine import driver
 from raytune_playbook.engine.recorder import Tally
 from raytune_playbook.engine.result import Result
 from raytune_playbook.engine.round_search import RoundSearch
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.report.formatting import number_text
 
 
@@ -31,7 +32,7 @@ def numbers(result: Result, study: str, key: str) -> pa.Table:
     """A trial's measurements without the one column that is about time."""
     table = result.store.measurements(study, key)
     assert table is not None
-    return table.drop_columns(["wait_s"])
+    return table.drop_columns(list(TIME_COLUMNS))
 
 
 def assert_same_numbers(one: Result, other: Result) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from raytune_playbook.engine import verdict
@@ -46,6 +48,16 @@ def test_workers_that_agree(attempt, end, cause):
     found = ended(attempt)
     assert (found.cause, found.end, found.machine, found.restarts_gang) == (cause, end, MACHINE, False)
     assert ended(attempt, fresh_workers=True).restarts_gang
+
+
+def test_pi1_times_are_those_of_the_worker_that_waited_longest_for_its_batches(attempt):
+    quick = replace(COMPLETED, wait_s=0.1, sync_s=7.0, compute_s=1.0, stages={"read": 0.5}, best_checkpoint_step=4)
+    slow = replace(COMPLETED, wait_s=2.0, transfer_s=1.0, augment_s=4.0, compute_s=1.1, stages={"read": 3.0})
+    said(attempt, 0, quick)
+    said(attempt, 1, slow)
+    found = ended(attempt).end
+    assert found == replace(slow, best_checkpoint_step=4)  # which rank 0 keeps
+    assert found.input_s == 7.0
 
 
 def test_a_leak_restarts_the_gang_and_is_a_warning(attempt):
@@ -162,5 +174,5 @@ def test_the_machine_is_what_the_workers_said_in_the_order_of_their_ranks():
     resources = Resources(num_workers=2, cpus_per_worker=3)
     assert verdict.machine_of(fit, resources) == Machine(num_workers=2, threads_per_worker=3)
     for rank, host in ((1, "b"), (0, "a")):
-        fit.hellos[rank] = Hello(rank, f"node-{host}", host, 7, "2.13.0", "AVX2", "cpu")
-    assert verdict.machine_of(fit, resources) == Machine("2.13.0", "AVX2", "cpu", 2, 3, ("a", "b"))
+        fit.hellos[rank] = Hello(rank, f"node-{host}", host, 7, "2.13.0", "AVX2", "cpu", 4)
+    assert verdict.machine_of(fit, resources) == Machine("2.13.0", "AVX2", "cpu", 2, 3, ("a", "b"), (4, 4))

@@ -22,6 +22,7 @@ from torch import nn
 
 from raytune_playbook.engine.gang import DRAIN_CHECK_S
 from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.types import TIME_COLUMNS
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -78,7 +79,7 @@ class Ended:
             assert trial["outcome"] == "completed"
             ours, theirs = (each._store.measurements(study, f"{index:05d}") for each in (self, other))
             assert ours is not None and theirs is not None
-            assert ours.drop_columns(["wait_s"]).equals(theirs.drop_columns(["wait_s"])), (study, index)
+            assert ours.drop_columns(list(TIME_COLUMNS)).equals(theirs.drop_columns(list(TIME_COLUMNS))), (study, index)
 
 
 @pytest.fixture(scope="module")

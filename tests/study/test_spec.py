@@ -75,6 +75,7 @@ def test_trial_keys_sort_like_indices_and_name_repeats():
         {"num_trials": 11},
         {"objective": Objective(metric="loss", goal="maximize", over="last", split="train")},
         {"workload": WorkloadSpec(module="__main__", name="Plain", settings={"size": 3}, source_hash="5f3c")},
+        {"fixed": FIELDS["fixed"] | {"data_split": 0}},  # which earlier versions did not have
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -87,6 +88,7 @@ def test_qr4_qr5_fingerprint_leaves_out_what_changes_no_trial(change):
     [
         {"seed": 1},
         {"fixed": FIELDS["fixed"] | {"batch_size": 65}},
+        {"fixed": FIELDS["fixed"] | {"data_split": 1}},
         {"arm": {"activation": "tanh"}},
         {"space": dict(reversed(FIELDS["space"].items()))},
         {"space": FIELDS["space"] | {"learning_rate": Float(1e-3, 1.0)}},

@@ -95,6 +95,11 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
+def make_notes() -> type[Notes]:
+    return Notes
+
+
+@pytest.fixture
 def small() -> Small:
     return Small()
 

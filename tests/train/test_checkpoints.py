@@ -15,6 +15,7 @@ import torch
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.spec import Budget, Objective
 from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.evaluation import WEIGHT
@@ -97,7 +98,7 @@ def attempt(small):
 
 
 def without_times(rows):
-    return [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
 
 def assert_same(one, other):

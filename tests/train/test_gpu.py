@@ -5,10 +5,13 @@ Run as a script this file is one worker of two, on a device of its own.
 
 from __future__ import annotations
 
+import gzip
+import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.spec import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import End
+from raytune_playbook.train.loop import End, train
+from raytune_playbook.train.measured import Row
+from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import reset
 from raytune_playbook.train.workload import Batch, Values, Workload
 
@@ -51,7 +58,7 @@ def trained(run_alone) -> Trained:
 
     def run(workload: Workload, trial: TrialSpec, device: str = "cuda") -> tuple[End, list[dict[str, object]]]:
         end, notes = run_alone(workload, trial, device=device)
-        return end, [{name: value for name, value in row.items() if name != "wait_s"} for row in notes.rows]
+        return end, [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in notes.rows]
 
     return run
 
@@ -100,6 +107,102 @@ def test_a_trial_out_of_memory_is_infeasible_and_the_next_one_is_as_ever(small, 
     reset(1)
     assert torch.cuda.memory_allocated() < 2**20
     assert trained(small, make_trial())[1] == before
+
+
+class Late(SharedBatches):
+    """The usual batches, each of which comes late."""
+
+    def __init__(self, *args: object, late_s: float, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self._late_s = late_s
+
+    def training_batches(self, trial: TrialSpec, *, first_batch: int = 0) -> Iterator[Batch]:
+        for batch in super().training_batches(trial, first_batch=first_batch):
+            time.sleep(self._late_s)
+            yield batch
+
+
+def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, float]:
+    """Of the steps' time by part, the first interval left out, which loads kernels."""
+    group, notes = Group(device=torch.device("cuda")), Notes()
+    data = Late(
+        workload.datasets(),
+        trial=trial,
+        batch_size=Values(trial.values).int("batch_size"),
+        rank=0,
+        num_workers=1,
+        device=group.device,
+        weight_column=WEIGHT,
+        late_s=late_s,
+    )
+    started_s = time.perf_counter()
+    end = train(workload, trial, data, group, notes)
+    steps_s = sum(getattr(end, name) for name in TIME_COLUMNS)
+    assert steps_s + end.evaluations_s <= (time.perf_counter() - started_s) * 1.01
+    parts_s = {name: sum(row[name] for row in notes.steps[8:]) for name in TIME_COLUMNS}
+    return {name: seconds / sum(parts_s.values()) for name, seconds in parts_s.items()}
+
+
+class Notes:
+    """A watcher that remembers the rows of training steps."""
+
+    def __init__(self) -> None:
+        self.steps: list[Row] = []
+
+    def measured(self, rows: list[Row]) -> None:
+        self.steps += [row for row in rows if row["split"] == "step"]
+
+    def stepped(self, step: int) -> None:
+        pass
+
+    def evaluated(self) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return False
+
+
+def busy(num_products: int) -> None:
+    """Give the device about 20 ms of work for each product, without waiting for it."""
+    matrix = torch.ones(8192, 8192, device="cuda")
+    for _ in range(num_products):
+        matrix @ matrix
+
+
+def test_pi1_waiting_for_data_while_the_device_has_nothing_to_do(small, make_trial):
+    shares = shares_of(small, make_trial(max_train_steps=24), late_s=0.05)
+    assert shares["wait_s"] + shares["transfer_s"] > 0.8
+    assert shares["sync_s"] == 0.0
+
+
+def test_pi1_data_that_come_late_while_the_device_is_busy_hold_nobody_up(small, make_trial):
+    class Busy(type(small)):
+        def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
+            busy(10)
+            return super().loss(model, batch, values)
+
+    # The host waits a quarter of the time; the device does so at the first step of an interval alone.
+    shares = shares_of(Busy(), make_trial(max_train_steps=24), late_s=0.05)
+    assert shares["wait_s"] + shares["transfer_s"] < 0.15
+    assert shares["compute_s"] > 0.8
+
+
+def test_pi1_augmentation_on_the_device_is_timed_there(small, make_trial):
+    class Busy(type(small)):
+        def augment(self, batch: Batch, values: Values) -> Batch:
+            busy(10)
+            return batch
+
+    assert shares_of(Busy(), make_trial(max_train_steps=24), late_s=0.0)["augment_s"] > 0.8
+
+
+def test_pi4_a_trace_holds_the_devices_work(small, make_trial):
+    trial, group, traces = make_trial(), Group(device=torch.device("cuda")), []
+    profile = Profile(ProfileSteps(10, 11), traces.append)
+    train(small, trial, data_of(small, trial, group.device), group, Notes(), profile=profile)
+    events = json.loads(gzip.decompress(traces[0]))["traceEvents"]
+    assert {"step 10", "step 11", "forward", "backward", "update"} <= {event["name"] for event in events}
+    assert any(event.get("cat") == "kernel" for event in events)
 
 
 def normalized(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from raytune_playbook.analysis.divergence import diverged_again
 from raytune_playbook.data.stream import batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.types import STEP_COLUMNS, TIME_COLUMNS, measurements_table
 from raytune_playbook.study.seeds import shared_seed, worker_seed
 from raytune_playbook.train.workload import Values
 
@@ -27,7 +27,7 @@ ALL_KINDS = [
 
 
 def without_times(rows):
-    return [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
 
 @pytest.mark.parametrize("values", ALL_KINDS, ids=range(len(ALL_KINDS)))
@@ -94,7 +94,7 @@ def test_ev2_rows_come_before_the_first_step_at_every_interval_and_after_the_las
         evaluations[21],
     ]
     for row in notes.rows:
-        names = {"loss", "gradient_norm", "learning_rate", "wait_s"} if row["split"] == "step" else {"loss", "error"}
+        names = set(STEP_COLUMNS) if row["split"] == "step" else {"loss", "error"}
         assert set(row) == names | {"step", "split"}
         assert all(math.isfinite(row[name]) for name in names)
     assert (end.outcome, end.reason, end.num_steps) == ("completed", None, 21)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.kinds import OPTIMIZERS
 from raytune_playbook.study.spec import Objective, TrialSpec, Value
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights
@@ -68,7 +69,7 @@ class Watcher:
         self._cut_at, self._killed_at = cut_at, killed_at
 
     def measured(self, rows: list[Any]) -> None:
-        self.rows += [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
+        self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
     def stepped(self, step: int) -> None:
         if step == self._killed_at:

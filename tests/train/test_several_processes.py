@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.data.stream import evaluation_rows
 from raytune_playbook.errors import SpecError
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.spec import Objective, TrialSpec, Value
 from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
@@ -107,7 +108,7 @@ class Notes:
         self._step, self._stop_at = -1, stop_at
 
     def measured(self, rows: list[Any]) -> None:
-        self.rows += [{name: value for name, value in row.items() if name != "wait_s"} for row in rows]
+        self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
     def stepped(self, step: int) -> None:
         self._step = step

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.spec import Objective, TrialSpec, Value
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
@@ -93,7 +94,7 @@ def measured(name: str, kind: str, datasets: Any, group: Group) -> list[dict[str
     )
     notes = Notes()
     assert train(workload, trial, data, group, notes).outcome == "completed"
-    return [{key: value for key, value in row.items() if key != "wait_s"} for row in notes.rows]
+    return [{key: value for key, value in row.items() if key not in TIME_COLUMNS} for row in notes.rows]
 
 
 def worker(rank: int, port: int, folder: Path) -> None:

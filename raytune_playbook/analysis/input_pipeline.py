@@ -1,0 +1,175 @@
+"""Where the time of training steps goes, and whether training waits for its input (rules PI1, PI2 and PI4).
+
+See the playbook's "Optimizing the input pipeline". A run is input-bound where its steps could not go on for want of a
+batch: they waited for the pipeline to make it, for its copy to the device, or for its random augmentation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
+
+INPUT_COLUMNS = ("wait_s", "transfer_s", "augment_s")
+"""The parts of a step in which there is no batch to compute on."""
+
+INPUT_BOUND_SHARE = 0.1
+"""From this share of the steps' time on, training is called input-bound. Without any waiting it would be at most 1.11
+times as fast below it, which seldom pays for a better pipeline."""
+
+MIN_INPUT_S = 1.0
+"""Less waiting than this in a whole study is no finding: the first batch of short trials is always waited for."""
+
+AUGMENTATION = "augmentation"
+"""What is to blame where it is no stage of the pipeline, but the training thread itself."""
+
+_CPUS = "give the pipeline more CPUs (Resources.pipeline_cpus)"
+_COLUMNS = "drop unused columns at the read (Files(columns=...))"
+_OFFLINE = "preprocess once offline (raytune-playbook preprocess JOB)"
+
+_REMEDIES: dict[str, str] = {
+    "read": f"{_COLUMNS}, or {_CPUS}",
+    "remote read": f"keep a local copy of the files beside the workers, or {_COLUMNS}",
+    "decode": f"{_OFFLINE}, or {_CPUS}",
+    "shuffle": f"{_COLUMNS}, or {_CPUS}",
+    "collate": f"{_COLUMNS}, or {_OFFLINE} to smaller types",
+    "transfer": f"{_COLUMNS}, or {_OFFLINE} to smaller types",
+    AUGMENTATION: f"make Workload.augment cheaper; for what of it need not be random, {_OFFLINE}",
+}
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Where the time of the training steps of some trials went.
+
+    Fields:
+        num_steps: how many there were.
+        parts_s: seconds by column of `TIME_COLUMNS`.
+        stages: seconds in which the input pipeline was busy, by one of `PIPELINE_STAGES`.
+    """
+
+    num_steps: int
+    parts_s: Mapping[str, float]
+    stages: Mapping[str, float]
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.parts_s.values())
+
+    @property
+    def input_s(self) -> float:
+        """Seconds in which there was no batch to compute on."""
+        return sum(self.parts_s[name] for name in INPUT_COLUMNS)
+
+    @property
+    def input_share(self) -> float:
+        """Of all the steps' time."""
+        return self.input_s / self.total_s
+
+    @property
+    def is_input_bound(self) -> bool:
+        return self.input_share >= INPUT_BOUND_SHARE and self.input_s >= MIN_INPUT_S
+
+    def share(self, column: str) -> float:
+        """One part's share of all the steps' time."""
+        return self.parts_s[column] / self.total_s
+
+    def mean_ms(self, column: str | None = None) -> float:
+        """Of a part of a step; of a whole step without one."""
+        return 1000 * (self.total_s if column is None else self.parts_s[column]) / self.num_steps
+
+    @property
+    def blame(self) -> str | None:
+        """What to mend first: `AUGMENTATION`, or the stage that was waited for; None where no stage has told."""
+        if self.parts_s["augment_s"] > self.parts_s["wait_s"] + self.parts_s["transfer_s"]:
+            return AUGMENTATION
+        if self.parts_s["transfer_s"] > self.parts_s["wait_s"]:
+            return "transfer"
+        busy = max(PIPELINE_STAGES, key=lambda stage: self.stages.get(stage, 0.0))
+        return busy if self.stages.get(busy, 0.0) > 0 else None
+
+
+def step_time(trials: Iterable[Trial]) -> StepTime | None:
+    """Of some trials together; None where their records do not tell, as those of older versions."""
+    known = [trial for trial in trials if _is_known(trial)]
+    stages: Counter[str] = Counter()
+    for trial in known:
+        stages.update(trial.stages)
+    return (
+        StepTime(
+            num_steps=sum(trial.num_steps or 0 for trial in known),
+            parts_s={name: sum(getattr(trial, name) for trial in known) for name in TIME_COLUMNS},
+            stages=dict(stages),
+        )
+        if known
+        else None
+    )
+
+
+def _is_known(trial: Trial) -> bool:
+    parts_s = [getattr(trial, name) for name in TIME_COLUMNS]
+    return bool(trial.num_steps) and None not in parts_s and sum(parts_s) > 0
+
+
+def of_round(trials: Iterable[Trial]) -> StepTime | None:
+    """Of all completed trials."""
+    return step_time(_completed(trials))
+
+
+def of_each_study(trials: Iterable[Trial]) -> dict[str, StepTime]:
+    """Of the completed trials of every study that has any."""
+    by_study: dict[str, list[Trial]] = {}
+    for trial in _completed(trials):
+        by_study.setdefault(trial.study, []).append(trial)
+    times = {study: step_time(of_study) for study, of_study in by_study.items()}
+    return {study: time for study, time in times.items() if time is not None}
+
+
+def _completed(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.outcome == "completed"]
+
+
+def finding(trials: Sequence[Trial]) -> str | None:
+    """A sentence where a round's trials are input-bound, or else where those of a study are; None where neither is."""
+    whole, cores = of_round(trials), _no_free_core(trials)
+    if whole is not None and whole.is_input_bound:
+        return _sentence("", whole, cores)
+    bound = {study: time for study, time in of_each_study(trials).items() if time.is_input_bound}
+    if not bound:
+        return None
+    worst = max(bound, key=lambda study: bound[study].input_share)
+    return _sentence(f" of {worst}", bound[worst], cores)
+
+
+def _sentence(of: str, time: StepTime, cores: str | None) -> str:
+    names = {"wait_s": "data", "transfer_s": "the copy to the device", "augment_s": "augmentation"}
+    parts = [f"{_ms(time.mean_ms(column))} for {name}" for column, name in names.items() if time.share(column) >= 0.01]
+    blame, busy_s = time.blame, sum(time.stages.values())
+    share = time.stages.get(blame or "", 0.0) / busy_s if busy_s else 0.0
+    busiest = f"; {share:.0%} of the pipeline's work is {blame}" if share else ""
+    remedies = [cores] if cores and blame not in ("transfer", AUGMENTATION) else []
+    remedies.append(_CPUS if blame is None else _REMEDIES[blame])
+    return (
+        f"PI1: training{of} is input-bound: {time.input_share:.0%} of the steps' time is spent waiting for batches "
+        f"({', '.join(parts)}, in steps of {_ms(time.mean_ms())}{busiest}); {'; '.join(remedies)}."
+    )
+
+
+def _no_free_core(trials: Iterable[Trial]) -> str | None:
+    """What to do where the workers leave no core to the pipeline on the host that has the most of them."""
+    for machine in (trial.machine for trial in _completed(trials) if trial.machine.cores):
+        host, num_workers = Counter(machine.hosts).most_common(1)[0]
+        num_threads, num_cores = num_workers * machine.threads_per_worker, machine.cores[machine.hosts.index(host)]
+        if num_threads >= num_cores:
+            return (
+                f"no core is free beside the workers ({num_threads} threads of theirs on {num_cores} cores): leave one "
+                "to the pipeline, by fewer workers on a host or fewer Resources.cpus_per_worker"
+            )
+    return None
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.3g} ms"

@@ -1,0 +1,370 @@
+"""From what a workload's `datasets` returns to what a round's workers get their batches from.
+
+Decides between the two modes, materialized and streaming; everything is checked before a gang starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from raytune_playbook.data.columns import Columns, from_arrow, num_bytes, num_examples
+from raytune_playbook.data.materialized import Loaded, Saving, Source
+from raytune_playbook.data.read_ahead import Stream
+from raytune_playbook.data.reading import Handle, Recipe, as_data_error, read_and_decode, require_cpu
+from raytune_playbook.data.saved import Manifest
+from raytune_playbook.data.splits import overlaps, split_rows
+from raytune_playbook.data.stream import Rows, permutation
+from raytune_playbook.data.units import Listing, Unit, list_units
+from raytune_playbook.errors import DataError, PlaybookError, SpecError
+from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.study.source import SPLITS, Files, InputPipeline, Split
+
+GIB = 2**30
+MATERIALIZED_SHARE = 0.5
+"""Of the smallest node's object store, which holds other things too."""
+
+MAX_TRAINING_SAMPLE = 1000
+"""How many training examples every evaluation scores beside the validation set (rule EV7)."""
+
+SAMPLED_UNITS = 8
+"""Out of so many units that sample is drawn where the training examples are streamed."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a round's workers get their batches from; travels to them with the round.
+
+    Fields:
+        loaded: ``train`` and ``validation``, or ``all`` of a `Split`; of a stream ``train`` is a fixed sample.
+        fractions: of a `Split`; None where the splits were given.
+        stream: the training examples where they are streamed.
+        record: what stands in the round's records.
+    """
+
+    loaded: Mapping[str, Loaded]
+    record: ExamplesRecord
+    fractions: Mapping[str, float] | None = None
+    stream: Stream | None = None
+
+    def arrays(self) -> dict[str, Columns]:
+        """The columns of ``train`` and ``validation``, mapped read-only from the object store of this node."""
+        if self.fractions is None:
+            return {split: loaded.arrays() for split, loaded in self.loaded.items()}
+        return dict.fromkeys(("train", "validation"), self.loaded["all"].arrays())
+
+    def rows(self, data_split: int) -> dict[str, Rows] | None:
+        """Which rows of a `Split` are in ``train`` and ``validation``; None where the splits were given.
+
+        Raises:
+            DataError: one of them has none.
+        """
+        hashes = self.loaded["all"].hashes if self.fractions is not None else None
+        if self.fractions is None or hashes is None:
+            return None
+        rows = split_rows(hashes, self.fractions, data_split)
+        for split in ("train", "validation"):
+            if not len(rows[split]):
+                raise DataError(
+                    f"Split: every split needs an example, but of {len(hashes)} none falls into {split!r} with "
+                    f"data_split={data_split}; give it a larger share, or more examples."
+                )
+        return {split: rows[split] for split in ("train", "validation")}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How examples are prepared: by whom, and with what.
+
+    Fields:
+        store: the session's `ExampleStore`.
+        workload: pickled, where it preprocesses examples; else None.
+        label: the column that must hold no NaN.
+        num_cpus: the pipeline's.
+        num_gangs: among which they are divided where each streams its own examples.
+        node_bytes: the object store of the smallest node.
+    """
+
+    store: Handle
+    workload: bytes | None
+    label: str | None
+    num_cpus: int
+    num_gangs: int
+    node_bytes: int
+    pipeline: InputPipeline = field(default_factory=InputPipeline)
+
+    def recipe(self, **changes: Any) -> Recipe:
+        """What becomes of a unit, but for what is changed."""
+        return replace(Recipe(self.workload, self.label, num_cpus=self.num_cpus), **changes)
+
+
+def prepare(datasets: object, how: Preparation) -> Examples:
+    """Read and decode the examples, or find out how to stream them.
+
+    Args:
+        datasets: a mapping of ``train`` and ``validation`` (and ``test``) to arrays by column, Arrow tables, `Files`,
+            URIs or Ray Datasets; or a `Split` of one of them.
+
+    Raises:
+        InputError: they cannot be read, preprocessed or trained on; the message names the place.
+    """
+    given = sources_of(datasets)
+    sizes = {split: _decoded_bytes(source, how) for split, source in given.sources.items()}
+    if isinstance(datasets, Split):
+        return _divided(datasets, given, sizes["all"], how)
+    train = given.sources["train"]
+    if _streams(sum(sizes.values()), train, how):
+        return _streamed(given, sizes, how)
+    loaded = {
+        split: _load(split, source, how, given.recipe(split, how, hashes="decoded"))
+        for split, source in given.sources.items()
+    }
+    hashes = {split: each.hashes for split, each in loaded.items() if each.hashes is not None}
+    kept = {split: replace(loaded[split], hashes=None) for split in ("train", "validation")}
+    overlapping = [overlap.sentence for overlap in overlaps(hashes)]
+    return Examples(kept, _record("materialized", kept, given, how, overlapping=overlapping))
+
+
+def save(given: Given, how: Preparation, *, split: Split | None, storage: str, names: tuple[str, str]) -> Manifest:
+    """Preprocess examples once and save them as Parquet files; see `raytune_playbook.data.saved`.
+
+    Args:
+        split: what divides them; None where the splits were given.
+        storage: folder or URI.
+        names: of the workload, and the fingerprint under which they are saved.
+
+    Raises:
+        InputError: they cannot be read or preprocessed.
+    """
+    key, hashed = (None, "decoded") if split is None else (split.key, "read")
+    recipes = {name: given.recipe(name, how, hashes=hashed, key=key) for name in given.sources}
+    fractions = None if split is None else split.fractions
+    saving = Saving(given.sources, recipes, given.named, fractions, storage, *names)
+    return _answered(how.store.save.remote(saving), Manifest)
+
+
+# ---------------------------------------------------------------------- what was given
+
+
+def _require_splits(datasets: object) -> dict[str, object]:
+    if not isinstance(datasets, Mapping):
+        raise SpecError(
+            "Workload.datasets must return a mapping of splits, or a Split of one source, but it returns "
+            f"{type(datasets).__name__}; return {{'train': ..., 'validation': ...}}."
+        )
+    missing = [split for split in ("train", "validation") if split not in datasets]
+    if missing:
+        raise SpecError(
+            f"Workload.datasets: 'train' and 'validation' are needed, but {missing[0]!r} is missing among "
+            f"{sorted(datasets)}; return both, or a Split."
+        )
+    return {split: datasets[split] for split in SPLITS if split in datasets}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a workload's `datasets` returned, looked at but not read.
+
+    Fields:
+        sources: by split; ``all`` for a `Split`.
+        skips: the splits of which unreadable parts may be left out.
+        named: how the records call the sources.
+    """
+
+    sources: Mapping[str, Source]
+    skips: frozenset[str]
+    named: Mapping[str, str]
+
+    def recipe(self, split: str, how: Preparation, **changes: Any) -> Recipe:
+        """What becomes of a split's units."""
+        return how.recipe(skips=split in self.skips, **changes)
+
+
+def sources_of(datasets: object) -> Given:
+    """Find out what is there.
+
+    Raises:
+        InputError: a split is missing, or is of a kind that cannot be read.
+    """
+    splits = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
+    files = {split: Files(source) if isinstance(source, str) else source for split, source in splits.items()}
+    skips = {split for split, source in files.items() if isinstance(source, Files) and source.on_unreadable == "skip"}
+    sources = {split: _source(split, source) for split, source in files.items()}
+    return Given(sources, frozenset(skips), {split: _named(source) for split, source in files.items()})
+
+
+def _source(split: str, source: object) -> Source:
+    match source:
+        case Files():
+            return list_units(source)
+        case ray.data.Dataset():
+            return source
+        case pa.Table():
+            return from_arrow(source, repr(split))
+        case Mapping():
+            return {str(name): np.ascontiguousarray(values) for name, values in source.items()}
+    raise SpecError(
+        f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
+        f"{type(source).__name__}; return one of these."
+    )
+
+
+# ---------------------------------------------------------------------- how large it is
+
+
+def _decoded_bytes(source: Source, how: Preparation) -> int:
+    """How much memory a split takes once decoded, estimated from its first unit where it lies in files."""
+    if isinstance(source, ray.data.Dataset):
+        return source.size_bytes() or 0
+    if not isinstance(source, Listing):
+        return num_bytes(source)
+    first = source.units[0]
+    require_cpu(how.num_cpus)
+    probed, decoded_bytes = _probe(first, how.recipe())
+    if source.num_examples is not None and probed:
+        return decoded_bytes * source.num_examples // probed
+    return decoded_bytes * sum(unit.num_bytes for unit in source.units) // max(1, first.num_bytes)
+
+
+def _probe(unit: Unit, recipe: Recipe) -> tuple[int, int]:
+    """The number of examples of a unit, and their bytes once decoded; also shows at once what is wrong with it."""
+    probing = ray.remote(num_cpus=1, max_retries=0)(_size_of).remote(unit, recipe)
+    try:
+        size: tuple[int, int] = ray.get(probing)
+    except ray.exceptions.RayError as error:
+        raise as_data_error(error) from None
+    return size
+
+
+def _size_of(unit: Unit, recipe: Recipe) -> tuple[int, int]:
+    columns = read_and_decode([unit], recipe, None, is_remote=False)
+    return (0, 0) if columns is None else (num_examples(columns), num_bytes(columns))
+
+
+def _streams(total_bytes: int, train: Source, how: Preparation) -> bool:
+    fits = total_bytes <= MATERIALIZED_SHARE * how.node_bytes
+    if how.pipeline.mode == "streaming" or (how.pipeline.mode == "auto" and not fits and isinstance(train, Listing)):
+        _require_numbers(train)
+        return True
+    if not fits:
+        raise DataError(
+            f"Examples in memory may take half of the smallest node's object store, {how.node_bytes / 2 / GIB:.1f} "
+            f"GiB, but these take {total_bytes / GIB:.1f} GiB; give them as Parquet files, which can be streamed "
+            "(InputPipeline(mode='streaming')), or give the nodes more memory."
+        )
+    return False
+
+
+def _require_numbers(train: Source) -> Listing:
+    if isinstance(train, Listing) and train.num_examples is not None:
+        return train
+    given = f"{train.units[0].uri} does not" if isinstance(train, Listing) else "they lie in memory"
+    raise DataError(
+        "Streaming needs training examples in files that say how many they hold (Parquet, NumPy or images), but "
+        f"{given}; write them as Parquet with `raytune-playbook preprocess`, or use InputPipeline(mode='materialized')."
+    )
+
+
+# ---------------------------------------------------------------------- the two modes
+
+
+def _load(split: str, source: Source, how: Preparation, recipe: Recipe, *, sample: int | None = None) -> Loaded:
+    # The test set is read to look for overlaps, and not for training (rule AD6).
+    loading = how.store.load.remote(split, source, recipe, sample=sample, keeps=split != "test")
+    return _answered(loading, Loaded)
+
+
+Answer = TypeVar("Answer")
+
+
+def _answered(pending: Any, kind: type[Answer]) -> Answer:
+    try:
+        answer = ray.get(pending)
+    except ray.exceptions.RayError as error:
+        raise as_data_error(error) from None
+    if isinstance(answer, PlaybookError):
+        raise answer
+    if not isinstance(answer, kind):
+        raise TypeError(f"the store answered with {type(answer).__name__}")
+    return answer
+
+
+def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examples:
+    train, validation = _require_numbers(given.sources["train"]), given.sources["validation"]
+    if sizes["validation"] > MATERIALIZED_SHARE * how.node_bytes:
+        raise DataError(
+            "Validation examples are kept in memory, in at most half of the smallest node's object store "
+            f"({how.node_bytes / 2 / GIB:.1f} GiB), but take {sizes['validation'] / GIB:.1f} GiB; validate on fewer."
+        )
+    total = train.num_examples or 0
+    window = min(how.pipeline.window_examples, total)
+    window_bytes = sizes["train"] * window // max(1, total)
+    recipe = how.recipe(keeps_number=True, num_cpus=max(1, how.num_cpus // max(1, how.num_gangs)))
+    stream = Stream(train.units, recipe, window, window_bytes, train.is_remote)
+    chosen = sorted(permutation(len(train.units), 0)[:SAMPLED_UNITS])
+    some = replace(train, units=tuple(train.units[number] for number in chosen), skipped=())
+    loaded = {
+        "train": _load("train", some, how, how.recipe(keeps_number=True), sample=MAX_TRAINING_SAMPLE),
+        "validation": _load("validation", validation, how, given.recipe("validation", how)),
+    }
+    record = _record("streaming", loaded, given, how, overlapping=None)
+    changes = {
+        "num_examples": record.num_examples | {"train": total},
+        "num_bytes": record.num_bytes | {"train": sizes["train"]},
+        "pipeline_cpus": recipe.num_cpus,
+        "window_examples": window,
+        "window_bytes": window_bytes,
+        "skipped": (*train.skipped, *record.skipped),
+    }
+    return Examples(loaded, record.model_copy(update=changes), stream=stream)
+
+
+def _divided(split: Split, given: Given, size: int, how: Preparation) -> Examples:
+    if how.pipeline.mode == "streaming":
+        raise DataError(
+            "A Split divides examples in memory, but InputPipeline(mode='streaming') was asked for; write the splits "
+            "apart with `raytune-playbook preprocess`, which divides them once."
+        )
+    _streams(size, {}, how)
+    whole = _load("all", given.sources["all"], how, given.recipe("all", how, hashes="read", key=split.key))
+    examples = Examples(
+        {"all": whole}, _record("materialized", {"all": whole}, given, how, overlapping=()), fractions=split.fractions
+    )
+    counted = {name: len(rows) for name, rows in (examples.rows(0) or {}).items()}
+    return replace(examples, record=examples.record.model_copy(update={"num_examples": counted}))
+
+
+def _record(
+    mode: Literal["materialized", "streaming"],
+    loaded: Mapping[str, Loaded],
+    given: Given,
+    how: Preparation,
+    *,
+    overlapping: Sequence[str] | None,
+) -> ExamplesRecord:
+    return ExamplesRecord(
+        mode=mode,
+        sources=dict(given.named),
+        num_examples={split: each.num_examples for split, each in loaded.items()},
+        num_bytes={split: each.num_bytes for split, each in loaded.items()},
+        skipped=tuple(sentence for each in loaded.values() for sentence in each.skipped),
+        overlaps=None if overlapping is None else tuple(overlapping),
+        pipeline_cpus=how.num_cpus,
+        read_s=sum(each.read_s for each in loaded.values()),
+    )
+
+
+def _named(source: object) -> str:
+    match source:
+        case Files():
+            return source.uris if isinstance(source.uris, str) else ", ".join(source.uris)
+        case ray.data.Dataset():
+            return "a Ray Dataset"
+        case pa.Table():
+            return "an Arrow table"
+    return "arrays"

@@ -1,0 +1,197 @@
+"""Training, validation and test examples told apart by what they are, and counted where they overlap.
+
+An example's hash says what it is, and alone decides its split: equal examples share one, and no example moves when
+others are added, reordered or read in other blocks. The test set depends on nothing else; the rest can be divided anew
+(data sampling variance, rule AD7). See the playbook's "Determining whether to adopt a training pipeline change or
+hyperparameter configuration".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from raytune_playbook.errors import DataError, SpecError
+from raytune_playbook.study.source import SPLITS
+
+Hashes = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+NUM_BITS = 64
+BLOCK_EXAMPLES = 256
+"""As many are turned into bytes at a time, which takes memory."""
+
+
+def example_hashes(columns: Mapping[str, npt.NDArray[np.generic]], key: Sequence[str] | None = None) -> Hashes:
+    """What each example is, in 64 bits; the same on every machine and for every division into blocks.
+
+    A blake2b hash of the columns' names and of the example's value in each, with its type and shape. 0.0 and -0.0 make
+    equal examples, since they are equal numbers; so does NaN, whatever its bits, for an example equals its copy. One
+    number in two types, such as 1 and 1.0, makes two examples.
+
+    Args:
+        columns: numbers, times, text, or objects that are such a value or an array; of shape (num_examples, ...).
+        key: the columns that make an example what it is, in any order; None for all.
+
+    Returns:
+        An array of shape (num_examples,).
+
+    Raises:
+        SpecError: a column of the key does not exist.
+        DataError: a column holds something else.
+    """
+    names = sorted(columns if key is None else set(key))
+    absent = [name for name in names if name not in columns]
+    if absent or not names:
+        raise SpecError(
+            f"Split.key: at least one of the columns {sorted(columns)} must be named, and no other, but got "
+            f"{absent or names}; correct it."
+        )
+    start = json.dumps(names).encode()
+    digests = bytearray()
+    for first in range(0, len(columns[names[0]]), BLOCK_EXAMPLES):
+        blocks = [_contents(name, columns[name][first : first + BLOCK_EXAMPLES]) for name in names]
+        for example in zip(*blocks, strict=True):
+            digests += hashlib.blake2b(start + b"".join(example), digest_size=NUM_BITS // 8).digest()
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def _contents(name: str, values: npt.NDArray[np.generic]) -> list[bytes]:
+    """Type, shape and value of each example in a column; each says where it ends.
+
+    Whether a block's examples happen to have one shape, and are an array, or are objects, makes no difference.
+    """
+    if values.dtype.kind in "OSU":
+        return [_content(name, value) for value in values]
+    if values.dtype.kind not in "biufmM" or values.dtype.itemsize > NUM_BITS // 8:  # long doubles have unused bytes
+        raise _not_hashable(name, str(values.dtype))
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
+    if values.dtype.kind == "f":
+        number = values.dtype.newbyteorder("=").type
+        flat = np.where(np.isnan(flat), number(np.nan), np.where(flat == 0, number(0), flat))
+    little_endian = values.dtype.newbyteorder("<")
+    before = json.dumps([little_endian.str, values.shape[1:]]).encode()
+    return [before + row.tobytes() for row in flat.astype(little_endian, copy=False)]
+
+
+def _content(name: str, value: object) -> bytes:
+    """The same of one text or object."""
+    match value:
+        case str():
+            return _sized(b"s", len(text := value.encode("utf-8", "surrogatepass"))) + text
+        case bytes():
+            return _sized(b"b", len(value)) + value
+        case None:
+            return b"-"
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise _not_hashable(name, "lists of lists of different lengths") from None
+    if array.dtype.kind not in "OSU":
+        return _contents(name, array[None])[0]
+    if not array.ndim:
+        raise _not_hashable(name, type(value).__name__)
+    return _sized(b"a", len(array)) + b"".join(_content(name, item) for item in array)
+
+
+def _sized(kind: bytes, size: int) -> bytes:
+    return kind + size.to_bytes(NUM_BITS // 8, "little")
+
+
+def _not_hashable(name: str, kind: str) -> DataError:
+    return DataError(
+        f"Split: examples are told apart by numbers, times and text, but column {name!r} holds {kind}; "
+        "leave it out, or name the columns that count in Split(key=...)."
+    )
+
+
+def split_rows(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) -> dict[str, Rows]:
+    """Which examples are in which split; each split's share is binomial about its fraction.
+
+    Args:
+        hashes: of the examples, (num_examples,).
+        fractions: of ``train``, ``validation`` and ``test``, as `raytune_playbook.study.source.Split` has checked them.
+        number: of the division into train and validation, 0 or above; each is as good as drawn apart from all others.
+            The test set is the same in all of them (rule AD6).
+
+    Returns:
+        Per split, its row numbers in ascending order; none where no example fell into it.
+    """
+    # Fractions of a floating-point number are exact, so that no rounding decides about an example.
+    train, validation, test = (Fraction(fractions[split]) for split in SPLITS)
+    in_test = _drawn(hashes, "test", test)
+    in_validation = _drawn(hashes, f"validation/{number}", validation / (train + validation)) & ~in_test
+    chosen = {"train": ~in_test & ~in_validation, "validation": in_validation, "test": in_test}
+    return {split: np.flatnonzero(chosen[split]) for split in SPLITS}
+
+
+def _drawn(hashes: Hashes, stream: str, share: Fraction) -> npt.NDArray[np.bool_]:
+    """Whether each example is among a share of below one, independently from stream to stream.
+
+    Mixes hash and stream as SplitMix64 does: Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+    (2014).
+    """
+    offset = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=NUM_BITS // 8).digest(), "little")
+    mixed = hashes + np.uint64(offset)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    drawn: npt.NDArray[np.bool_] = mixed < np.uint64(int(share * 2**NUM_BITS))
+    return drawn
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two splits that hold equal examples.
+
+    Fields:
+        split_a, split_b: the smaller and the larger one.
+        num_examples: how many examples of the smaller occur in the larger too, each counted as often as it occurs.
+        num_examples_a: how many examples the smaller has.
+    """
+
+    split_a: str
+    split_b: str
+    num_examples: int
+    num_examples_a: int
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, why it matters and what to do, in a line."""
+        judged = "test" if "test" in (self.split_a, self.split_b) else "validation"
+        why = (
+            f"the {judged} error flatters a model that memorizes"
+            if "train" in (self.split_a, self.split_b)
+            else "the test error flatters what was chosen by the validation error"
+        )
+        return (
+            f"Splits must not overlap, but {self.split_b} holds {self.num_examples} of the {self.num_examples_a} "
+            f"{self.split_a} examples, so {why}; remove them from one of the two, or let a Split divide the examples, "
+            "which puts equal ones in one split."
+        )
+
+
+def overlaps(hashes: Mapping[str, Hashes]) -> list[Overlap]:
+    """The pairs of splits that hold equal examples (rule IN10).
+
+    Two different examples have the same hash once in 10^19 pairs. See the playbook's "Setting up periodic evaluations":
+    such an overlap shows as periodicity in validation and test metrics.
+
+    Args:
+        hashes: per split, those of its examples by the same columns, (num_examples,); a split may be left out.
+    """
+    found = []
+    for pair in itertools.combinations([split for split in SPLITS if split in hashes], 2):
+        larger, smaller = sorted(pair, key=lambda split: -len(hashes[split]))
+        num_shared = int(np.isin(hashes[smaller], hashes[larger]).sum())
+        if num_shared:
+            found.append(Overlap(smaller, larger, num_shared, len(hashes[smaller])))
+    return found

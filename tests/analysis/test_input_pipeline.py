@@ -1,0 +1,115 @@
+"""Shares of the steps' time by part, and who is to blame where training waits for its input (rules PI1, PI2, PI4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.analysis.input_pipeline import AUGMENTATION, finding, of_each_study, of_round, step_time
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.records.types import PIPELINE_STAGES, Machine
+
+FREE = Machine(num_workers=2, threads_per_worker=1, hosts=("a", "b"), cores=(2, 2))
+FULL = Machine(num_workers=3, threads_per_worker=2, hosts=("a", "b", "b"), cores=(8, 4, 4))
+STEPS = 1000
+
+
+def trial(study: str = "all", index: int = 0, *, machine: Machine = FREE, outcome: str = "completed", **known) -> Trial:
+    """A trial of 1000 steps: a second of waiting is 1 ms per step."""
+    parts = {"wait_s": 0.0, "transfer_s": 0.0, "sync_s": 0.0, "augment_s": 0.0, "compute_s": 0.0}
+    return Trial(study, index, outcome=outcome, num_steps=STEPS, machine=machine, **(parts | known))
+
+
+def test_pi1_parts_are_summed_over_completed_trials_and_shared_out():
+    one = trial(wait_s=2.0, transfer_s=1.0, sync_s=0.5, augment_s=1.5, compute_s=5.0, stages={"read": 1.0})
+    other = trial(index=1, compute_s=10.0, stages={"read": 2.0, "collate": 0.5})
+    time = of_round([one, other, trial(index=2, outcome="infeasible", wait_s=1e6)])
+    assert (time.num_steps, time.total_s, time.input_s) == (2000, 20.0, 4.5)
+    assert time.input_share == pytest.approx(0.225)
+    assert [time.share(name) for name in ("wait_s", "sync_s", "compute_s")] == [0.1, 0.025, 0.75]
+    assert (time.mean_ms(), time.mean_ms("wait_s")) == (10.0, 1.0)
+    assert time.stages == {"read": 3.0, "collate": 0.5}
+
+
+def test_pi1_trials_of_older_versions_are_left_out():
+    old = Trial("all", 0, outcome="completed", num_steps=STEPS, train_s=9.0, wait_s=8.0)
+    assert step_time([old]) is None
+    assert finding([old]) is None
+    assert step_time([old, trial(index=1, compute_s=1.0)]).total_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("parts", "stages", "blame"),
+    [
+        ({"wait_s": 3.0}, {"read": 1.0, "decode": 4.0, "collate": 2.0}, "decode"),
+        ({"wait_s": 3.0, "transfer_s": 1.0, "augment_s": 1.0}, {"remote read": 5.0, "decode": 4.0}, "remote read"),
+        ({"wait_s": 1.0, "transfer_s": 3.0}, {"decode": 4.0, "transfer": 0.1}, "transfer"),
+        ({"wait_s": 1.0, "transfer_s": 1.0, "augment_s": 3.0}, {"decode": 4.0}, AUGMENTATION),
+        ({"wait_s": 3.0}, {}, None),
+        ({"wait_s": 3.0}, dict.fromkeys(PIPELINE_STAGES, 0.0), None),
+    ],
+)
+def test_pi1_the_stage_that_was_waited_for_is_to_blame(parts, stages, blame):
+    time = step_time([trial(compute_s=5.0, stages=stages, **parts)])
+    assert time.blame == blame
+    assert finding([trial(compute_s=5.0, stages=stages, **parts)])  # whatever is known, it is one sentence
+
+
+@pytest.mark.parametrize(
+    ("stage", "remedy"),
+    [
+        ("read", "Files(columns=...)"),
+        ("remote read", "a local copy"),
+        ("decode", "raytune-playbook preprocess JOB"),
+        ("shuffle", "Resources.pipeline_cpus"),
+        ("collate", "Files(columns=...)"),
+    ],
+)
+def test_pi2_the_finding_names_the_stage_its_numbers_and_the_remedy(stage, remedy):
+    others = {other: 1.0 for other in PIPELINE_STAGES if other != stage}
+    sentence = finding([trial(wait_s=30.0, compute_s=70.0, stages=others | {stage: 5.0})])
+    assert sentence.startswith(
+        "PI1: training is input-bound: 30% of the steps' time is spent waiting for batches "
+        f"(30 ms for data, in steps of 100 ms; 50% of the pipeline's work is {stage}); "
+    )
+    assert remedy in sentence
+    assert "no core is free" not in sentence
+
+
+def test_pi1_augmentation_is_waited_for_too():
+    sentence = finding([trial(augment_s=30.0, wait_s=5.0, compute_s=65.0, stages={"read": 1.0}, machine=FULL)])
+    assert "35% of the steps' time" in sentence
+    assert "(5 ms for data, 30 ms for augmentation, in steps of 100 ms)" in sentence
+    assert "make Workload.augment cheaper" in sentence
+    assert "no core is free" not in sentence  # which would not help
+
+
+def test_pi2_workers_that_leave_the_pipeline_no_core_are_told():
+    sentence = finding([trial(wait_s=30.0, compute_s=70.0, stages={"decode": 5.0}, machine=FULL)])
+    assert "no core is free beside the workers (4 threads of theirs on 4 cores): leave one to the pipeline" in sentence
+    assert "raytune-playbook preprocess JOB" in sentence
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"wait_s": 9.0, "compute_s": 91.0},  # 9%
+        {"wait_s": 0.9, "compute_s": 0.1},  # the first batch of a short trial
+        {"sync_s": 90.0, "compute_s": 10.0},  # not for want of a batch
+    ],
+)
+def test_pi1_little_waiting_is_no_finding(parts):
+    assert finding([trial(**parts)]) is None
+
+
+def test_pi1_a_study_that_waits_is_named_where_the_round_as_a_whole_does_not():
+    trials = [
+        trial("depth=1", wait_s=3.0, compute_s=7.0),
+        trial("depth=2", wait_s=2.0, compute_s=8.0),
+        trial("depth=50", compute_s=200.0),
+    ]
+    assert finding(trials).startswith("PI1: training of depth=1 is input-bound: 30% of the steps' time")
+    assert {study: time.input_share for study, time in of_each_study(trials).items()} == {
+        "depth=1": 0.3,
+        "depth=2": 0.2,
+        "depth=50": 0.0,
+    }

@@ -1,0 +1,295 @@
+"""Where the time of training steps goes: known sleeps come out where they belong (rules PI1 and PI3).
+
+Run as a script this file is one worker of two.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
+from torch import Tensor, nn
+
+from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
+from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.train.checkpoints import TRAINING, Checkpoints
+from raytune_playbook.train.clock import StepTimes, split
+from raytune_playbook.train.end import End
+from raytune_playbook.train.evaluation import WEIGHT
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.workload import Batch, Values, Workload
+
+STEPS, INTERVAL = 6, 2
+FOLDER = "all/checkpoints/00000"
+SLEEP_S = 0.05
+"""Beside it a step of the small workload takes next to nothing."""
+
+
+def examples(num: int, seed: int) -> dict[str, np.ndarray]:
+    x = np.random.default_rng(seed).normal(size=(num, 6)).astype(np.float32)
+    return {"x": x, "label": (x[:, 0] > 0).astype(np.int64)}
+
+
+ARRAYS = {"train": examples(64, 0), "validation": examples(16, 1)}
+
+
+class Sleepy(Workload):
+    """Two classes; its augmentation, its training loss and its evaluations take as long as they are told to."""
+
+    def __init__(self, *, augment_s: float = 0.0, loss_s: float = 0.0, metrics_s: float = 0.0) -> None:
+        self._augment_s, self._loss_s, self._metrics_s = augment_s, loss_s, metrics_s
+
+    def defaults(self) -> Mapping[str, Value]:
+        return {"batch_size": 8, "batch_norm": "sync"}
+
+    def datasets(self) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return ARRAYS
+
+    def model(self, values: Values) -> nn.Module:
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2))
+
+    def augment(self, batch: Batch, values: Values) -> Batch:
+        time.sleep(self._augment_s)
+        return batch
+
+    def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
+        time.sleep(self._loss_s)
+        return F.cross_entropy(model(batch["x"]), batch["label"], reduction="none")
+
+    def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
+        time.sleep(self._metrics_s)
+        return {"loss": F.cross_entropy(model(batch["x"]), batch["label"], reduction="none")}
+
+
+class SlowData:
+    """The usual batches, each after a wait, of which a part is for its copy to the device."""
+
+    def __init__(self, trial: TrialSpec, group: Group, *, wait_s: float = 0.0, transfer_s: float = 0.0) -> None:
+        self._wait_s, self._transfer_s = wait_s, transfer_s
+        self._num_taken = 0
+        self._batches = SharedBatches(
+            ARRAYS,
+            trial=trial,
+            batch_size=8,
+            rank=group.rank,
+            num_workers=group.size,
+            device=group.device,
+            weight_column=WEIGHT,
+        )
+
+    def training_batches(self, trial: TrialSpec, *, first_batch: int) -> Iterator[Batch]:
+        for batch in self._batches.training_batches(trial, first_batch=first_batch):
+            time.sleep(self._wait_s + self._transfer_s)
+            self._num_taken += 1
+            yield batch
+
+    def evaluation_batches(self, split: str) -> Iterable[Batch]:
+        return self._batches.evaluation_batches(split)
+
+    def transfer_wait_s(self) -> float:
+        return self._num_taken * self._transfer_s
+
+    def stage_seconds(self) -> Mapping[str, float]:
+        return {"decode": self._num_taken * 0.25, "read": self._num_taken * 1.0}
+
+
+class Notes:
+    """A watcher that remembers the rows of training steps, and may cut the trial off."""
+
+    def __init__(self, cut_at: int | None = None) -> None:
+        self.steps: list[dict[str, Any]] = []
+        self._cut_at = cut_at
+
+    def measured(self, rows: list[Any]) -> None:
+        self.steps += [row for row in rows if row["split"] == "step"]
+
+    def stepped(self, step: int) -> None:
+        if step == self._cut_at:
+            raise InterruptedError
+
+    def evaluated(self) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return False
+
+
+def a_trial() -> TrialSpec:
+    return TrialSpec(
+        study="all",
+        index=0,
+        seed=0,
+        values=Sleepy().hyperparameters(),
+        max_train_steps=STEPS,
+        evaluation_interval_steps=INTERVAL,
+        divergence_factor=1e6,
+        objective=Objective(metric="loss"),
+    )
+
+
+def trained(
+    group: Group | None = None, workload: Workload | None = None, *, wait_s: float = 0.0, transfer_s: float = 0.0
+) -> tuple[End, list[dict[str, Any]]]:
+    trial, group, notes = a_trial(), group or Group(), Notes()
+    data = SlowData(trial, group, wait_s=wait_s, transfer_s=transfer_s)
+    return train(workload or Sleepy(), trial, data, group, notes), notes.steps
+
+
+def test_pi1_sleeps_come_out_where_they_were():
+    workload = Sleepy(augment_s=3 * SLEEP_S, loss_s=4 * SLEEP_S)
+    end, steps = trained(workload=workload, wait_s=SLEEP_S, transfer_s=2 * SLEEP_S)
+    expected = {"wait_s": 1, "transfer_s": 2, "sync_s": 0, "augment_s": 3, "compute_s": 4}
+    assert len(steps) == STEPS
+    for row in steps:
+        assert all(row[name] >= 0 for name in TIME_COLUMNS)
+        assert all(row[name] >= num * SLEEP_S * 0.99 for name, num in expected.items())
+    # Of each part the least over the steps, which other work on this machine has not stretched.
+    least = {name: min(row[name] for row in steps) for name in TIME_COLUMNS}
+    assert all(least[name] < (num + 0.9) * SLEEP_S for name, num in expected.items())
+    assert least["sync_s"] == 0.0
+    for name in TIME_COLUMNS:
+        assert getattr(end, name) == pytest.approx(sum(row[name] for row in steps))
+    assert end.input_s == pytest.approx(end.wait_s + end.transfer_s + end.augment_s)
+    assert end.stages == dict.fromkeys(PIPELINE_STAGES, 0.0) | {"decode": STEPS * 0.25, "read": STEPS * 1.0}
+
+
+def test_pi1_evaluations_are_no_part_of_the_steps():
+    end, _ = trained(workload=Sleepy(metrics_s=SLEEP_S))
+    num_evaluations = 1 + STEPS // INTERVAL
+    assert end.evaluations_s >= 2 * num_evaluations * SLEEP_S * 0.99  # of two splits
+    steps_s = sum(getattr(end, name) for name in TIME_COLUMNS)
+    assert steps_s + end.evaluations_s <= end.train_s
+    assert steps_s < end.evaluations_s
+
+
+def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path):
+    trial, group, storage = a_trial(), Group(), Storage(str(tmp_path))
+    cut = Notes(cut_at=5)
+    with pytest.raises(InterruptedError):
+        slow = SlowData(trial, group, wait_s=SLEEP_S)
+        train(Sleepy(metrics_s=SLEEP_S), trial, slow, group, cut, Checkpoints(storage, FOLDER, trial))
+    notes = Notes()
+    end = train(Sleepy(), trial, SlowData(trial, group), group, notes, Checkpoints(storage, FOLDER, trial))
+    assert end.first_step == 4
+    assert notes.steps[:4] == cut.steps  # their times, too
+    assert end.wait_s == pytest.approx(sum(row["wait_s"] for row in notes.steps))
+    assert end.wait_s >= 4 * SLEEP_S * 0.99
+    assert end.evaluations_s >= 6 * SLEEP_S * 0.99
+    assert end.train_s >= end.wait_s + end.evaluations_s
+    assert end.stages["decode"] == STEPS * 0.25  # what the first attempt lost is not counted
+
+
+def test_a_checkpoint_of_another_version_is_left_and_its_trial_starts_anew(tmp_path, caplog):
+    trial, group, storage = a_trial(), Group(), Storage(str(tmp_path))
+    first = Notes()
+    train(Sleepy(), trial, SlowData(trial, group), group, first, Checkpoints(storage, FOLDER, trial))
+    path = tmp_path / FOLDER / str(STEPS) / TRAINING
+    content = torch.load(path, weights_only=True)
+    del content["format"]
+    content["training"]["measured"]["steps"] = content["training"]["measured"]["steps"][:, :4]
+    torch.save(content, path)
+    again = Notes()
+    end = train(Sleepy(), trial, SlowData(trial, group), group, again, Checkpoints(storage, FOLDER, trial))
+    assert (end.outcome, end.first_step) == ("completed", 0)
+    assert [row["loss"] for row in again.steps] == [row["loss"] for row in first.steps]
+    assert "another version of this package" in caplog.text
+
+
+# ------------------------------------------------------------------ a device that works behind the host
+
+
+class Event:
+    """Stands for a CUDA event that the device has passed at a time of its own, in milliseconds."""
+
+    def __init__(self, at_ms: float) -> None:
+        self._at_ms = at_ms
+
+    def elapsed_time(self, other: Event) -> float:
+        return other._at_ms - self._at_ms
+
+
+def test_pi1_on_a_device_the_rest_of_an_intervals_time_is_computing():
+    started_s = time.perf_counter() - 1.0  # the interval took a second
+    steps = [
+        StepTimes(torch.device("cuda"), started_s=started_s + place, spans=[
+            ("data", Event(0), Event(50)),
+            ("synchronization", Event(60), Event(70)),
+            ("augmentation", Event(70), Event(100)),
+            ("synchronization", Event(200), Event(230)),
+        ])
+        for place in range(2)
+    ]  # fmt: skip
+    steps[1].transfer_s = 0.02
+    steps[1].spans[0] = ("data", Event(0), Event(10))  # less than the host waited, as the device was busy
+    one, other = split(steps)
+    assert one[:4] == pytest.approx((0.05, 0.0, 0.04, 0.03))
+    assert other[:4] == pytest.approx((0.0, 0.01, 0.04, 0.03))
+    assert one[4] == other[4] == pytest.approx((1.0 - 0.2) / 2, abs=0.1)
+
+
+# ------------------------------------------------------------------ two workers
+
+
+def worker(rank: int, port: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    group = Group(rank, 2, process_group=dist.group.WORLD)
+    ends = {
+        "one waits": trained(group, wait_s=rank * 2 * SLEEP_S)[0],
+        "one augments": trained(group, Sleepy(augment_s=rank * 2 * SLEEP_S))[0],
+    }
+    with group.clock.step(group.device) as times:
+        group.subgroups(1).sum_(torch.ones(1))
+    torch.save((ends, times.seconds("synchronization")), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What each of two workers measured."""
+    folder = tmp_path_factory.mktemp("workers")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__]
+    started = [subprocess.Popen([*command, str(rank), str(port), str(folder)], env=environment) for rank in (0, 1)]
+    try:
+        assert [process.wait(timeout=200) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(("case", "column"), [("one waits", "wait_s"), ("one augments", "augment_s")])
+def test_pi1_who_waits_for_a_worker_without_a_batch_waits_in_the_collectives(found, case, column):
+    first, slow = (ends[case] for ends, _ in found)
+    all_s = STEPS * 2 * SLEEP_S
+    assert getattr(slow, column) >= all_s * 0.99
+    assert getattr(first, column) < all_s / 2
+    assert first.sync_s > all_s / 2
+    assert slow.input_s > first.input_s
+
+
+def test_pi1_the_collectives_of_subgroups_are_timed_too(found):
+    assert all(seconds > 0 for _, seconds in found)
+
+
+if __name__ == "__main__":
+    worker(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

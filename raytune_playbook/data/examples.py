@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-import pyarrow as pa
 import ray
 
-from raytune_playbook.data.columns import Columns, from_arrow, num_bytes, num_examples
-from raytune_playbook.data.materialized import Loaded, Saving, Source
+from raytune_playbook.data.columns import Columns, num_bytes, num_examples
+from raytune_playbook.data.decoding import Handle, Recipe, read_and_decode
+from raytune_playbook.data.materialized import Loaded, Saving
 from raytune_playbook.data.read_ahead import Stream
-from raytune_playbook.data.reading import Handle, Recipe, as_data_error, read_and_decode, require_cpu
+from raytune_playbook.data.reading import as_data_error, require_cpu
 from raytune_playbook.data.saved import Manifest
+from raytune_playbook.data.sources import Given, Source, sources_of
 from raytune_playbook.data.splits import overlaps, split_rows
 from raytune_playbook.data.stream import Rows, permutation
-from raytune_playbook.data.units import Listing, Unit, list_units
-from raytune_playbook.errors import DataError, PlaybookError, SpecError
+from raytune_playbook.data.units import Listing, Unit
+from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.types import ExamplesRecord
-from raytune_playbook.study.source import SPLITS, Files, InputPipeline, Split
+from raytune_playbook.study.source import InputPipeline, Split
 
 GIB = 2**30
 MATERIALIZED_SHARE = 0.5
@@ -102,6 +102,10 @@ class Preparation:
         """What becomes of a unit, but for what is changed."""
         return replace(Recipe(self.workload, self.label, num_cpus=self.num_cpus), **changes)
 
+    def recipe_of(self, given: Given, split: str, **changes: Any) -> Recipe:
+        """What becomes of a split's units."""
+        return self.recipe(skips=split in given.skips, **changes)
+
 
 def prepare(datasets: object, how: Preparation) -> Examples:
     """Read and decode the examples, or find out how to stream them.
@@ -121,7 +125,7 @@ def prepare(datasets: object, how: Preparation) -> Examples:
     if _streams(sum(sizes.values()), train, how):
         return _streamed(given, sizes, how)
     loaded = {
-        split: _load(split, source, how, given.recipe(split, how, hashes="decoded"))
+        split: _load(split, source, how, how.recipe_of(given, split, hashes="decoded"))
         for split, source in given.sources.items()
     }
     hashes = {split: each.hashes for split, each in loaded.items() if each.hashes is not None}
@@ -142,76 +146,10 @@ def save(given: Given, how: Preparation, *, split: Split | None, storage: str, n
         InputError: they cannot be read or preprocessed.
     """
     key, hashed = (None, "decoded") if split is None else (split.key, "read")
-    recipes = {name: given.recipe(name, how, hashes=hashed, key=key) for name in given.sources}
+    recipes = {name: how.recipe_of(given, name, hashes=hashed, key=key) for name in given.sources}
     fractions = None if split is None else split.fractions
     saving = Saving(given.sources, recipes, given.named, fractions, storage, *names)
     return _answered(how.store.save.remote(saving), Manifest)
-
-
-# ---------------------------------------------------------------------- what was given
-
-
-def _require_splits(datasets: object) -> dict[str, object]:
-    if not isinstance(datasets, Mapping):
-        raise SpecError(
-            "Workload.datasets must return a mapping of splits, or a Split of one source, but it returns "
-            f"{type(datasets).__name__}; return {{'train': ..., 'validation': ...}}."
-        )
-    missing = [split for split in ("train", "validation") if split not in datasets]
-    if missing:
-        raise SpecError(
-            f"Workload.datasets: 'train' and 'validation' are needed, but {missing[0]!r} is missing among "
-            f"{sorted(datasets)}; return both, or a Split."
-        )
-    return {split: datasets[split] for split in SPLITS if split in datasets}
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a workload's `datasets` returned, looked at but not read.
-
-    Fields:
-        sources: by split; ``all`` for a `Split`.
-        skips: the splits of which unreadable parts may be left out.
-        named: how the records call the sources.
-    """
-
-    sources: Mapping[str, Source]
-    skips: frozenset[str]
-    named: Mapping[str, str]
-
-    def recipe(self, split: str, how: Preparation, **changes: Any) -> Recipe:
-        """What becomes of a split's units."""
-        return how.recipe(skips=split in self.skips, **changes)
-
-
-def sources_of(datasets: object) -> Given:
-    """Find out what is there.
-
-    Raises:
-        InputError: a split is missing, or is of a kind that cannot be read.
-    """
-    splits = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
-    files = {split: Files(source) if isinstance(source, str) else source for split, source in splits.items()}
-    skips = {split for split, source in files.items() if isinstance(source, Files) and source.on_unreadable == "skip"}
-    sources = {split: _source(split, source) for split, source in files.items()}
-    return Given(sources, frozenset(skips), {split: _named(source) for split, source in files.items()})
-
-
-def _source(split: str, source: object) -> Source:
-    match source:
-        case Files():
-            return list_units(source)
-        case ray.data.Dataset():
-            return source
-        case pa.Table():
-            return from_arrow(source, repr(split))
-        case Mapping():
-            return {str(name): np.ascontiguousarray(values) for name, values in source.items()}
-    raise SpecError(
-        f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
-        f"{type(source).__name__}; return one of these."
-    )
 
 
 # ---------------------------------------------------------------------- how large it is
@@ -220,7 +158,7 @@ def _source(split: str, source: object) -> Source:
 def _decoded_bytes(source: Source, how: Preparation) -> int:
     """How much memory a split takes once decoded, estimated from its first unit where it lies in files."""
     if isinstance(source, ray.data.Dataset):
-        return source.size_bytes() or 0
+        return 0  # only its execution tells
     if not isinstance(source, Listing):
         return num_bytes(source)
     first = source.units[0]
@@ -310,7 +248,7 @@ def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examp
     some = replace(train, units=tuple(train.units[number] for number in chosen), skipped=())
     loaded = {
         "train": _load("train", some, how, how.recipe(keeps_number=True), sample=MAX_TRAINING_SAMPLE),
-        "validation": _load("validation", validation, how, given.recipe("validation", how)),
+        "validation": _load("validation", validation, how, how.recipe_of(given, "validation")),
     }
     record = _record("streaming", loaded, given, how, overlapping=None)
     changes = {
@@ -331,7 +269,7 @@ def _divided(split: Split, given: Given, size: int, how: Preparation) -> Example
             "apart with `raytune-playbook preprocess`, which divides them once."
         )
     _streams(size, {}, how)
-    whole = _load("all", given.sources["all"], how, given.recipe("all", how, hashes="read", key=split.key))
+    whole = _load("all", given.sources["all"], how, how.recipe_of(given, "all", hashes="read", key=split.key))
     examples = Examples(
         {"all": whole}, _record("materialized", {"all": whole}, given, how, overlapping=()), fractions=split.fractions
     )
@@ -357,14 +295,3 @@ def _record(
         pipeline_cpus=how.num_cpus,
         read_s=sum(each.read_s for each in loaded.values()),
     )
-
-
-def _named(source: object) -> str:
-    match source:
-        case Files():
-            return source.uris if isinstance(source.uris, str) else ", ".join(source.uris)
-        case ray.data.Dataset():
-            return "a Ray Dataset"
-        case pa.Table():
-            return "an Arrow table"
-    return "arrays"

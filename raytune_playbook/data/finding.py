@@ -27,7 +27,7 @@ ENDINGS: dict[Format, tuple[str, ...]] = {
 }
 
 DAMAGED = (
-    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SyntaxError, NotImplementedError),
+    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SyntaxError, RuntimeError),
     *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError, pa.ArrowException),
 )
 """What readers raise on files that are gone, cut short or overwritten; numpy and Pillow some of the stranger ones."""
@@ -77,7 +77,7 @@ def _files_of(uri: str, kind: Format | None) -> Iterator[Found]:
         infos = fs.get_file_info(pafs.FileSelector(root, recursive=True)) if is_folder else [info]
         if is_folder and isinstance(fs, pafs.LocalFileSystem):
             infos += _links_to_nowhere(root)
-    except (*DAMAGED, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
+    except DAMAGED as error:
         raise unreadable(uri, error) from None
     if info.type == pafs.FileType.NotFound:
         raise DataError(f"Files: examples are needed, but there is no {uri}; correct the path.")

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,21 +20,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples
-from raytune_playbook.data.reading import (
-    HASH,
-    Handle,
-    Notes,
-    Part,
-    Recipe,
-    Report,
-    block_refs,
-    columns_of,
-    decode,
-    quiet_context,
-    require_cpu,
-    tasks_of,
-)
+from raytune_playbook.data.decoding import HASH, Handle, Notes, Part, Recipe, Report, decode, tasks_of
+from raytune_playbook.data.reading import block_refs, columns_of, quiet_context, require_cpu
 from raytune_playbook.data.saved import Manifest, Writer, finish, folder_of
+from raytune_playbook.data.sources import Source
 from raytune_playbook.data.stream import permutation
 from raytune_playbook.data.units import Listing
 from raytune_playbook.errors import DataError, PlaybookError
@@ -104,9 +93,6 @@ class BlockPart:
         """Its columns."""
         (block,) = ray.get(self.block)
         return columns_of(block)
-
-
-Source: TypeAlias = Listing | Columns | ray.data.Dataset
 
 
 @dataclass(frozen=True)
@@ -211,6 +197,8 @@ def _parts(split: str, source: Source) -> Sequence[Part]:
     if isinstance(source, Listing):
         return source.units
     if isinstance(source, ray.data.Dataset):
+        source.context.execution_options.preserve_order = True  # of this actor's copy
+        source.context.enable_progress_bars = False
         blocks = [
             block
             for bundle in source.iter_internal_ref_bundles()

@@ -39,8 +39,6 @@ class Prefetched(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
-        if self._stopped.is_set():
-            raise StopIteration
         item = self._ready.get()
         self._room.release()
         if not isinstance(item, _End):
@@ -58,7 +56,7 @@ class Prefetched(Generic[Item]):
         with suppress(queue.Empty):
             while True:
                 self._ready.get_nowait()
-        self._ready.put(_End(None))  # for another thread that waits for an item
+        self._ready.put(_End(None))  # for whoever asks again, or waits for an item in another thread
 
     def __del__(self) -> None:
         self._stop()

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from raytune_playbook.data.columns import Columns
-from raytune_playbook.data.reading import Handle, Part, Recipe, Report, read_and_decode, tasks_of
+from raytune_playbook.data.decoding import Handle, Part, Recipe, Report, read_and_decode, tasks_of
 from raytune_playbook.data.units import Unit
 from raytune_playbook.data.windows import Layout, Place, Segment, unit_order
 from raytune_playbook.errors import DataError
@@ -61,10 +61,12 @@ class Stream:
         """The most that one gang's stream takes where all of its workers are on one node.
 
         In the object store a window that is ready, one in the making and half of one begun before it is complete; of
-        the workers their parts of the window that they train on and of the next; and what tasks have in the making.
+        the workers their parts of the window that they train on, of the next one and, when they change over, of the one
+        after it; and what tasks have in the making. Ray frees what was let go after
+        ``RAY_free_objects_period_milliseconds``: on clusters of ours a tenth of a second, elsewhere up to one.
         """
         tasks = (self.recipe.num_cpus + 1) * self.task_examples * self.window_bytes // self.window_examples
-        return int(4.5 * self.window_bytes) + tasks
+        return int(5.5 * self.window_bytes) + tasks
 
 
 class Reader:

@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples, to_arrow
-from raytune_playbook.data.reading import HASH
+from raytune_playbook.data.decoding import HASH
 from raytune_playbook.data.splits import Hashes, overlaps, split_rows
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.store import Storage

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import ray
 
+from raytune_playbook.data.decoding import Notes, Report
 from raytune_playbook.data.read_ahead import Cutter, Parts, Reader, Stream
-from raytune_playbook.data.reading import Notes, Report, as_data_error, require_cpu
+from raytune_playbook.data.reading import as_data_error, require_cpu
 from raytune_playbook.data.windows import Place
 from raytune_playbook.errors import PlaybookError, RunError
 from raytune_playbook.study.spec import TrialSpec

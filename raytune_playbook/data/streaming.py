@@ -1,7 +1,7 @@
 """Streaming: examples that memory doesn't hold are read anew every epoch, ahead of the training, window by window.
 
 Each worker gathers its own rows of the next window, out of the blocks that its gang's `Streamer` names, while it trains
-on those of the last: it holds its part of two windows.
+on those of the last: it holds its part of two windows, and of a third when it changes over.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.decoding import Handle
 from raytune_playbook.data.prefetch import Prefetched
 from raytune_playbook.data.read_ahead import Stream
-from raytune_playbook.data.reading import NO_CPU_S, Handle, as_data_error
+from raytune_playbook.data.reading import NO_CPU_S, as_data_error
 from raytune_playbook.data.stream import Rows
 from raytune_playbook.data.streamer import POLL_S, Streamer, Window
 from raytune_playbook.data.windows import Place, batches, gather, rank_rows

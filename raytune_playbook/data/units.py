@@ -35,6 +35,7 @@ from raytune_playbook.errors import DataError
 from raytune_playbook.study.source import Files, Format
 
 IMAGES_PER_UNIT = 64
+IMAGE_PATH = "path"
 NUM_LISTING_THREADS = 16
 IMAGE_COLUMNS = ("image", "path")
 
@@ -165,6 +166,8 @@ def _look(kind: Format, columns: tuple[str, ...] | None, file: Found) -> tuple[S
         schema, units = look(file, columns)
     except DAMAGED as error:
         return unreadable(file.uri, error)
+    if not schema:
+        raise DataError(f"Files: examples are made of columns, but {file.uri} has none; take it out.")
     return schema, [unit for unit in units if unit.num_examples != 0]
 
 
@@ -209,21 +212,14 @@ def _parquet_units(file: Found, columns: tuple[str, ...] | None) -> tuple[Schema
     types = {name: str(schema.field(name).type) for name in schema.names}
     _require_columns(columns, types, file.uri)
     wanted = columns if columns is not None else tuple(types)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # The sizes of single columns are there too, but asking a damaged file for them ends the whole process.
+    sizes = [group.total_byte_size * len(wanted) // max(1, len(types)) for group in groups]
     units = [
-        Unit(
-            *("parquet", file.path, file.filesystem, columns, group, part.num_rows, _wanted_bytes(part, wanted)),
-            version=file.version,
-        )
-        for group in range(metadata.num_row_groups)
-        for part in [metadata.row_group(group)]
+        Unit("parquet", file.path, file.filesystem, columns, number, group.num_rows, size, version=file.version)
+        for number, (group, size) in enumerate(zip(groups, sizes, strict=True))
     ]
     return {name: types[name] for name in wanted}, units
-
-
-def _wanted_bytes(group: pq.RowGroupMetaData, wanted: Sequence[str]) -> int:
-    parts = [group.column(place) for place in range(group.num_columns)]
-    starts = tuple(f"{name}." for name in wanted)  # a nested column has several parts
-    return sum(part.total_uncompressed_size for part in parts if f"{part.path_in_schema}.".startswith(starts))
 
 
 def _require_columns(columns: tuple[str, ...] | None, found: Sequence[str] | Schema, uri: str) -> None:
@@ -240,8 +236,7 @@ def _read_parquet(unit: Unit) -> Columns:
         # Where the writer left checksums, overwritten bytes are found even if they decode to other numbers.
         file = pq.ParquetFile(opened, page_checksum_verification=True)
         table = file.read_row_group(unit.row_group or 0, columns=None if unit.columns is None else list(unit.columns))
-    # Parquet would also give a column called "x.y" to who asks for "x".
-    return from_arrow(table if unit.columns is None else table.select(list(unit.columns)), unit.name)
+    return from_arrow(table, unit.name)
 
 
 def _csv_unit(file: Found, columns: tuple[str, ...] | None) -> tuple[Schema, list[Unit]]:

@@ -123,7 +123,7 @@ def batches(windows: Iterator[Columns], size: int) -> Iterator[Columns]:
     for window in windows:
         number, start = num_examples(window), 0
         if left is not None:
-            start = min(size - num_examples(left), number)
+            start = size - num_examples(left)
             left = concatenated([left, _part(window, 0, start)])
             if num_examples(left) < size:
                 continue
@@ -133,6 +133,7 @@ def batches(windows: Iterator[Columns], size: int) -> Iterator[Columns]:
         rest = (number - start) % size
         # A copy, since a part of a window keeps all of it in memory.
         left = {name: values[number - rest :].copy() for name, values in window.items()} if rest else None
+        del window  # before the next one is waited for
 
 
 def _part(columns: Columns, first: int, last: int) -> Columns:

@@ -16,6 +16,7 @@ from raytune_playbook.errors import InputError, SpecError, StorageError
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundStatus
 from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.evaluation_settings import check_evaluation
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.spec import TrialSpec
@@ -75,6 +76,7 @@ def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     clipping_threshold(values)
     autocast(values, torch.device("cpu"))
     values.bool("compile")
+    data_split(values)
 
 
 def as_recorded(store: RoundStore, round_: Round) -> Round:

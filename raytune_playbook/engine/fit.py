@@ -31,7 +31,8 @@ def run_fit(fit: Fit, name: str, resources: Resources, *, host: Handle, pool: Ha
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import ScalingConfig
 
-    from raytune_playbook.engine.worker import WorkerConfig, run_worker
+    from raytune_playbook.engine.watcher import WorkerConfig
+    from raytune_playbook.engine.worker import run_worker
 
     config = WorkerConfig(host=host, pool=pool, generation=fit.generation, resources=resources)
     try:

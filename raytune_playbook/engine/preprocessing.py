@@ -5,8 +5,8 @@ from __future__ import annotations
 import ray
 from rich.console import Console
 
-from raytune_playbook.data.examples import sources_of
 from raytune_playbook.data.saved import Manifest, find
+from raytune_playbook.data.sources import sources_of
 from raytune_playbook.engine.checks import datasets_of, workload_of
 from raytune_playbook.engine.job_file import pack
 from raytune_playbook.engine.progress import duration_text

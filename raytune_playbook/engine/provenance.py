@@ -30,7 +30,7 @@ def round_record(round_: Round, examples: ExamplesRecord, job: Job | None, stora
         roles=roles,
         reasons=round_.reasons,
         caveats=round_.caveats,
-        warnings=warnings(round_),
+        warnings=[*warnings(round_), *(f"IN10: {sentence}" for sentence in examples.overlaps or ())],
         objective=round_.objective,
         budget=round_.budget,
         resources=round_.resources,

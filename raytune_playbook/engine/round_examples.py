@@ -9,8 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from raytune_playbook.data.examples import Examples, Given, sources_of
+from raytune_playbook.data.examples import Examples
 from raytune_playbook.data.saved import FOLDER, Manifest, files_of, find
+from raytune_playbook.data.sources import Given, sources_of
 from raytune_playbook.data.units import Listing
 from raytune_playbook.engine.checks import datasets_of, workload_of
 from raytune_playbook.engine.session import Gangs

@@ -12,9 +12,10 @@ from typing import Self, cast
 import ray
 import ray.exceptions
 
-from raytune_playbook.data.examples import Examples, Given, Preparation, prepare, save
+from raytune_playbook.data.examples import Examples, Preparation, prepare, save
 from raytune_playbook.data.materialized import start_store
 from raytune_playbook.data.saved import Manifest
+from raytune_playbook.data.sources import Given
 from raytune_playbook.engine.ask import ask
 from raytune_playbook.engine.capacity import (
     cluster_nodes,
@@ -32,6 +33,8 @@ from raytune_playbook.study.spec import Resources, TrialSpec
 
 ANSWER_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 90.0
+SYSTEM_CONFIG = {"free_objects_period_milliseconds": 100}
+"""Ray frees what nobody holds any more once a second, in which a fast stream makes several windows."""
 
 
 def connect(address: str | None) -> bool:
@@ -56,7 +59,13 @@ def connect(address: str | None) -> bool:
             else:
                 # One CPU runs a gang of small workers and the other the pipeline, also where there is only one core.
                 cpus = max(2, len(os.sched_getaffinity(0)))
-                ray.init(address="local", num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _system_config=SYSTEM_CONFIG,
+                )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise CapacityError(
             f"A running Ray cluster is needed at {address!r}, but there is none ({str(error).splitlines()[0]}); "

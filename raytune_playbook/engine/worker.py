@@ -6,20 +6,13 @@ stay idle for ever.
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
 import functools
 import os
 import socket
-import sys
-import tempfile
-import threading
-import time
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,8 +28,10 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.data.streaming import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.messages import Assignment, Handle, Hello, Row, WorkerEnd
+from raytune_playbook.engine.messages import Assignment, Handle, Hello, WorkerEnd
 from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.engine.trial_log import captured_output
+from raytune_playbook.engine.watcher import HOST_TIMEOUT_S, HostWatcher, WorkerConfig
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
 from raytune_playbook.records.store import Storage, profile_path
@@ -51,21 +46,7 @@ from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import LeakCheck, reset
 from raytune_playbook.train.workload import Values
 
-HOST_TIMEOUT_S = 60.0
-"""A host that does not answer a short question for this long is gone."""
-
-HEARTBEAT_S = 1.0
 MAX_CACHED_ROUNDS = 4
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What `TorchTrainer` hands to `run_worker`."""
-
-    host: Handle
-    pool: Handle
-    generation: int
-    resources: Resources
 
 
 def run_worker(config: dict[Any, Any]) -> None:
@@ -145,10 +126,10 @@ def _context(contexts: dict[str, RoundContext], pool: Handle, round_id: str) -> 
 def _run(
     assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group, streamer: StreamerDoor
 ) -> WorkerEnd:
-    watcher = _HostWatcher(assignment, config, group)
+    watcher = HostWatcher(assignment, config, group)
     failure: BaseException | None = None
     end = None
-    with _captured_output(assignment, group.rank), watcher.heartbeat():
+    with captured_output(assignment, group.rank), watcher.heartbeat():
         try:
             workload = context.load_workload()
             trial = assignment.trial
@@ -243,93 +224,3 @@ def _profile(assignment: Assignment, context: RoundContext, group: Group) -> Pro
 
 def _last_line(error: BaseException) -> str:
     return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-
-
-@dataclass
-class _HostWatcher:
-    """Tells the host how far this worker is, and asks it whether to go on."""
-
-    assignment: Assignment
-    config: WorkerConfig
-    group: Group
-    num_reports: int = 0
-    _num_batches: int = 0
-    _num_steps: int = 0
-    _stop: bool = False
-
-    def measured(self, rows: list[Row]) -> None:
-        if self.group.rank == 0:  # rule MH1: one worker reports for all
-            self.num_reports += 1
-            number, report = self.assignment.number, self.num_reports
-            self.config.host.measured.remote(self.config.generation, number, report, tuple(rows))
-
-    def stepped(self, step: int) -> None:
-        self._num_batches += 1
-        self._num_steps += 1
-        if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
-            short = timedelta(seconds=self.config.resources.collective_timeout_s)
-            _set_pg_timeout(short, self.group.process_group)
-
-    def evaluated(self) -> None:
-        self._num_batches += 1
-
-    def wants_stop(self) -> bool:
-        return self._stop
-
-    @contextlib.contextmanager
-    def heartbeat(self) -> Iterator[None]:
-        done = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(done,), name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
-    def _beat(self, done: threading.Event) -> None:
-        host, generation, number = self.config.host, self.config.generation, self.assignment.number
-        while not done.wait(HEARTBEAT_S):
-            try:
-                beat = host.heartbeat.remote(generation, number, self.group.rank, self._num_batches)
-                wish = ask(str, beat, timeout_s=HOST_TIMEOUT_S)
-            except ray.exceptions.RayError:
-                os._exit(1)  # the host is gone: nobody waits for this trial, or would end a stuck collective
-            if wish == "exit":  # this worker may be stuck in a collective that its peers have left; the log says where
-                faulthandler.dump_traceback(sys.__stderr__ or 2)
-                os._exit(1)
-            self._stop = wish == "stop"
-
-
-@contextlib.contextmanager
-def _captured_output(assignment: Assignment, rank: int) -> Iterator[None]:
-    """Everything that the trial prints, from Python or below it, goes to its own log file."""
-    storage = Storage(assignment.logs)
-    name = f"{assignment.log_name}.rank{rank}.log"
-    local = storage.local_path
-    with tempfile.TemporaryDirectory() as folder:
-        path = (local or Path(folder)) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", buffering=1) as log:
-            started_s = time.time()
-            print(f"# trial {assignment.trial.key} of {assignment.trial.study}, rank {rank}, {time.ctime()}", file=log)
-            with _file_descriptors(log.fileno()), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                yield
-            print(f"# ended after {time.time() - started_s:.2f} s", file=log)
-        if local is None:
-            storage.write(name, path.read_bytes())
-
-
-@contextlib.contextmanager
-def _file_descriptors(target: int) -> Iterator[None]:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    try:
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        yield
-    finally:
-        for number, copy in zip((1, 2), saved, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)

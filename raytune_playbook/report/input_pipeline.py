@@ -10,11 +10,13 @@ from html import escape
 from urllib.parse import quote
 
 from raytune_playbook.analysis.input_pipeline import INPUT_BOUND_SHARE, StepTime, finding, of_each_study, of_round
-from raytune_playbook.records.types import PIPELINE_STAGES
+from raytune_playbook.records.types import PIPELINE_STAGES, ExamplesRecord
 from raytune_playbook.report.formatting import ABSENT, duration_text, value_text
 from raytune_playbook.report.markup import cell, chip, head, section
 from raytune_playbook.report.plots import Colours
 from raytune_playbook.report.reading import RoundReading
+
+MAX_SKIPPED_SHOWN = 20
 
 _PARTS = {
     "wait_s": "waiting for data",
@@ -32,7 +34,8 @@ def input_pipeline(reading: RoundReading, colours: Colours, profiles: Sequence[s
         profiles: paths of traces within the round's folder.
     """
     table, sentence = _table(reading, colours), finding(reading.trials)
-    if not table and not profiles:
+    examples = "" if reading.record.examples is None else _examples(reading.record.examples)
+    if not table and not profiles and not examples:
         return ""
     warning = f'<p class="warning">{escape(sentence)}</p>' if sentence else ""
     note = (
@@ -41,7 +44,27 @@ def input_pipeline(reading: RoundReading, colours: Colours, profiles: Sequence[s
         f"From {INPUT_BOUND_SHARE:.0%} of waiting for data, copy and augmentation together, training is called "
         "input-bound. What the pipeline works goes on beside the steps.</p>"
     )
-    return section("input", "Input pipeline", warning + (table + note if table else "") + _traces(profiles))
+    return section("input", "Input pipeline", warning + examples + (table + note if table else "") + _traces(profiles))
+
+
+def _examples(record: ExamplesRecord) -> str:
+    """What was trained on, and what was left out of it."""
+    numbers = ", ".join(f"{number:,} {split}" for split, number in record.num_examples.items())
+    how = (
+        f"streamed in windows of {record.window_examples:,}"
+        if record.mode == "streaming"
+        else f"kept in memory ({sum(record.num_bytes.values()) / 2**20:,.1f} MiB on each node)"
+    )
+    source = f"; preprocessed before, in <code>{escape(record.preprocessed)}</code>" if record.preprocessed else ""
+    skipped = "".join(f"<li>{escape(sentence)}</li>" for sentence in record.skipped[:MAX_SKIPPED_SHOWN])
+    left_out = (
+        f'<p class="warning">{len(record.skipped):,} part(s) of the examples could not be read and were left out, as '
+        f"the workload allows:</p><ul>{skipped}</ul>"
+        if record.skipped
+        else ""
+    )
+    unknown = " Whether splits overlap was not looked at." if record.overlaps is None else ""
+    return f"<p>Examples: {numbers}; {how}{source}.{unknown}</p>{left_out}"
 
 
 def _table(reading: RoundReading, colours: Colours) -> str:

@@ -41,6 +41,7 @@ from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.examples import Examples, Preparation, prepare
 from raytune_playbook.data.materialized import start_store
 from raytune_playbook.data.streaming import StreamedBatches, StreamerDoor
+from raytune_playbook.engine.session import SYSTEM_CONFIG
 from raytune_playbook.study.source import Files, InputPipeline
 from raytune_playbook.study.spec import Objective, TrialSpec
 
@@ -242,7 +243,7 @@ def _after_a_pause(batches: Iterator[object], number: int) -> float:
 
 def memory(store: object, folder: Path, num_rows: int) -> dict[str, object]:
     """The most that streaming takes, over what it states, on a data set four times as large."""
-    given = examples(store, folder, window=num_rows // 20)
+    given = examples(store, folder, window=num_rows // 32)
     if given.stream is None:
         raise RuntimeError("not streamed")
     total = num_rows * (NUM_COLUMNS * 4 + 8)
@@ -344,7 +345,9 @@ def main() -> None:
         folder, large = Path(name) / "files", Path(name) / "large"
         write_files(folder, NUM_ROWS)
         write_files(large, 8 * NUM_ROWS)
-        ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
+        ray.init(
+            address="local", num_cpus=2, log_to_driver=False, include_dashboard=False, _system_config=SYSTEM_CONFIG
+        )
         try:
             store = start_store()
             parts: dict[str, Callable[[], dict[str, object]]] = {

@@ -17,8 +17,9 @@ import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.data import reading
 from raytune_playbook.data.columns import Columns
-from raytune_playbook.data.reading import Recipe, require_cpu
+from raytune_playbook.data.decoding import Recipe
 from raytune_playbook.data.read_ahead import Stream
+from raytune_playbook.data.reading import require_cpu
 from raytune_playbook.data.streaming import StreamedBatches, StreamerDoor
 from raytune_playbook.data.units import list_units
 from raytune_playbook.data.windows import unit_order, window_order

@@ -39,7 +39,9 @@ def write(path: Path, first: int = 0, num: int = NUM, **changes: object) -> Path
     match path.suffix:
         case ".parquet":
             table = pa.table(given)
-            pq.write_table(table, path, row_group_size=8, compression="none", write_page_checksum=True)
+            pq.write_table(
+                table, path, row_group_size=8, compression="none", use_dictionary=False, write_page_checksum=True
+            )
         case ".npz":
             np.savez_compressed(path, **{name: values for name, values in given.items() if name != "name"})
         case ".npy":
@@ -173,17 +175,8 @@ def test_images_need_pillow(tmp_path, monkeypatch):
 @pytest.fixture
 def tree(tmp_path) -> Path:
     folder = tmp_path / "data [1]?"  # what a pattern would take for wildcards
-    paths = [
-        "b.csv",
-        "a.csv",
-        "a0.txt",
-        "2023/x.csv",
-        "2024/x.csv",
-        "2024/deep/y.csv",
-        ".hidden/z.csv",
-        "2024/_tmp.csv",
-    ]
-    for path in paths:
+    paths = ["b.csv", "a.csv", "a0.txt", "2023/x.csv", "2024/x.csv", "2024/deep/y.csv", "2024/[d]/y.csv"]
+    for path in [*paths, ".hidden/z.csv", "2024/_tmp.csv"]:
         shutil.move(write(folder / f"{path}.csv", num=1), folder / path)
     return folder
 
@@ -191,15 +184,16 @@ def tree(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("uris", "found"),
     [
-        ("", ["2023/x.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
-        ("/", ["2023/x.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
+        ("", ["2023/x.csv", "2024/[d]/y.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
+        ("/", ["2023/x.csv", "2024/[d]/y.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
         ("/*.csv", ["a.csv", "b.csv"]),
         ("/a*", ["a.csv"]),
         ("/*/*.csv", ["2023/x.csv", "2024/x.csv"]),
-        ("/**/*.csv", ["2023/x.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
-        ("/**/y.csv", ["2024/deep/y.csv"]),
-        ("/20*", ["2023/x.csv", "2024/deep/y.csv", "2024/x.csv"]),
+        ("/**/*.csv", ["2023/x.csv", "2024/[d]/y.csv", "2024/deep/y.csv", "2024/x.csv", "a.csv", "b.csv"]),
+        ("/**/y.csv", ["2024/[d]/y.csv", "2024/deep/y.csv"]),
+        ("/20*", ["2023/x.csv", "2024/[d]/y.csv", "2024/deep/y.csv", "2024/x.csv"]),
         ("/*4/deep", ["2024/deep/y.csv"]),
+        ("/*4/[d]", ["2024/[d]/y.csv"]),
         (["/b.csv", "/a.csv", "/2023"], ["b.csv", "a.csv", "2023/x.csv"]),
         ("/2024/_tmp.csv", ["2024/_tmp.csv"]),  # named by the user
     ],
@@ -215,7 +209,7 @@ def test_files_folders_and_patterns(tree, uris, found):
 def test_a_format_that_is_given_takes_any_ending(tree):
     for uri in (f"{tree}/a0.txt", f"{tree}/*.txt"):
         assert names(list_units(Files(uri, format="csv"))) == ["a0.txt"]
-    assert names(list_units(Files(str(tree), format="csv"))) == ["x.csv", "y.csv", "x.csv", "a.csv", "b.csv"]
+    assert names(list_units(Files(str(tree), format="csv"))) == ["x.csv", "y.csv", "y.csv", "x.csv", "a.csv", "b.csv"]
     with pytest.raises(DataError, match=r"the ending of .*a0.txt tells none; give format="):
         list_units(Files(f"{tree}/a0.txt"))
 
@@ -233,7 +227,7 @@ def test_units_of_relative_paths_can_be_read_from_other_folders(tmp_path, monkey
     listing = list_units(Files(uri))
     monkeypatch.chdir("/")
     assert rows(listing) == list(range(NUM))
-    assert all(os.path.isabs(unit.path) for unit in listing.units)
+    assert all(Path(unit.path).is_absolute() for unit in listing.units)
 
 
 @pytest.mark.parametrize(
@@ -258,9 +252,9 @@ def test_what_is_not_there_or_there_twice_is_refused(tmp_path, uris, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["foo://bucket/x", "s3://", "~nobody-of-this-name/x"])
+@pytest.mark.parametrize("uri", ["foo://bucket/x", "foo:// x", "~nobody-of-this-name/x"])
 def test_what_cannot_be_connected_to_is_one_sentence(uri):
-    with pytest.raises(DataError, match="Examples must be readable, but .* is not") as caught:
+    with pytest.raises(DataError, match=r"Examples must be readable, but .* is not") as caught:
         list_units(Files(uri))
     assert "\n" not in str(caught.value)
 
@@ -330,6 +324,12 @@ def test_arrays_of_different_lengths_are_refused(tmp_path):
             list_units(Files(str(tmp_path / name)))
 
 
+def test_a_file_without_columns_is_refused(tmp_path):
+    pq.write_table(pa.table({"x": [1, 2]}).select([]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"made of columns, but .*a\.parquet has none; take it out"):
+        list_units(Files(str(tmp_path)))
+
+
 def test_files_without_examples_have_no_units(tmp_path):
     for ending in ("parquet", "npz"):
         write(tmp_path / f"a.{ending}", num=0)
@@ -346,7 +346,7 @@ DAMAGE = {
     "cut short": lambda content: content[: len(content) * 2 // 3],
     "text": lambda content: b"not what it seems" * 20,
     "zeros": lambda content: bytes(len(content)),
-    "overwritten": lambda content: content[:200] + b"\x93" * (len(content) - 200),
+    "overwritten": lambda content: content[:60] + b"\x93" * (len(content) - 60),
 }
 
 
@@ -408,7 +408,7 @@ def test_bytes_overwritten_anywhere_are_a_sentence_or_nothing(tmp_path):
                 for unit in list_units(Files(str(path))).units:
                     unit.read()
             except DataError as error:
-                assert str(path) in str(error)  # noqa: PT017
+                assert str(path) in str(error)
                 num_refused += 1
         path.write_bytes(content)
     assert num_refused > 100
@@ -469,7 +469,7 @@ def test_a_file_that_disappears_is_one_sentence(tmp_path, ending):
 def test_a_link_to_nowhere_is_not_passed_over(tmp_path):
     write(tmp_path / "a.csv")
     (tmp_path / "b.csv").symlink_to("gone.csv")
-    with pytest.raises(DataError, match="b.csv is not"):
+    with pytest.raises(DataError, match=r"b\.csv is not .*FileNotFoundError"):
         list_units(Files(str(tmp_path)))
     assert len(list_units(Files(str(tmp_path), on_unreadable="skip")).skipped) == 1
 

@@ -6,7 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-from raytune_playbook import Budget, Round
+import numpy as np
+import torch
+
+from raytune_playbook import Budget, Files, Round, Split, Workload
 from raytune_playbook.engine.job_file import load_job
 from raytune_playbook.engine.rounds import run
 from raytune_playbook.study.advice import warnings
@@ -44,6 +47,20 @@ def test_the_readmes_round_is_a_round(monkeypatch):
         "batch_norm=sync",
         "batch_norm=ghost",
     ]
+
+
+def test_the_readmes_examples_are_divided_and_preprocessed():
+    block = next(block for block in code_blocks() if "class Photos" in block)
+    scope: dict[str, object] = {"np": np, "torch": torch, "Files": Files, "Split": Split, "Workload": Workload}
+    exec(block, scope)
+    photos = type("Whole", (scope["Photos"],), {"model": None, "loss": None})()
+    assert isinstance(photos.datasets(), Split)
+    assert photos.preprocesses()
+    read = {"image": np.full((2, 3, 4, 1), 255, np.uint8), "label": np.arange(2)}
+    image = torch.arange(24.0).reshape(2, 3, 4, 1)
+    assert photos.preprocess(read)["image"].max() == 1
+    changed = photos.augment({"image": image, "label": torch.arange(2)}, {})["image"]
+    assert all(torch.equal(one, two) or torch.equal(one, two.flip(1)) for one, two in zip(changed, image, strict=True))
 
 
 def test_the_readmes_conditional_space_is_one():

@@ -13,7 +13,14 @@ import torch
 from raytune_playbook.data.columns import Columns, num_examples
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
 from raytune_playbook.data.prefetch import Prefetched
-from raytune_playbook.data.stream import Rows, batch_rows, evaluation_rows, permutation, require_batch_size
+from raytune_playbook.data.stream import (
+    Rows,
+    batch_rows,
+    evaluation_rows,
+    first_of_permutation,
+    permutation,
+    require_batch_size,
+)
 from raytune_playbook.data.streaming import StreamedBatches
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW, evaluation_settings
@@ -187,7 +194,7 @@ def _evaluated_rows(
         )
     of_chosen = np.sort(order[:NUM_CHOSEN]) if chosen is None else np.unique(np.asarray(chosen, np.int64))
     return {
-        "train": train[np.sort(permutation(num_train, seed)[:MAX_TRAINING_SAMPLE])],
+        "train": train[np.sort(first_of_permutation(num_train, seed, MAX_TRAINING_SAMPLE))],
         "validation": validation[np.sort(order[:sample])],
         FULL_VALIDATION: validation,
         CHOSEN: validation[of_chosen],

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
+from raytune_playbook.data.finding import UnreadableError
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.data.units import IMAGE_PATH
 from raytune_playbook.errors import DataError, PlaybookError
@@ -162,10 +163,12 @@ def read_and_decode(units: Sequence[Part], recipe: Recipe, report: Report | None
         started_s = time.perf_counter()
         try:
             columns = unit.read()
-        except DataError as error:
+        except UnreadableError as error:
             if not recipe.skips:
                 raise
             skipped.append(str(error))
+            continue
+        if not num_examples(columns):
             continue
         read_s = time.perf_counter()
         decoded = decode(columns, recipe, unit.name)

@@ -118,7 +118,7 @@ def prepare(datasets: object, how: Preparation) -> Examples:
         InputError: they cannot be read, preprocessed or trained on; the message names the place.
     """
     given = sources_of(datasets)
-    sizes = {split: _decoded_bytes(source, how) for split, source in given.sources.items()}
+    sizes = {split: _decoded_bytes(split, given, how) for split in given.sources}
     if isinstance(datasets, Split):
         return _divided(datasets, given, sizes["all"], how)
     train = given.sources["train"]
@@ -155,18 +155,21 @@ def save(given: Given, how: Preparation, *, split: Split | None, storage: str, n
 # ---------------------------------------------------------------------- how large it is
 
 
-def _decoded_bytes(source: Source, how: Preparation) -> int:
+def _decoded_bytes(split: str, given: Given, how: Preparation) -> int:
     """How much memory a split takes once decoded, estimated from its first unit where it lies in files."""
+    source = given.sources[split]
     if isinstance(source, ray.data.Dataset):
         return 0  # only its execution tells
     if not isinstance(source, Listing):
         return num_bytes(source)
-    first = source.units[0]
     require_cpu(how.num_cpus)
-    probed, decoded_bytes = _probe(first, how.recipe())
-    if source.num_examples is not None and probed:
-        return decoded_bytes * source.num_examples // probed
-    return decoded_bytes * sum(unit.num_bytes for unit in source.units) // max(1, first.num_bytes)
+    for unit in source.units:
+        probed, decoded_bytes = _probe(unit, how.recipe(skips=split in given.skips))
+        if probed and source.num_examples is not None:
+            return decoded_bytes * source.num_examples // probed
+        if probed:
+            return decoded_bytes * sum(unit.num_bytes for unit in source.units) // max(1, unit.num_bytes)
+    return 0  # nothing can be read, or all is pruned
 
 
 def _probe(unit: Unit, recipe: Recipe) -> tuple[int, int]:

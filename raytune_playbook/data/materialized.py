@@ -19,7 +19,7 @@ import numpy.typing as npt
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.data.columns import Columns, num_bytes, num_examples
+from raytune_playbook.data.columns import Columns, num_bytes, num_examples, require_alike
 from raytune_playbook.data.decoding import HASH, Handle, Notes, Part, Recipe, Report, decode, tasks_of
 from raytune_playbook.data.reading import block_refs, columns_of, quiet_context, require_cpu
 from raytune_playbook.data.saved import Manifest, Writer, finish, folder_of
@@ -228,22 +228,10 @@ def _laid_end_to_end(refs: list[tuple[Any, int]]) -> Columns:
         ref, number = refs.pop()
         part = columns_of(ray.get(ref))
         del ref
+        columns = columns or {name: np.empty((total, *v.shape[1:]), v.dtype) for name, v in part.items()}
+        require_alike([columns, part])
         for name, values in part.items():
-            if name not in columns:
-                columns[name] = np.empty((total, *values.shape[1:]), values.dtype)
-            whole = columns[name]
-            if whole.shape[1:] != values.shape[1:] or whole.dtype != values.dtype:
-                raise DataError(
-                    f"All examples need the same shapes and types, but column {name!r} is {whole.dtype} of shape "
-                    f"{whole.shape[1:]} and, from example {row} on, {values.dtype} of shape {values.shape[1:]}; make "
-                    "them alike in Workload.preprocess."
-                )
-            whole[row : row + number] = values
-        if part.keys() != columns.keys():
-            raise DataError(
-                f"All examples need the same columns, but there are {sorted(columns)} and, from example {row} on, "
-                f"{sorted(part)}; make them alike in Workload.preprocess."
-            )
+            columns[name][row : row + number] = values
         row += number
     return columns
 

@@ -16,6 +16,7 @@ import ray
 
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decoding import Handle, Part, Recipe, Report, read_and_decode, tasks_of
+from raytune_playbook.data.finding import UnreadableError
 from raytune_playbook.data.units import Unit
 from raytune_playbook.data.windows import Layout, Place, Segment, unit_order
 from raytune_playbook.errors import DataError
@@ -23,6 +24,9 @@ from raytune_playbook.study.spec import TrialSpec
 
 TASKS_PER_WINDOW = 8
 """At least, where the units are small enough; what a task has in the making is memory, too."""
+
+QUEUED_PER_CPU = 2
+"""Without one that waits, a CPU idles for some milliseconds between two tasks."""
 
 WAKE_S = 0.05
 
@@ -65,7 +69,9 @@ class Stream:
         after it; and what tasks have in the making. Ray frees what was let go after
         ``RAY_free_objects_period_milliseconds``: on clusters of ours a tenth of a second, elsewhere up to one.
         """
-        tasks = (self.recipe.num_cpus + 1) * self.task_examples * self.window_bytes // self.window_examples
+        tasks = (
+            (QUEUED_PER_CPU * self.recipe.num_cpus + 1) * self.task_examples * self.window_bytes // self.window_examples
+        )
         return int(5.5 * self.window_bytes) + tasks
 
 
@@ -82,9 +88,9 @@ class Reader:
         self._running: list[Any] = []
 
     def submit(self, *, before: int) -> None:
-        """Start as many tasks as there are CPUs for, but only such that begin before a position of the stream."""
+        """Start tasks that begin before a position of the stream: for each CPU one, and one that waits for its end."""
         self._look(0)
-        while len(self._running) < self._stream.recipe.num_cpus and self._next[0] < before:
+        while len(self._running) < QUEUED_PER_CPU * self._stream.recipe.num_cpus and self._next[0] < before:
             first, units = self._next
             self._next = next(self._tasks)
             done, block = self._read.remote(units, self._stream.recipe, self._report, is_remote=self._stream.is_remote)
@@ -131,7 +137,14 @@ def _tasks(stream: Stream, trial: TrialSpec, first: Place) -> Iterator[tuple[int
 
 def _read(units: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
     """The task; the first value says that it is done without fetching the second."""
-    columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+    try:
+        columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+    except UnreadableError as error:
+        what = str(error).rpartition("; ")[0]
+        raise DataError(
+            f"{what}; restore it, or have `raytune-playbook preprocess` leave it out and count it: from a stream only "
+            "files that show their damage when the round begins can be left out."
+        ) from None
     if columns is None:
         raise DataError(f"Examples are needed, but {units[0].name} has none; it had some when the round began.")
     return None, columns

@@ -93,7 +93,7 @@ class Writer:
             return
         number = self._num_files.get(split, 0)
         sink = pa.BufferOutputStream()
-        pq.write_table(to_arrow(columns), sink, compression="zstd")
+        pq.write_table(to_arrow(columns), sink, compression="zstd", write_page_checksum=True)
         self.storage.write(f"{self.folder}/{split}/part-{number:05d}.parquet", sink.getvalue().to_pybytes())
         self._num_files[split] = number + 1
         self._hashes.setdefault(split, []).append(hashes)

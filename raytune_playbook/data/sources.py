@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -55,7 +56,9 @@ def sources_of(datasets: object) -> Given:
         InputError: a split is missing, or is of a kind that cannot be read.
     """
     splits = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
-    files = {split: Files(source) if isinstance(source, str) else source for split, source in splits.items()}
+    files = {
+        split: Files(str(source)) if isinstance(source, str | Path) else source for split, source in splits.items()
+    }
     skips = {split for split, source in files.items() if isinstance(source, Files) and source.on_unreadable == "skip"}
     sources = {split: _source(split, source) for split, source in files.items()}
     return Given(sources, frozenset(skips), {split: _named(source) for split, source in files.items()})
@@ -70,7 +73,7 @@ def _source(split: str, source: object) -> Source:
         case pa.Table():
             return from_arrow(source, repr(split))
         case Mapping():
-            return {str(name): np.ascontiguousarray(values) for name, values in source.items()}
+            return {str(name): np.asarray(values) for name, values in source.items()}
     raise SpecError(
         f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
         f"{type(source).__name__}; return one of these."

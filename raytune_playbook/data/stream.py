@@ -29,6 +29,16 @@ def permutation(num_examples: int, seed: int) -> Rows:
     return np.argsort(keys, kind="stable")
 
 
+def first_of_permutation(num_examples: int, seed: int, number: int) -> Rows:
+    """The first ``number`` of `permutation`, without sorting all the others."""
+    if number >= num_examples:
+        return permutation(num_examples, seed)
+    keys = np.random.Philox(key=seed).random_raw(num_examples)
+    largest = np.partition(keys, number - 1)[number - 1]
+    chosen = np.flatnonzero(keys <= largest)  # ascending, so that equal keys keep their order as in the whole
+    return chosen[np.argsort(keys[chosen], kind="stable")][:number]
+
+
 def require_batch_size(batch_size: int, num_examples: int, num_workers: int) -> None:
     """Check a batch size.
 

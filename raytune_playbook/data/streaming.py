@@ -95,10 +95,17 @@ class StreamedBatches:
         Every worker must ask for the same ones in the same order.
         """
         self._num_runs += 1
-        windows = Prefetched(self._windows(self._num_runs, first_batch * batch_size, batch_size), depth=1)
+        position, number = first_batch * batch_size, self._num_runs
+        first = self._stream.layout.place(position)
+        run = _answer(
+            self._streamer.begin.remote(self._attempt, number, self._stream, self._trial, first, self._num_workers)
+        )
+        windows = Prefetched(self._windows(number, run, position, batch_size), depth=1)
         try:
             yield from batches(windows, batch_size // self._num_workers)
         finally:
+            with suppress(ray.exceptions.RayError):  # a streamer that is gone has no runs any more
+                self._streamer.leave.remote(run, self._rank)  # first, lest its thread wait for a window
             windows.close()
 
     def stage_seconds(self) -> Mapping[str, float]:
@@ -110,29 +117,24 @@ class StreamedBatches:
                 read[stage] += amount / cpus
         return read | self._seconds
 
-    def _windows(self, number: int, position: int, batch_size: int) -> Iterator[Columns]:
+    def _windows(self, number: int, run: str, position: int, batch_size: int) -> Iterator[Columns]:
         """This worker's rows of each window, from a position of the stream on."""
-        layout, place = self._stream.layout, self._stream.layout.place(position)
-        begun = self._streamer.begin.remote(self._attempt, number, self._stream, self._trial, place, self._num_workers)
-        run = _answer(begun)
-        place = Place(place.epoch, place.window)
-        try:
-            while True:
-                rows = rank_rows(
-                    self._trial,
-                    layout,
-                    place,
-                    first=position,
-                    batch_size=batch_size,
-                    rank=self._rank,
-                    num_workers=self._num_workers,
-                )
-                # No name for it here, nor for the blocks: while this waits to go on, nothing shall keep them.
-                yield self._gathered(number, run, place, rows)
-                place = layout.after(place)
-        finally:
-            with suppress(ray.exceptions.RayError):  # a streamer that is gone has no runs any more
-                self._streamer.leave.remote(run, self._rank)
+        layout = self._stream.layout
+        first = layout.place(position)
+        place = Place(first.epoch, first.window)
+        while True:
+            rows = rank_rows(
+                self._trial,
+                layout,
+                place,
+                first=position,
+                batch_size=batch_size,
+                rank=self._rank,
+                num_workers=self._num_workers,
+            )
+            # No name for it here, nor for the blocks: while this waits to go on, nothing shall keep them.
+            yield self._gathered(number, run, place, rows)
+            place = layout.after(place)
 
     def _gathered(self, number: int, run: str, place: Place, rows: Rows) -> Columns:
         window: Window | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from raytune_playbook.data.stream import batch_rows, evaluation_rows, permutation
+from raytune_playbook.data.stream import batch_rows, evaluation_rows, first_of_permutation, permutation
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.spec import Objective, TrialSpec
@@ -44,6 +44,14 @@ def test_qr2_permutations_are_the_same_in_every_version_of_numpy():
 @pytest.mark.parametrize("num_examples", [1, 2, 7, 1000])
 def test_permutations_hold_every_example_once(num_examples):
     assert sorted(permutation(num_examples, 3).tolist()) == list(range(num_examples))
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "number"), [(1, 1), (5, 1), (1000, 1), (1000, 37), (1000, 999), (10, 10), (3, 9)]
+)
+def test_the_first_of_a_permutation_are_its_first(num_examples, number):
+    expected = permutation(num_examples, 4)[:number]
+    assert first_of_permutation(num_examples, 4, number).tolist() == expected.tolist()
 
 
 def test_permutations_are_uniform():

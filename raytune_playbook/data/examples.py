@@ -260,6 +260,7 @@ def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examp
         "pipeline_cpus": recipe.num_cpus,
         "window_examples": window,
         "window_bytes": window_bytes,
+        "stream_bytes": stream.memory_bytes,
         "skipped": (*train.skipped, *record.skipped),
     }
     return Examples(loaded, record.model_copy(update=changes), stream=stream)

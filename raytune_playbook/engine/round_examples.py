@@ -14,6 +14,7 @@ from raytune_playbook.data.saved import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.sources import Given, sources_of
 from raytune_playbook.data.units import Listing
 from raytune_playbook.engine.checks import datasets_of, workload_of
+from raytune_playbook.engine.progress import duration_text
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.store import Storage
@@ -79,18 +80,17 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
     cpus = f"{resources.pipeline_cpus} CPU(s) kept free for the input pipeline"
     if record.mode == "streaming":
         how = (
-            f"streamed in windows of {record.window_examples:,} ({(record.window_bytes or 0) / MIB:,.1f} MiB); {cpus}, "
-            f"{record.pipeline_cpus} for each gang"
+            f"streamed in windows of {record.window_examples:,}, at most {(record.stream_bytes or 0) / MIB:,.1f} MiB "
+            f"for a gang; {cpus}, {record.pipeline_cpus} for each gang"
         )
     else:
-        how = f"in memory, {total:,.1f} MiB; {cpus}"
+        read = f", read in {duration_text(record.read_s)}" if record.read_s >= 1 else ""
+        how = f"in memory, {total:,.1f} MiB{read}; {cpus}"
     console.print(f"  Examples: {numbers}; {how}", soft_wrap=True)
     if record.preprocessed:
         console.print(f"  They were preprocessed before: {record.preprocessed}", soft_wrap=True)
     if record.overlaps is None:
-        console.print(
-            "  Whether splits overlap was not looked at: `raytune-playbook preprocess` does it", soft_wrap=True
-        )
+        console.print("  Whether splits overlap was not looked at: `raytune-playbook preprocess` does", soft_wrap=True)
     warn_of(console, record.overlaps or (), record.skipped)
 
 

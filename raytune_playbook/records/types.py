@@ -48,6 +48,7 @@ class ExamplesRecord(FrozenSpec):
         skipped: a sentence for each file or part that could not be read and was left out, as the user allowed.
         overlaps: a sentence for each two splits that hold equal examples; None where that was not looked for.
         window_examples, window_bytes: of streaming; the bytes are an estimate.
+        stream_bytes: the most memory that one gang's stream takes, estimated from them.
         pipeline_cpus: whole CPUs for reading and preprocessing, beside the gangs.
         preprocessed: where examples that were preprocessed before are stored; None where they were not.
         read_s: seconds that reading took; 0 where an earlier round of the session had done it.
@@ -61,6 +62,7 @@ class ExamplesRecord(FrozenSpec):
     overlaps: tuple[str, ...] | None = ()
     window_examples: int | None = None
     window_bytes: int | None = None
+    stream_bytes: int | None = None
     pipeline_cpus: int = 1
     preprocessed: str | None = None
     read_s: float = 0.0

@@ -21,7 +21,7 @@ from raytune_playbook.data.stream import (
     permutation,
     require_batch_size,
 )
-from raytune_playbook.data.streaming import StreamedBatches
+from raytune_playbook.data.streaming import StreamedBatches, StreamRun
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW, evaluation_settings
 from raytune_playbook.study.seeds import sample_seed
@@ -80,7 +80,9 @@ class SharedBatches:
         Raises:
             SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
         """
-        ready = Prefetched(self._made(trial, first_batch), NUM_PREFETCHED)
+        run = self._begin(first_batch) if self._stream is not None else None
+        batches = self._gathered(trial, first_batch) if run is None else run.batches()
+        ready = Prefetched(self._made(batches, "collate" if run is None else None), NUM_PREFETCHED)
         try:
             for copied in ready:
                 waiting_since_s = time.perf_counter()
@@ -88,17 +90,25 @@ class SharedBatches:
                 self._transfer_wait_s += time.perf_counter() - waiting_since_s
                 yield batch
         finally:
+            if run is not None:
+                run.leave()  # first, lest the end wait for a window
             ready.close()
 
-    def _made(self, trial: TrialSpec, first_batch: int) -> Iterator[_Copied]:
-        batches = self._streamed(first_batch) if self._stream else self._gathered(trial, first_batch)
+    def _begin(self, first_batch: int) -> StreamRun:
+        if self._stream is None:
+            raise RuntimeError("there is no stream")
+        require_batch_size(self._batch_size, self._stream.num_examples, self._num_workers)
+        return self._stream.begin(self._batch_size, first_batch=first_batch)
+
+    def _made(self, batches: Iterator[Columns], stage: str | None) -> Iterator[_Copied]:
+        """Batches on their way to the device; ``stage`` is what making one is called, where it is not timed already."""
         while True:
             started_s = time.perf_counter()
             batch = next(batches)
             collated_s = time.perf_counter()
             copied = self._copies.start(batch)
-            if self._stream is None:
-                self._seconds["collate"] += collated_s - started_s
+            if stage is not None:
+                self._seconds[stage] += collated_s - started_s
             self._seconds["transfer"] += time.perf_counter() - collated_s
             yield copied
 
@@ -109,12 +119,6 @@ class SharedBatches:
         for rows in batch_rows(trial, number, self._batch_size, self._rank, workers, first_batch=first_batch):
             at = rows if chosen is None else chosen[rows]
             yield {name: column[at] for name, column in train.items()}
-
-    def _streamed(self, first_batch: int) -> Iterator[Columns]:
-        if self._stream is None:
-            raise RuntimeError("there is no stream")
-        require_batch_size(self._batch_size, self._stream.num_examples, self._num_workers)
-        yield from self._stream.batches(self._batch_size, first_batch=first_batch)
 
     def evaluation_batches(self, split: str) -> Iterable[Mapping[str, torch.Tensor]]:
         """This worker's padded batches of a split; the column `ROW` holds each example's number.

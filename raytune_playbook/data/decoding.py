@@ -90,17 +90,26 @@ class Report:
 
 @dataclass
 class Notes:
-    """What tasks have reported: seconds by stage, what was skipped, when they were heard last."""
+    """What tasks have reported.
+
+    Fields:
+        seconds: by stage.
+        skipped: a sentence for each part that was left out.
+        num_running: tasks that have begun and not ended.
+        heard_at_s: when a task was heard last.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    num_running: int = 0
     heard_at_s: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, seconds: dict[str, float], skipped: Sequence[str]) -> None:
-        """One task's numbers."""
+        """One task's numbers at its end; without any, at its beginning."""
         with self._lock:
             self.heard_at_s = time.monotonic()
+            self.num_running += -1 if seconds else 1
             self.skipped += skipped
             for stage, amount in seconds.items():
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + amount

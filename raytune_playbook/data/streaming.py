@@ -89,8 +89,8 @@ class StreamedBatches:
         """Of an epoch."""
         return self._stream.layout.num_examples
 
-    def batches(self, batch_size: int, *, first_batch: int) -> Iterator[Columns]:
-        """This worker's slices of the global batches of ``batch_size`` from ``first_batch`` on, without end.
+    def begin(self, batch_size: int, *, first_batch: int) -> StreamRun:
+        """Start reading for global batches of ``batch_size`` from ``first_batch`` on.
 
         Every worker must ask for the same ones in the same order.
         """
@@ -100,19 +100,14 @@ class StreamedBatches:
         run = _answer(
             self._streamer.begin.remote(self._attempt, number, self._stream, self._trial, first, self._num_workers)
         )
-        windows = Prefetched(self._windows(number, run, position, batch_size), depth=1)
-        try:
-            yield from batches(windows, batch_size // self._num_workers)
-        finally:
-            with suppress(ray.exceptions.RayError):  # a streamer that is gone has no runs any more
-                self._streamer.leave.remote(run, self._rank)  # first, lest its thread wait for a window
-            windows.close()
+        windows = self._windows(number, run, position, batch_size)
+        return StreamRun(windows, batch_size // self._num_workers, self._streamer, run, self._rank)
 
     def stage_seconds(self) -> Mapping[str, float]:
         """Busy seconds so far by stage; reading and decoding at the pace of all CPUs of the pipeline."""
-        cpus = self._stream.recipe.num_cpus
-        read = {stage: 0.0 for seconds in self._read.values() for stage in seconds}
-        for seconds in self._read.values():
+        cpus, runs = self._stream.recipe.num_cpus, list(self._read.values())
+        read = {stage: 0.0 for seconds in runs for stage in seconds}
+        for seconds in runs:
             for stage, amount in seconds.items():
                 read[stage] += amount / cpus
         return read | self._seconds
@@ -146,6 +141,27 @@ class StreamedBatches:
         gathered = gather(dict(zip([segment for segment, _ in window.parts], blocks, strict=True)), rows)
         self._seconds["shuffle"] += time.perf_counter() - started_s
         return gathered
+
+
+class StreamRun:
+    """One pass over the stream, as one worker sees it."""
+
+    def __init__(self, windows: Iterator[Columns], size: int, streamer: Handle, run: str, rank: int) -> None:
+        self._windows, self._size = windows, size
+        self._streamer, self._run, self._rank = streamer, run, rank
+
+    def batches(self) -> Iterator[Columns]:
+        """This worker's slices of the global batches, without end."""
+        windows = Prefetched(self._windows, depth=1)
+        try:
+            yield from batches(windows, self._size)
+        finally:
+            windows.close()
+
+    def leave(self) -> None:
+        """Need no more; what waits for a window stops waiting once all workers have left."""
+        with suppress(ray.exceptions.RayError):  # a streamer that is gone has no runs any more
+            self._streamer.leave.remote(self._run, self._rank)
 
 
 def _answer(ref: Any) -> Any:

@@ -96,11 +96,11 @@ def batches(
 
     def of_rank(rank: int) -> list[Columns]:
         data = StreamedBatches(stream, streamer, attempt, of, rank=rank, num_workers=num_workers)
-        made = data.batches(batch_size, first_batch=first_batch)
+        run = data.begin(batch_size, first_batch=first_batch)
         try:
-            return list(itertools.islice(made, number))
+            return list(itertools.islice(run.batches(), number))
         finally:
-            made.close()
+            run.leave()
 
     with ThreadPoolExecutor(num_workers) as threads:
         parts = list(threads.map(of_rank, range(num_workers)))
@@ -155,24 +155,25 @@ def test_two_runs_of_one_attempt_go_on_beside_each_other(door, files):
     """As where a weight average is given batch norm statistics of its own in the middle of the training."""
     stream = stream_of(files, 20)
     data = StreamedBatches(stream, door.find(door.open()), "two", TRIAL, rank=0, num_workers=1)
-    training, others = data.batches(12, first_batch=0), data.batches(12, first_batch=0)
+    runs = [data.begin(12, first_batch=0) for _ in range(2)]
+    training, others = (run.batches() for run in runs)
     first = [next(training) for _ in range(5)]
     assert [each["row"].tolist() for each in itertools.islice(others, 5)] == [each["row"].tolist() for each in first]
-    others.close()
+    runs[1].leave()
     assert len(rows_of([*first, *itertools.islice(training, 6)])) == 132
-    training.close()
+    runs[0].leave()
 
 
 def test_pi2_preprocessing_happens_in_the_tasks(door, files):
     stream = stream_of(files, workload=cloudpickle.dumps(Doubled()))
     data = StreamedBatches(stream, door.find(door.open()), "doubled", TRIAL, rank=0, num_workers=1)
-    made = data.batches(13, first_batch=0)
-    for batch in itertools.islice(made, 20):
+    run = data.begin(13, first_batch=0)
+    for batch in itertools.islice(run.batches(), 20):
         assert np.array_equal(batch["doubled"], 2 * np.stack([batch["row"], -batch["row"]], axis=1))
     seconds = data.stage_seconds()
     assert {"read", "decode", "shuffle"} <= seconds.keys()
     assert all(amount > 0 for amount in seconds.values())
-    made.close()
+    run.leave()
 
 
 @pytest.mark.parametrize(

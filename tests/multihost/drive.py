@@ -7,6 +7,7 @@ RANK FOLDER`` is one of two processes with a batch norm in common, which meet at
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -26,6 +27,7 @@ from raytune_playbook import (
     Categorical,
     Float,
     Gangs,
+    InputPipeline,
     Objective,
     Resources,
     Round,
@@ -45,14 +47,16 @@ class Regression(Workload):
     Every step sleeps; the fourth one of a trial, on all workers, also waits as long as the file ``hold`` exists.
     """
 
-    def __init__(self, step_sleep_s: float, hold: str) -> None:
-        self._step_sleep_s, self._hold = step_sleep_s, hold
+    def __init__(self, step_sleep_s: float, hold: str, files: str) -> None:
+        self._step_sleep_s, self._hold, self._files = step_sleep_s, hold, files
         self._num_steps = 0
 
     def defaults(self) -> Mapping[str, Value]:
         return {"dropout": 0.2, "batch_size": 16, "virtual_batch_size": 4}
 
-    def datasets(self) -> Mapping[str, Mapping[str, np.ndarray]]:
+    def datasets(self) -> Mapping[str, Any]:
+        if self._files:
+            return {"train": f"{self._files}/train", "validation": f"{self._files}/validation"}
         rng = np.random.default_rng(0)
         inputs = rng.normal(size=(137, 6)).astype(np.float32)
         targets = np.tanh(inputs @ rng.normal(size=6)).astype(np.float32)
@@ -75,17 +79,20 @@ class Regression(Workload):
             self._num_steps += 1
             while self._num_steps == 4 and self._hold and Path(self._hold).exists():
                 time.sleep(0.05)
+            if "row" in batch:
+                sys.stdout.write(f"rows {batch['row'].tolist()}\n")
             sys.stdout.write(f"mask {torch.nn.functional.dropout(torch.ones(48)).bool().int().tolist()}\n")
         return (model(batch["input"]).squeeze(1) - batch["target"]).square()
 
 
 def round_of(spec: Mapping[str, Any]) -> Round:
-    """``spec``: name, arms of batch norm, trials of each, steps, step_sleep_s, hold, and fields of `Resources`."""
+    """``spec``: name, arms of batch norm, trials of each, steps, step_sleep_s, hold, files to stream instead of the
+    made data, and fields of `Resources`."""
     arms = spec.get("arms", ())
     return Round(
         name=spec["name"],
         goal="Does it run over hosts?",
-        workload=Regression(spec.get("step_sleep_s", 0.0), spec.get("hold", "")),
+        workload=Regression(spec.get("step_sleep_s", 0.0), spec.get("hold", ""), spec.get("files", "")),
         scientific={"batch_norm": Categorical(arms)} if arms else {},
         nuisance={"learning_rate": Float(0.003, 0.03, scale="log")},
         objective=Objective(metric="loss"),
@@ -95,19 +102,20 @@ def round_of(spec: Mapping[str, Any]) -> Round:
             evaluation_interval_steps=2,
         ),
         resources=Resources(**spec["resources"]),
+        input_pipeline=InputPipeline(mode="streaming", window_examples=50) if spec.get("files") else InputPipeline(),
     )
 
 
 def run_rounds(address: str, folder: Path, specs: list[dict[str, Any]]) -> None:
-    for spec in specs:
-        round_ = round_of(spec)
-        with Gangs(round_.resources, address=address, keep_idle_s=600) as gangs:
-            try:
-                run(round_, storage=str(folder), gangs=gangs)
-                error = None
-            except RunError as failure:
-                error = str(failure)
-        (folder / f"{round_.name}.json").write_text(json.dumps({"error": error}))
+    for resources, rounds in itertools.groupby(map(round_of, specs), key=lambda round_: round_.resources):
+        with Gangs(resources, address=address, keep_idle_s=600) as gangs:
+            for round_ in rounds:
+                try:
+                    run(round_, storage=str(folder), gangs=gangs)
+                    error = None
+                except RunError as failure:
+                    error = str(failure)
+                (folder / f"{round_.name}.json").write_text(json.dumps({"error": error}))
 
 
 def tell_nodes(address: str) -> None:

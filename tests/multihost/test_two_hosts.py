@@ -16,13 +16,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
+from raytune_playbook.data.windows import Layout, unit_order, window_order
 from raytune_playbook.engine.gang import DRAIN_CHECK_S
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.spec import TrialSpec
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -39,10 +45,17 @@ GANG = {
 
 
 def spec(
-    name: str = "round", *, trials: int = 1, step_sleep_s: float = 0.0, hold: str = "", **resources: Any
+    name: str = "round",
+    *,
+    trials: int = 1,
+    step_sleep_s: float = 0.0,
+    hold: str = "",
+    files: str = "",
+    arms: tuple[str, ...] = ARMS,
+    **resources: Any,
 ) -> dict[str, Any]:
-    fields = {"name": name, "arms": ARMS, "trials": trials, "steps": STEPS, "step_sleep_s": step_sleep_s, "hold": hold}
-    return fields | {"resources": GANG | resources}
+    fields = {"name": name, "arms": arms, "trials": trials, "steps": STEPS, "step_sleep_s": step_sleep_s, "hold": hold}
+    return fields | {"files": files, "resources": GANG | resources}
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 400) -> None:
@@ -65,6 +78,10 @@ class Ended:
         rows = self._store.trials().to_pylist() if self._store.exists() else []
         return {(trial["study"], trial["index"]): trial for trial in rows}
 
+    def trial_spec(self, study: str, index: int) -> TrialSpec:
+        """What determined one of its trials."""
+        return suggest(next(each for each in self._store.studies() if each.name == study), index)
+
     def ends(self) -> dict[tuple[str, int], list[str]]:
         """How the attempts at each trial ended."""
         return {key: [each["ended"] for each in trial["attempts"]] for key, trial in self.trials.items()}
@@ -83,17 +100,38 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def calm(all_hosts, tmp_path_factory) -> tuple[Ended, Ended]:
-    """The undisturbed round on a gang over two hosts, and on one whose workers share a host."""
+def calm(all_hosts, tmp_path_factory) -> tuple[Ended, Ended, Ended]:
+    """The undisturbed round on a gang over two hosts, on one whose workers share a host, and over two hosts one whose
+    examples are streamed."""
     folder = tmp_path_factory.mktemp("calm")
     all_hosts.mend()
-    with all_hosts.running(folder, *(spec(how, trials=2, placement=how) for how in ("spread", "packed"))):
+    specs = [spec(how, trials=2, placement=how) for how in ("spread", "packed")]
+    streamed = spec("streamed", files=write_files(folder / "files"), arms=("device",), placement="spread")
+    with all_hosts.running(folder, specs[0], streamed, specs[1]):
         pass
-    return Ended(folder, "spread"), Ended(folder, "packed")
+    return Ended(folder, "spread"), Ended(folder, "packed"), Ended(folder, "streamed")
+
+
+def write_files(folder: Path) -> str:
+    """130 training examples in five files of two row groups each, and some validation examples."""
+    for split, num_files in (("train", 5), ("validation", 1)):
+        (folder / split).mkdir(parents=True)
+        for number in range(num_files):
+            rows = np.arange(26 * number, 26 * (number + 1))
+            inputs = np.sin(rows[:, None] * np.arange(1, 7)).astype(np.float32)
+            table = pa.table(
+                {
+                    "row": rows,
+                    "input": pa.FixedShapeTensorArray.from_numpy_ndarray(inputs),
+                    "target": inputs.sum(axis=1),
+                }
+            )
+            pq.write_table(table, folder / split / f"{number}.parquet", row_group_size=13)
+    return str(folder)
 
 
 def test_a_gang_over_two_hosts_computes_what_one_on_a_single_host_does(calm):
-    spread, packed = calm
+    spread, packed, _ = calm
     assert {tuple(sorted(trial["machine"]["hosts"])) for trial in spread.trials.values()} == {("one", "two")}
     assert {len(set(trial["machine"]["hosts"])) for trial in packed.trials.values()} == {1}
     assert len(spread.trials) == len(packed.trials) == 2 * len(ARMS)
@@ -101,12 +139,29 @@ def test_a_gang_over_two_hosts_computes_what_one_on_a_single_host_does(calm):
 
 
 def test_mh2_hosts_start_from_equal_weights_and_drop_different_units(calm):
-    spread, packed = calm
+    spread, packed, _ = calm
     initial = [line for rank in (0, 1) for line in spread.printed("initial", rank)]
     assert len(initial) == 2 and len(set(initial)) == 1
     masks = [line for rank in (0, 1) for line in spread.printed("mask", rank)]
     assert len(masks) == 2 * STEPS and len(set(masks)) == len(masks)
     assert masks == [line for rank in (0, 1) for line in packed.printed("mask", rank)]
+
+
+def test_mh3_hosts_that_stream_see_the_global_batches_that_files_windows_and_seeds_determine(calm):
+    _, _, streamed = calm
+    (trial,) = streamed.trials.values()
+    assert (trial["outcome"], sorted(trial["machine"]["hosts"])) == ("completed", ["one", "two"])
+    spec_ = streamed.trial_spec("batch_norm=device", 0)
+    parts = [[json.loads(line[5:]) for line in streamed.printed("rows", rank)] for rank in (0, 1)]
+    found = [row for one, two in zip(*parts, strict=True) for row in one + two]
+    laid = np.concatenate([np.arange(13 * unit, 13 * (unit + 1)) for unit in unit_order(spec_, 0, 10)])
+    layout = Layout(130, 50)
+    windows = [laid[start : start + 50] for start in (0, 50, 100)]
+    expected = np.concatenate(
+        [rows[window_order(spec_, layout.place(50 * place), len(rows))] for place, rows in enumerate(windows)]
+    )
+    assert len(found) == STEPS * 16  # of the first epoch's 130
+    assert found == expected[: len(found)].tolist()
 
 
 def test_bn1_synchronized_batch_norm_over_two_hosts_is_that_of_the_whole_batch(hosts, tmp_path, drive):

@@ -18,7 +18,9 @@ VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000
 
 
-def round_record(round_: Round, examples: ExamplesRecord, job: Job | None, storage: str) -> tuple[RoundRecord, str]:
+def round_record(
+    round_: Round, job: Job | None, storage: str, examples: ExamplesRecord | None = None
+) -> tuple[RoundRecord, str]:
     """The record of a round that is about to start, and its code's uncommitted difference."""
     commit, difference = code_state(job.path.parent if job else Path.cwd())
     roles: dict[str, Role] = dict.fromkeys(round_.fixed_values, "fixed")
@@ -30,7 +32,10 @@ def round_record(round_: Round, examples: ExamplesRecord, job: Job | None, stora
         roles=roles,
         reasons=round_.reasons,
         caveats=round_.caveats,
-        warnings=[*warnings(round_), *(f"IN10: {sentence}" for sentence in examples.overlaps or ())],
+        warnings=[
+            *warnings(round_),
+            *(f"IN10: {sentence}" for sentence in (examples.overlaps or () if examples else ())),
+        ],
         objective=round_.objective,
         budget=round_.budget,
         resources=round_.resources,

@@ -118,7 +118,7 @@ def _run(
     with _opened(session, context, num_left=len(todo)):
         estimate_s = try_out(console, session, context, round_, num_left=len(todo))
         if is_new:
-            record, difference = round_record(round_, examples.record, job, store.storage.uri)
+            record, difference = round_record(round_, job, store.storage.uri, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)

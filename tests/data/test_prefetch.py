@@ -177,7 +177,7 @@ def test_close_drops_what_was_made():
     ready.close()
     gc.collect()
     assert num_items[0]
-    assert not [each for each in gc.get_objects() if isinstance(each, Item)]
+    assert not [each for each in gc.get_objects() if type(each) is Item]
 
 
 def test_close_wakes_a_consumer_that_waits():

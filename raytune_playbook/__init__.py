@@ -10,18 +10,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
+from raytune_playbook.study.datasets import Files, InputPipeline, Split
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.source import Files, InputPipeline, Split
-from raytune_playbook.study.spec import Budget, Objective, Resources
+from raytune_playbook.study.settings import Budget, Objective, Resources
 
 if TYPE_CHECKING:
-    from raytune_playbook.engine.bayesian_search import BayesianSearch
-    from raytune_playbook.engine.inspection import load_model
-    from raytune_playbook.engine.result import Result
-    from raytune_playbook.engine.rounds import run
-    from raytune_playbook.engine.searcher import HaltonSearch
+    from raytune_playbook.engine.rounds.result import Result
+    from raytune_playbook.engine.rounds.run import run
     from raytune_playbook.engine.session import Gangs
+    from raytune_playbook.engine.trained.load import load_model
+    from raytune_playbook.searchers.bayesian_search import BayesianSearch
+    from raytune_playbook.searchers.halton_search import HaltonSearch
     from raytune_playbook.train.workload import Batch, Values, Workload
 
 __all__ = [
@@ -53,14 +53,14 @@ __all__ = [
 
 _LATER = {
     "Batch": "raytune_playbook.train.workload",
-    "BayesianSearch": "raytune_playbook.engine.bayesian_search",
+    "BayesianSearch": "raytune_playbook.searchers.bayesian_search",
     "Gangs": "raytune_playbook.engine.session",
-    "HaltonSearch": "raytune_playbook.engine.searcher",
-    "Result": "raytune_playbook.engine.result",
+    "HaltonSearch": "raytune_playbook.searchers.halton_search",
+    "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
-    "load_model": "raytune_playbook.engine.inspection",
-    "run": "raytune_playbook.engine.rounds",
+    "load_model": "raytune_playbook.engine.trained.load",
+    "run": "raytune_playbook.engine.rounds.run",
 }
 
 

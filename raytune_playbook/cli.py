@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from raytune_playbook.errors import InputError, PlaybookError
 
 if TYPE_CHECKING:
-    from raytune_playbook.engine.result import Result
+    from raytune_playbook.engine.rounds.result import Result
 
 Command = Callable[[argparse.Namespace], int | None]
 """Returns an exit code, or None for 0."""
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from raytune_playbook.engine.job_file import load_job
-    from raytune_playbook.engine.rounds import run
+    from raytune_playbook.engine.jobs.job_file import load_job
+    from raytune_playbook.engine.rounds.run import run
 
     job = load_job(options.job)
     result = run(job.round, storage=options.storage, address=options.address, job=job, profile=options.profile)
@@ -50,14 +50,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from raytune_playbook.engine.rounds import resume
+    from raytune_playbook.engine.rounds.run import resume
 
     result = resume(options.round, storage=options.storage, address=options.address, retry_failed=options.retry_failed)
     return _exit_code(result)
 
 
 def _extend(options: argparse.Namespace) -> int:
-    from raytune_playbook.engine.rounds import extend
+    from raytune_playbook.engine.rounds.run import extend
 
     result = extend(options.round, options.num_trials, storage=options.storage, address=options.address)
     return _exit_code(result)
@@ -69,21 +69,21 @@ def _exit_code(result: Result) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.job_file import load_job
-    from raytune_playbook.engine.rounds import check
+    from raytune_playbook.engine.jobs.job_file import load_job
+    from raytune_playbook.engine.rounds.run import check
 
     check(load_job(options.job).round, address=options.address)
 
 
 def _preprocess(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.job_file import load_job
-    from raytune_playbook.engine.preprocessing import preprocess
+    from raytune_playbook.engine.jobs.job_file import load_job
+    from raytune_playbook.engine.rounds.preprocess import preprocess
 
     preprocess(load_job(options.job).round, storage=options.storage, address=options.address)
 
 
 def _stop(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.stopping import stop
+    from raytune_playbook.engine.driver.requests import stop
 
     stop(options.round, storage=options.storage, trial=options.trial)
     what = f"Trial {options.trial}" if options.trial else f"Round {options.round}"
@@ -92,7 +92,7 @@ def _stop(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from raytune_playbook.records.store import RoundStore, Storage
-    from raytune_playbook.report.page import write_page
+    from raytune_playbook.report.page.page import write_page
 
     store = RoundStore(Storage(options.storage), options.round)
     store.round()
@@ -118,7 +118,7 @@ def _note(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.prediction import predict_file
+    from raytune_playbook.engine.trained.predict import predict_file
 
     num_examples = predict_file(
         options.round,
@@ -132,20 +132,20 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.submission import submit
+    from raytune_playbook.submission.submit import submit
 
     print(submit(options.job, options.address, storage=options.storage, ship_package=options.ship_package))  # noqa: T201
 
 
 def _status(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.submission import status
+    from raytune_playbook.submission.submit import status
 
     answer = status(options.submission, options.address)
     print(answer.state + (f": {answer.message}" if answer.message else ""))  # noqa: T201
 
 
 def _logs(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.submission import logs
+    from raytune_playbook.submission.submit import logs
 
     for text in logs(options.submission, options.address, follow=options.follow):
         print(text, end="", flush=True)  # noqa: T201

@@ -64,4 +64,4 @@ names = set(raytune_playbook.__all__) - {"Batch"}  # an alias of a type
 print([name for name in sorted(names) if not callable(getattr(raytune_playbook, name))])
 print(raytune_playbook.run.__module__)
 """
-    assert printed(program).splitlines() == ["[]", "raytune_playbook.engine.rounds"]
+    assert printed(program).splitlines() == ["[]", "raytune_playbook.engine.rounds.run"]

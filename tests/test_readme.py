@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from raytune_playbook import Budget, Files, Round, Split, Workload
-from raytune_playbook.engine.job_file import load_job
-from raytune_playbook.engine.rounds import run
+from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.engine.rounds.run import run
 from raytune_playbook.study.advice import warnings
 from raytune_playbook.workloads.digits import DigitsResNet
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int, Scale
-from raytune_playbook.study.spec import Value
 from raytune_playbook.study.study import StudySpec
 
 

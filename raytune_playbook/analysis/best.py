@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 
 def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:

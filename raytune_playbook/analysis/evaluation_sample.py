@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from raytune_playbook.analysis.objective import Best, best_of
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 NUM_EXAMPLES = "num_examples"
 """The measurement of how many examples an evaluation scored."""

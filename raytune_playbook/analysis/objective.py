@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 
 class Best(NamedTuple):

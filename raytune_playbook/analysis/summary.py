@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.best import best_trial, ranked
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import RoundRecord
-from raytune_playbook.study.spec import Objective, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
 
 

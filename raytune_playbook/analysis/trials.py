@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from raytune_playbook.records.types import VALUE_PREFIX, Attempt, Machine, Outcome
-from raytune_playbook.study.spec import Value, trial_key
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.trial import trial_key
 
 TrialId: TypeAlias = tuple[str, str]
 """A trial's study and key: what names it within its round."""

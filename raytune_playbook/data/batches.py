@@ -12,8 +12,7 @@ import torch
 
 from raytune_playbook.data.columns import Columns, num_examples
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
-from raytune_playbook.data.prefetch import Prefetched
-from raytune_playbook.data.stream import (
+from raytune_playbook.data.order import (
     Rows,
     batch_rows,
     evaluation_rows,
@@ -21,11 +20,12 @@ from raytune_playbook.data.stream import (
     permutation,
     require_batch_size,
 )
-from raytune_playbook.data.streaming import StreamedBatches, StreamRun
+from raytune_playbook.data.prefetch import Prefetched
+from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamRun
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW, evaluation_settings
 from raytune_playbook.study.seeds import sample_seed
-from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.study.trial import TrialSpec
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 """Columns by name, each of shape (num_examples, ...)."""
@@ -141,7 +141,7 @@ class SharedBatches:
         return self._transfer_wait_s
 
     def stage_seconds(self) -> Mapping[str, float]:
-        """Busy seconds so far of making training batches, by stage; those of Ray Data at the pace of all its CPUs."""
+        """Busy seconds so far of making training batches, by stage; of tasks at the pace of all the pipeline's CPUs."""
         return self._seconds | dict(self._stream.stage_seconds() if self._stream else {})
 
 

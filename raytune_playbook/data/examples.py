@@ -12,18 +12,18 @@ from typing import Any, Literal, TypeVar
 import ray
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples
-from raytune_playbook.data.decoding import Handle, Recipe, read_and_decode
-from raytune_playbook.data.materialized import Loaded, Saving
-from raytune_playbook.data.read_ahead import Stream
-from raytune_playbook.data.reading import as_data_error, require_cpu
-from raytune_playbook.data.saved import Manifest
-from raytune_playbook.data.sources import Given, Source, sources_of
+from raytune_playbook.data.datasets import Given, Source, sources_of
+from raytune_playbook.data.decode import Handle, Recipe, read_and_decode
+from raytune_playbook.data.files.fragments import Listing, Unit
+from raytune_playbook.data.materialized.preprocessed import Manifest
+from raytune_playbook.data.materialized.store import Loaded, Saving
+from raytune_playbook.data.order import Rows, permutation
+from raytune_playbook.data.ray_data import as_data_error, require_cpu
 from raytune_playbook.data.splits import overlaps, split_rows
-from raytune_playbook.data.stream import Rows, permutation
-from raytune_playbook.data.units import Listing, Unit
+from raytune_playbook.data.streaming.read_ahead import Stream
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.types import ExamplesRecord
-from raytune_playbook.study.source import InputPipeline, Split
+from raytune_playbook.study.datasets import InputPipeline, Split
 
 GIB = 2**30
 MATERIALIZED_SHARE = 0.5
@@ -135,7 +135,7 @@ def prepare(datasets: object, how: Preparation) -> Examples:
 
 
 def save(given: Given, how: Preparation, *, split: Split | None, storage: str, names: tuple[str, str]) -> Manifest:
-    """Preprocess examples once and save them as Parquet files; see `raytune_playbook.data.saved`.
+    """Preprocess examples once and save them as Parquet files; see `raytune_playbook.data.materialized.preprocessed`.
 
     Args:
         split: what divides them; None where the splits were given.
@@ -190,7 +190,6 @@ def _size_of(unit: Unit, recipe: Recipe) -> tuple[int, int]:
 def _streams(total_bytes: int, train: Source, how: Preparation) -> bool:
     fits = total_bytes <= MATERIALIZED_SHARE * how.node_bytes
     if how.pipeline.mode == "streaming" or (how.pipeline.mode == "auto" and not fits and isinstance(train, Listing)):
-        _require_numbers(train)
         return True
     if not fits:
         raise DataError(

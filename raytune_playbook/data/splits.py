@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raytune_playbook.errors import DataError, SpecError
-from raytune_playbook.study.source import SPLITS
+from raytune_playbook.study.datasets import SPLITS
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -118,7 +118,7 @@ def split_rows(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) 
 
     Args:
         hashes: of the examples, (num_examples,).
-        fractions: of ``train``, ``validation`` and ``test``, as `raytune_playbook.study.source.Split` has checked them.
+        fractions: of ``train``, ``validation`` and ``test``, as `raytune_playbook.study.datasets.Split` has checked.
         number: of the division into train and validation, 0 or above; each is as good as drawn apart from all others.
             The test set is the same in all of them (rule AD6).
 

@@ -12,24 +12,26 @@ from typing import Self, cast
 import ray
 import ray.exceptions
 
+from raytune_playbook.data.datasets import Given
 from raytune_playbook.data.examples import Examples, Preparation, prepare, save
-from raytune_playbook.data.materialized import start_store
-from raytune_playbook.data.saved import Manifest
-from raytune_playbook.data.sources import Given
-from raytune_playbook.engine.ask import ask
-from raytune_playbook.engine.capacity import (
+from raytune_playbook.data.materialized.preprocessed import Manifest
+from raytune_playbook.data.materialized.store import start_store
+from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
     num_gangs,
     require_one_gang,
     smallest_object_store_bytes,
 )
-from raytune_playbook.engine.gang_state import GangFacts
-from raytune_playbook.engine.messages import AttemptEnd, Handle, News
-from raytune_playbook.engine.pool import start_pool
-from raytune_playbook.engine.round_context import RoundContext
+from raytune_playbook.engine.gang.messages import AttemptEnd, Handle
+from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.pool.events import News
+from raytune_playbook.engine.pool.pool import start_pool
+from raytune_playbook.engine.pool.state import GangFacts
 from raytune_playbook.errors import CapacityError, RunError
-from raytune_playbook.study.source import InputPipeline, Split
-from raytune_playbook.study.spec import Resources, TrialSpec
+from raytune_playbook.study.datasets import InputPipeline, Split
+from raytune_playbook.study.settings import Resources
+from raytune_playbook.study.trial import TrialSpec
 
 ANSWER_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 90.0

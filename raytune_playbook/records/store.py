@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord, trials_table
-from raytune_playbook.study.spec import Budget
+from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)

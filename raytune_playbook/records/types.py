@@ -14,8 +14,10 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 from pydantic import Field
 
-from raytune_playbook.study.spec import Budget, FrozenSpec, Objective, Resources, TrialSpec, Value
+from raytune_playbook.study.frozen import FrozenSpec, Value
+from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import WorkloadSpec
+from raytune_playbook.study.trial import TrialSpec
 
 Outcome: TypeAlias = Literal["completed", "infeasible", "failed"]
 """How a trial ended; None in a record means that it has not."""

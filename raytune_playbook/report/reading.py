@@ -13,7 +13,7 @@ from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
 
 MAX_ARMS_SHOWN = 24

@@ -30,8 +30,8 @@ import numpy as np
 from raytune_playbook.errors import SpaceError, SpecError
 from raytune_playbook.search import halton
 from raytune_playbook.search.evidence import Cube, Goal, Observation, distances, unit_points
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
-from raytune_playbook.study.spec import Value
 
 MIN_COMPLETED = 2
 """Fewer completed trials make no model."""

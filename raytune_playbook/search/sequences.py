@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search import halton
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, Unit
 from raytune_playbook.study.space import num_points
-from raytune_playbook.study.spec import Value
 from raytune_playbook.study.study import Search
 
 Space = Mapping[str, Hyperparameter]

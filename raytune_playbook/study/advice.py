@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical
-from raytune_playbook.study.kinds import ADAMS, OPTIMIZERS, SECONDARY, kind_of, last_part
+from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, kind_of, last_part
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.spec import Value
 
 _OFF: frozenset[Value] = frozenset({0, None, "none"})
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.datasets import Split
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Float, Int
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.source import Split
-from raytune_playbook.study.spec import Value
 
 DATA_SPLIT = "data_split"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import StudySpec
 
 BATCH_SIZE = "evaluation_batch_size"

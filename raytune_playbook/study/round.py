@@ -15,9 +15,12 @@ from typing import Protocol, Self, runtime_checkable
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.datasets import InputPipeline
+from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.frozen import FrozenSpec, Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
-from raytune_playbook.study.kinds import NUMBER_OF_STEPS, kind_of, last_part
-from raytune_playbook.study.source import InputPipeline
+from raytune_playbook.study.known_hyperparameters import NUMBER_OF_STEPS, kind_of, last_part
+from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.space import (
     active,
     arm_values,
@@ -30,7 +33,6 @@ from raytune_playbook.study.space import (
     refuse_two_settings,
     setting,
 )
-from raytune_playbook.study.spec import Budget, FrozenSpec, Objective, Resources, Value, fingerprint
 from raytune_playbook.study.study import Search, StudySpec, WorkloadSpec
 
 MAX_STUDIES = 16

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, TypeAlias
 
-from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.study.trial import TrialSpec
 
 SharedStream: TypeAlias = Literal["initialization", "shuffle", "files", "window"]
 """Streams that are the same on every worker of a trial."""

@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Hyperparameter, Int, finite_values, is_same
-from raytune_playbook.study.kinds import last_part
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.known_hyperparameters import last_part
 
 Space = Mapping[str, Hyperparameter]
 

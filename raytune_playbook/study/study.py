@@ -8,10 +8,12 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from raytune_playbook.study.datasets import InputPipeline
+from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.frozen import FrozenSpec, Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
-from raytune_playbook.study.source import InputPipeline
+from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.space import active, num_points
-from raytune_playbook.study.spec import FrozenSpec, Objective, Value, fingerprint
 
 Search: TypeAlias = Literal["halton", "random", "grid"]
 """How points are chosen: the scrambled Halton sequence (rule QR1), or one of its substitutes (rule QR7)."""

@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
-from raytune_playbook.study.spec import Objective, TrialSpec, fingerprint
+from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.measured import Row, number_of
+from raytune_playbook.train.measurements import Row, number_of
 
 LOG = logging.getLogger("raytune_playbook")
 MODEL, TRAINING = "model.pt", "training.pt"

@@ -23,7 +23,7 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.measured import Row
+from raytune_playbook.train.measurements import Row
 from raytune_playbook.train.precision import autocast
 from raytune_playbook.train.workload import Batch, Values, Workload
 

@@ -18,20 +18,20 @@ from raytune_playbook.errors import Infeasible
 from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import shared_seed, worker_seed
-from raytune_playbook.study.spec import TrialSpec
-from raytune_playbook.train.averaging import weight_average
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import convert_batch_norm
 from raytune_playbook.train.checkpoints import Checkpoints
-from raytune_playbook.train.clipping import clipping_factor, clipping_threshold
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example, rescore
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
-from raytune_playbook.train.measured import Measured, Progress, Row, require_finite
+from raytune_playbook.train.measurements import Measured, Progress, Row, require_finite
 from raytune_playbook.train.memory import limited_memory
-from raytune_playbook.train.optimizers import optimizer
 from raytune_playbook.train.precision import autocast, compile_, mean_loss
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
-from raytune_playbook.train.schedules import schedule, total_steps
+from raytune_playbook.train.update.averaging import weight_average
+from raytune_playbook.train.update.clipping import clipping_factor, clipping_threshold
+from raytune_playbook.train.update.optimizers import optimizer
+from raytune_playbook.train.update.schedules import schedule, total_steps
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.source import Files, Split
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.datasets import Files, Split
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
 
 Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
 from raytune_playbook.workloads.layers import RESIDUAL_ORDERS, activation, flag, image_norm, zero_
 from raytune_playbook.workloads.splits import SPLITS, split_of

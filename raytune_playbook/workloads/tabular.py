@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
 from raytune_playbook.workloads.layers import activation, feature_norm
 from raytune_playbook.workloads.splits import SPLITS, is_kept, split_of

@@ -27,7 +27,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
 from raytune_playbook.workloads.layers import RESIDUAL_ORDERS, activation, feature_norm, flag, zero_
 from raytune_playbook.workloads.splits import SPLITS, Split, split_of

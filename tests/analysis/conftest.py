@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from raytune_playbook.records.types import RoundRecord
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
-from raytune_playbook.study.spec import Budget, Objective, Resources, Value
+from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(module="jobs.digits", name="Digits", settings={}, source_hash="5f3c")

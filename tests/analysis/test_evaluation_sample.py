@@ -19,7 +19,7 @@ from raytune_playbook.analysis.evaluation_sample import (
 )
 from raytune_playbook.analysis.objective import Best
 from raytune_playbook.records.types import measurements_table
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 
 def spread_over_all_samples(values: list[float], size: int) -> float:

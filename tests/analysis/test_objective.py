@@ -9,7 +9,7 @@ import pytest
 from raytune_playbook.analysis.objective import Best, best_of, rejudged, trial_objective
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import measurements_table
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 ROWS = [
     {"step": 1, "split": "step", "loss": 0.001},

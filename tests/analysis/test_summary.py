@@ -7,7 +7,7 @@ import pytest
 from raytune_playbook.analysis.axis import axes
 from raytune_playbook.analysis.summary import counts, reason_kind, summarize
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 OBJECTIVE = Objective()
 

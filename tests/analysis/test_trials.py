@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import TIME_COLUMNS, Attempt, Machine, TrialRecord, trials_table
-from raytune_playbook.study.spec import Objective, TrialSpec
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 
 
 def spec(index: int, repeat: int = 0) -> TrialSpec:

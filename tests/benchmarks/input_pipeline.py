@@ -39,11 +39,12 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSa
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.examples import Examples, Preparation, prepare
-from raytune_playbook.data.materialized import start_store
-from raytune_playbook.data.streaming import StreamedBatches, StreamerDoor
+from raytune_playbook.data.materialized.store import start_store
+from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.session import SYSTEM_CONFIG
-from raytune_playbook.study.source import Files, InputPipeline
-from raytune_playbook.study.spec import Objective, TrialSpec
+from raytune_playbook.study.datasets import Files, InputPipeline
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 
 NUM_ROWS, NUM_COLUMNS, NUM_FILES = 200_000, 64, 64
 BATCH_SIZE = 256

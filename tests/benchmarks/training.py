@@ -25,9 +25,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.stream import batch_rows
+from raytune_playbook.data.order import batch_rows
 from raytune_playbook.study.seeds import shared_seed
-from raytune_playbook.study.spec import Objective, TrialSpec
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, convert_batch_norm
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from raytune_playbook.data.columns import Columns, concatenated
-from raytune_playbook.data.units import Listing
+from raytune_playbook.data.files.fragments import Listing
 
 """Examples of a file."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,9 +12,11 @@ import torch
 
 from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
-from raytune_playbook.data.stream import batch_rows
+from raytune_playbook.data.order import batch_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.spec import Objective, TrialSpec
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
+from tests.data.conftest import prefetchers
 
 TRIAL = TrialSpec(
     study="all",
@@ -56,15 +57,7 @@ def batches_of(
     )
 
 
-def prefetchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    gc.collect()
-    assert prefetchers() == []
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 @pytest.mark.parametrize(("rank", "num_workers"), [(0, 1), (0, 2), (1, 2), (2, 3)])

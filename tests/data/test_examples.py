@@ -13,14 +13,14 @@ import ray.cloudpickle as cloudpickle
 from sklearn.datasets import load_digits
 
 from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.datasets import sources_of
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE, Preparation, prepare, save
-from raytune_playbook.data.materialized import start_store
-from raytune_playbook.data.saved import files_of, find
-from raytune_playbook.data.sources import sources_of
+from raytune_playbook.data.materialized.preprocessed import files_of, find
+from raytune_playbook.data.materialized.store import start_store
 from raytune_playbook.data.splits import example_hashes, split_rows
 from raytune_playbook.errors import DataError, InputError
 from raytune_playbook.records.store import Storage
-from raytune_playbook.study.source import Files, InputPipeline, Split
+from raytune_playbook.study.datasets import Files, InputPipeline, Split
 
 GIB = 2**30
 

@@ -11,17 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from raytune_playbook.data.prefetch import Prefetched
+from tests.data.conftest import prefetchers
 
-
-def prefetchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    yield
-    gc.collect()
-    assert prefetchers() == []
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 class Source:

@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 
 from raytune_playbook.data.splits import BLOCK_EXAMPLES, Overlap, example_hashes, overlaps, split_rows
 from raytune_playbook.errors import DataError, SpecError
-from raytune_playbook.study.source import SPLITS, Split
+from raytune_playbook.study.datasets import SPLITS, Split
 
 FRACTIONS = {"train": 0.6, "validation": 0.3, "test": 0.1}
 

@@ -36,7 +36,7 @@ from raytune_playbook import (
     Workload,
     run,
 )
-from raytune_playbook.study.spec import Value
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.train.batch_norm import BatchNorm
 from raytune_playbook.train.group import Group
 

@@ -23,12 +23,12 @@ import pytest
 import torch
 from torch import nn
 
-from raytune_playbook.data.windows import Layout, unit_order, window_order
-from raytune_playbook.engine.gang import DRAIN_CHECK_S
+from raytune_playbook.data.streaming.windows import Layout, unit_order, window_order
+from raytune_playbook.engine.gang.host import DRAIN_CHECK_S
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.search.suggest import suggest
-from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.study.trial import TrialSpec
 
 pytestmark = pytest.mark.timeout(900)
 

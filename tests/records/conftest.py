@@ -9,8 +9,10 @@ import pytest
 
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import RoundRecord, TrialRecord
-from raytune_playbook.study.spec import Budget, Objective, Resources, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
+from raytune_playbook.study.trial import TrialSpec
 
 WORKLOAD = WorkloadSpec(module="jobs.digits", name="Digits", settings={"size": 3}, source_hash="5f3c")
 

@@ -6,7 +6,7 @@ import pytest
 
 from raytune_playbook.report.formatting import duration_text, log_ticks, number_text, objective_text, range_text
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
-from raytune_playbook.study.spec import Objective
+from raytune_playbook.study.settings import Objective
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from raytune_playbook.errors import SpaceError, SpecError
 from raytune_playbook.search import halton
 from raytune_playbook.search.bayes import propose
 from raytune_playbook.search.evidence import Observation, unit_points
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
-from raytune_playbook.study.spec import Value
 
 Space = Mapping[str, Hyperparameter]
 Outcome = Callable[[Mapping[str, Value]], float | None]

@@ -8,9 +8,11 @@ from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.records.types import TrialRecord, trials_table
 from raytune_playbook.search.evidence import Observation, earlier_observations, observations
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
+from raytune_playbook.study.trial import TrialSpec
 
 SPACE: dict[str, Hyperparameter] = {"learning_rate": Float(0.1, 1.0, scale="log"), "depth": Int(1, 8)}
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.spec import Budget, Value
+from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import WorkloadSpec
 
 DEFAULTS: dict[str, Value] = {

@@ -9,7 +9,7 @@ from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.search.suggest import values_at
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.spec import Budget, Objective, Resources
+from raytune_playbook.study.settings import Budget, Objective, Resources
 
 RATE = Float(1e-3, 1.0, scale="log")
 ACTIVATION = Categorical(["relu", "tanh", "gelu"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.study.seeds import sample_seed, shared_seed, worker_seed
-from raytune_playbook.study.spec import Objective, TrialSpec
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 
 
 def trial(index: int = 0, repeat: int = 0, seed: int = 0, **values: float) -> TrialSpec:

@@ -10,9 +10,11 @@ import pytest
 
 from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.fingerprints import fingerprint
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
-from raytune_playbook.study.spec import Budget, Objective, Resources, TrialSpec, fingerprint
+from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
+from raytune_playbook.study.trial import TrialSpec
 
 FIELDS = {
     "name": "activation=relu",
@@ -111,7 +113,7 @@ def test_qr2_fingerprints_are_the_same_in_every_version_and_process():
     assert fingerprint({"b": [1, 2.5, None, True, "é"], "a": {}}) == "35c9cfb43ba11539"
     assert study().fingerprint == "8a650bf9cf1b2045"
     program = (
-        "from raytune_playbook.study.spec import fingerprint;"
+        "from raytune_playbook.study.fingerprints import fingerprint;"
         "print(fingerprint({'a': {}, 'b': [1, 2.5, None, True, 'é']}))"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

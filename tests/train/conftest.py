@@ -11,7 +11,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import End, train
@@ -62,6 +64,19 @@ class Small(Workload):
             "loss": F.cross_entropy(logits, batch["label"], reduction="none"),
             "error": (logits.argmax(1) != batch["label"]).float(),
         }
+
+
+def batches_of(workload: Workload, trial: TrialSpec, group: Group) -> SharedBatches:
+    """The batches of a trial's only worker."""
+    return SharedBatches(
+        workload.datasets(),
+        trial=trial,
+        batch_size=Values(trial.values).int("batch_size"),
+        rank=0,
+        num_workers=1,
+        device=group.device,
+        weight_column=WEIGHT,
+    )
 
 
 class Notes:
@@ -136,17 +151,7 @@ def run_alone() -> Callable[..., tuple[End, Notes]]:
     """A function that trains one trial in this process."""
 
     def run(workload: Workload, trial: TrialSpec, stop_at: int | None = None, device: str = "cpu") -> tuple[End, Notes]:
-        group = Group(device=torch.device(device))
-        data = SharedBatches(
-            workload.datasets(),
-            trial=trial,
-            batch_size=Values(trial.values).int("batch_size"),
-            rank=0,
-            num_workers=1,
-            device=group.device,
-            weight_column=WEIGHT,
-        )
-        notes = Notes(stop_at)
-        return train(workload, trial, data, group, notes), notes
+        group, notes = Group(device=torch.device(device)), Notes(stop_at)
+        return train(workload, trial, batches_of(workload, trial, group), group, notes), notes
 
     return run

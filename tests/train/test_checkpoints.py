@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import TIME_COLUMNS
-from raytune_playbook.study.spec import Budget, Objective
+from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import initial_model, train
 from raytune_playbook.train.workload import Values
+from tests.train.conftest import batches_of
 
 FOLDER = "all/checkpoints/00000"
 EVALUATED = (0, 8, 16, 20)
@@ -79,15 +78,7 @@ def attempt(small):
     """A function that trains a trial from its latest checkpoint on: (how it ended, rows, weights)."""
 
     def run(trial, checkpoints, dies_at=None, workload=small):
-        data = SharedBatches(
-            workload.datasets(),
-            trial=trial,
-            batch_size=Values(trial.values).int("batch_size"),
-            rank=0,
-            num_workers=1,
-            device=torch.device("cpu"),
-            weight_column=WEIGHT,
-        )
+        data = batches_of(workload, trial, Group())
         watcher, end = Watcher(dies_at), None
         with contextlib.suppress(Killed):
             end = train(workload, trial, data, Group(), watcher, checkpoints)

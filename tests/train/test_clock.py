@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import TRAINING, Checkpoints
 from raytune_playbook.train.clock import StepTimes, split
 from raytune_playbook.train.end import End

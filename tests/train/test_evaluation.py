@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from raytune_playbook.data.stream import evaluation_rows
+from raytune_playbook.data.order import evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import ROW
 from raytune_playbook.train.evaluation import WEIGHT, evaluate

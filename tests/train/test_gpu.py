@@ -22,31 +22,18 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
-from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import End, train
-from raytune_playbook.train.measured import Row
 from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import reset
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.train.conftest import Notes, batches_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 C = 4
-
-
-def data_of(workload: Workload, trial: TrialSpec, device: torch.device) -> SharedBatches:
-    return SharedBatches(
-        workload.datasets(),
-        trial=trial,
-        batch_size=Values(trial.values).int("batch_size"),
-        rank=0,
-        num_workers=1,
-        device=device,
-        weight_column=WEIGHT,
-    )
 
 
 Trained = Callable[..., tuple[End, list[dict[str, object]]]]
@@ -83,9 +70,8 @@ def test_batches_come_from_pinned_memory_and_are_those_of_the_cpu(small, make_tr
     original = Tensor.pin_memory
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or original(tensor))
     trial = make_trial()
-    batches = [
-        data_of(small, trial, torch.device(device)).training_batches(trial, first_batch=0) for device in ("cuda", "cpu")
-    ]
+    groups = [Group(device=torch.device(device)) for device in ("cuda", "cpu")]
+    batches = [batches_of(small, trial, group).training_batches(trial, first_batch=0) for group in groups]
     for _ in range(5):
         ours, theirs = (next(each) for each in batches)
         for name, column in theirs.items():
@@ -109,15 +95,16 @@ def test_a_trial_out_of_memory_is_infeasible_and_the_next_one_is_as_ever(small, 
     assert trained(small, make_trial())[1] == before
 
 
-class Late(SharedBatches):
+class Late:
     """The usual batches, each of which comes late."""
 
-    def __init__(self, *args: object, late_s: float, **options: object) -> None:
-        super().__init__(*args, **options)  # type: ignore[arg-type]
-        self._late_s = late_s
+    def __init__(self, batches: SharedBatches, late_s: float) -> None:
+        self._batches, self._late_s = batches, late_s
+        self.evaluation_batches = batches.evaluation_batches
+        self.transfer_wait_s, self.stage_seconds = batches.transfer_wait_s, batches.stage_seconds
 
     def training_batches(self, trial: TrialSpec, *, first_batch: int = 0) -> Iterator[Batch]:
-        for batch in super().training_batches(trial, first_batch=first_batch):
+        for batch in self._batches.training_batches(trial, first_batch=first_batch):
             time.sleep(self._late_s)
             yield batch
 
@@ -125,41 +112,14 @@ class Late(SharedBatches):
 def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, float]:
     """Of the steps' time by part, the first interval left out, which loads kernels."""
     group, notes = Group(device=torch.device("cuda")), Notes()
-    data = Late(
-        workload.datasets(),
-        trial=trial,
-        batch_size=Values(trial.values).int("batch_size"),
-        rank=0,
-        num_workers=1,
-        device=group.device,
-        weight_column=WEIGHT,
-        late_s=late_s,
-    )
+    data = Late(batches_of(workload, trial, group), late_s)
     started_s = time.perf_counter()
     end = train(workload, trial, data, group, notes)
     steps_s = sum(getattr(end, name) for name in TIME_COLUMNS)
     assert steps_s + end.evaluations_s <= (time.perf_counter() - started_s) * 1.01
-    parts_s = {name: sum(row[name] for row in notes.steps[8:]) for name in TIME_COLUMNS}
+    steps = [row for row in notes.rows if row["split"] == "step"]
+    parts_s = {name: sum(row[name] for row in steps[8:]) for name in TIME_COLUMNS}
     return {name: seconds / sum(parts_s.values()) for name, seconds in parts_s.items()}
-
-
-class Notes:
-    """A watcher that remembers the rows of training steps."""
-
-    def __init__(self) -> None:
-        self.steps: list[Row] = []
-
-    def measured(self, rows: list[Row]) -> None:
-        self.steps += [row for row in rows if row["split"] == "step"]
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def busy(num_products: int) -> None:
@@ -199,7 +159,7 @@ def test_pi1_augmentation_on_the_device_is_timed_there(small, make_trial):
 def test_pi4_a_trace_holds_the_devices_work(small, make_trial):
     trial, group, traces = make_trial(), Group(device=torch.device("cuda")), []
     profile = Profile(ProfileSteps(10, 11), traces.append)
-    train(small, trial, data_of(small, trial, group.device), group, Notes(), profile=profile)
+    train(small, trial, batches_of(small, trial, group), group, Notes(), profile=profile)
     events = json.loads(gzip.decompress(traces[0]))["traceEvents"]
     assert {"step 10", "step 11", "forward", "backward", "update"} <= {event["name"] for event in events}
     assert any(event.get("cat") == "kernel" for event in events)

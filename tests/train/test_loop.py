@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from raytune_playbook.analysis.divergence import diverged_again
-from raytune_playbook.data.stream import batch_rows
+from raytune_playbook.data.order import batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
 from raytune_playbook.records.types import STEP_COLUMNS, TIME_COLUMNS, measurements_table
 from raytune_playbook.study.seeds import shared_seed, worker_seed

@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
-from raytune_playbook.study.spec import TrialSpec
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.profiler import Profile
-from raytune_playbook.train.workload import Values, Workload
+from raytune_playbook.train.workload import Workload
+from tests.train.conftest import batches_of
 
 Run = Callable[..., tuple[End, list[Mapping[str, Any]], list[bytes]]]
 
@@ -30,15 +29,7 @@ def run(make_notes: Callable[..., Any]) -> Run:
 
     def run_(workload: Workload, trial: TrialSpec, steps: ProfileSteps | None, stop_at: int | None = None):
         group, notes, traces = Group(), make_notes(stop_at), []
-        data = SharedBatches(
-            workload.datasets(),
-            trial=trial,
-            batch_size=Values(trial.values).int("batch_size"),
-            rank=0,
-            num_workers=1,
-            device=group.device,
-            weight_column=WEIGHT,
-        )
+        data = batches_of(workload, trial, group)
         profile = None if steps is None else Profile(steps, traces.append)
         end = train(workload, trial, data, group, notes, profile=profile)
         assert group.clock.is_annotated is False
@@ -97,9 +88,7 @@ def test_pi4_a_trace_that_cannot_be_saved_fails_no_trial(small, make_trial, make
         raise OSError("the disk is full")
 
     trial, group = make_trial(), Group()
-    data = SharedBatches(
-        small.datasets(), trial=trial, batch_size=12, rank=0, num_workers=1, device=group.device, weight_column=WEIGHT
-    )
+    data = batches_of(small, trial, group)
     end = train(small, trial, data, group, make_notes(None), profile=Profile(ProfileSteps(2, 3), refuse))
     assert end.outcome == "completed"
     assert "the trace of steps 2 to 3 is lost: the disk is full" in caplog.text

@@ -26,8 +26,10 @@ from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import TIME_COLUMNS
-from raytune_playbook.study.kinds import OPTIMIZERS
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group

@@ -23,10 +23,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.stream import evaluation_rows
+from raytune_playbook.data.order import evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.types import TIME_COLUMNS
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
 from raytune_playbook.train.group import FlatGradients, Group, require_equal

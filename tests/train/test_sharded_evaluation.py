@@ -24,9 +24,11 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.stream import evaluation_rows
+from raytune_playbook.data.order import evaluation_rows
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.evaluation import WEIGHT, evaluate, examine, in_order, rescore
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train

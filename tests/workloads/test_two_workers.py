@@ -19,7 +19,9 @@ import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.types import TIME_COLUMNS
-from raytune_playbook.study.spec import Objective, TrialSpec, Value
+from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train

@@ -1,0 +1,229 @@
+"""What one task of the pipeline does: read some units, preprocess and check them, and tell how long it took."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import ray.cloudpickle as cloudpickle
+
+from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
+from raytune_playbook.data.files.find import UnreadableError
+from raytune_playbook.data.files.fragments import IMAGE_COLUMNS, IMAGE_PATH
+from raytune_playbook.data.splits import example_hashes
+from raytune_playbook.errors import DataError, PlaybookError, RunError
+
+Preprocess: TypeAlias = Callable[[Columns], object]
+Handle: TypeAlias = Any
+"""A handle to an actor, whose remote methods no static type knows."""
+
+TASK_BYTES = 8 * 2**20
+"""Units are read together in one task until they hold so much, since a task costs some 10 ms."""
+
+NOTES_TIMEOUT_S = 30.0
+
+HASH = "_hash"
+"""The column that holds what `example_hashes` makes of each example."""
+
+
+class Part(Protocol):
+    """What a task reads one or more of, such as a `Unit`."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+
+    @property
+    def num_examples(self) -> int | None:
+        """None where only reading tells."""
+
+    @property
+    def num_bytes(self) -> int:
+        """An estimate, before any preprocessing."""
+
+    def read(self) -> Columns:
+        """Its examples."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What becomes of a unit once it is read.
+
+    Fields:
+        workload: pickled, with a method ``preprocess``; None where the examples are used as they are.
+        label: the column that must hold no NaN.
+        skips: whether what cannot be read is left out, and counted.
+        keeps_number: whether preprocessing must return as many examples as it was given.
+        hashes: whether the column `HASH` is added: of the examples as they are read, or as they are decoded.
+        key: the columns that it is made of; None for all.
+        num_cpus: at most so many tasks at once.
+    """
+
+    workload: bytes | None = None
+    label: str | None = None
+    skips: bool = False
+    keeps_number: bool = False
+    hashes: Literal["read", "decoded"] | None = None
+    key: tuple[str, ...] | None = None
+    num_cpus: int = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a task tells the actor that it works for what it did.
+
+    Fields:
+        actor: with a method ``note(of, seconds, skipped)``.
+        of: names the piece of work.
+    """
+
+    actor: Handle
+    of: str
+
+    def __call__(self, seconds: dict[str, float], skipped: list[str]) -> None:
+        """Nobody waits for the answer."""
+        self.actor.note.remote(self.of, seconds, skipped)
+
+
+@dataclass
+class Notes:
+    """What tasks have reported.
+
+    Fields:
+        seconds: by stage.
+        skipped: a sentence for each part that was left out.
+        num_begun, num_ended: of tasks.
+        heard_at_s: when a task was heard last.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    num_begun: int = 0
+    num_ended: int = 0
+    heard_at_s: float = field(default_factory=time.monotonic)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def add(self, seconds: dict[str, float], skipped: Sequence[str]) -> None:
+        """One task's numbers at its end; without any, at its beginning."""
+        with self._changed:
+            self.heard_at_s = time.monotonic()
+            self.num_begun += not seconds
+            self.num_ended += bool(seconds)
+            self.skipped += [each for each in skipped if each not in self.skipped]  # a task may be run again by Ray
+            for stage, amount in seconds.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + amount
+            self._changed.notify_all()
+
+    def all_skipped(self, num_tasks: int, timeout_s: float = NOTES_TIMEOUT_S) -> tuple[str, ...]:
+        """What was left out, once so many tasks have told: their blocks may be here before their notes.
+
+        Raises:
+            RunError: they do not.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.num_ended >= num_tasks, timeout_s):
+                raise RunError(
+                    f"What was left out of the examples must be counted, but {num_tasks - self.num_ended} task(s) have "
+                    "not told; run it again."
+                )
+            return tuple(self.skipped)
+
+
+@functools.lru_cache(maxsize=4)
+def preprocessing(workload: bytes) -> Preprocess:
+    """The workload's own; unpickled once per process."""
+    preprocess: Preprocess = cloudpickle.loads(workload).preprocess
+    return preprocess
+
+
+def decode(columns: Columns, recipe: Recipe, where: str) -> Columns:
+    """Preprocess what was read, and check what comes out.
+
+    Raises:
+        DataError: the preprocessing raises, or returns what cannot be trained on.
+    """
+    hashes = None
+    if recipe.hashes == "read":
+        hashes = example_hashes(columns if recipe.key else _without_image_paths(columns), recipe.key)
+    decoded = _preprocessed(columns, recipe, where)
+    if recipe.hashes == "decoded":
+        hashes = example_hashes(decoded, recipe.key)
+    return decoded if hashes is None else decoded | {HASH: hashes}
+
+
+def _without_image_paths(columns: Columns) -> Columns:
+    """Image files are equal by what they show, and their paths are no numbers to train on."""
+    of_images = columns.keys() == set(IMAGE_COLUMNS)
+    return {name: values for name, values in columns.items() if not (of_images and name == IMAGE_PATH)}
+
+
+def _preprocessed(columns: Columns, recipe: Recipe, where: str) -> Columns:
+    if recipe.workload is None:
+        return checked(_without_image_paths(columns), where, label=recipe.label)
+    number = num_examples(columns)
+    try:
+        decoded = preprocessing(recipe.workload)(columns)
+    except PlaybookError:
+        raise
+    except Exception as error:  # whatever the user's code raises becomes one sentence
+        raise DataError(
+            f"Workload.preprocess must turn every batch into examples, but raises {type(error).__name__}: {error} on "
+            f"{where}; correct it."
+        ) from error
+    where = f"Workload.preprocess on {where}"
+    return checked(
+        decoded,
+        where,
+        num_examples=number if recipe.keeps_number or recipe.hashes == "read" else None,
+        label=recipe.label,
+    )
+
+
+def read_and_decode(units: Sequence[Part], recipe: Recipe, report: Report | None, *, is_remote: bool) -> Columns | None:
+    """Some units' examples, ready to train on; None where all were skipped."""
+    if report is not None:
+        report({}, [])  # this task has a CPU
+    seconds, skipped, parts = {"read": 0.0, "decode": 0.0}, [], []
+    for unit in units:
+        started_s = time.perf_counter()
+        try:
+            columns = unit.read()
+        except UnreadableError as error:
+            if not recipe.skips:
+                raise
+            skipped.append(str(error))
+            continue
+        if not num_examples(columns):
+            continue
+        read_s = time.perf_counter()
+        decoded = decode(columns, recipe, unit.name)
+        seconds["read"] += read_s - started_s
+        seconds["decode"] += time.perf_counter() - read_s
+        if num_examples(decoded):
+            parts.append(decoded)
+    if is_remote:
+        seconds["remote read"] = seconds.pop("read")
+    if report is not None:
+        report(seconds, skipped)
+    return concatenated(parts) if parts else None
+
+
+def tasks_of(units: Sequence[Part], *, max_examples: float = math.inf) -> list[list[Part]]:
+    """Consecutive units grouped so that each task has enough to do: at most `TASK_BYTES`, and so many examples.
+
+    A unit beyond a limit makes a task of its own.
+    """
+    tasks: list[list[Part]] = []
+    size = number = 0
+    for unit in units:
+        size, number = size + unit.num_bytes, number + (unit.num_examples or 0)
+        if not tasks or size > TASK_BYTES or number > max_examples:
+            tasks.append([])
+            size, number = unit.num_bytes, unit.num_examples or 0
+        tasks[-1].append(unit)
+    return tasks

@@ -1,0 +1,1 @@
+"""Finding and reading files, one module a format."""

@@ -1,0 +1,1 @@
+"""Examples that are read once, kept in memory and shared, or saved preprocessed."""

@@ -1,0 +1,146 @@
+"""Examples that were preprocessed once, offline, and saved as Parquet files for later runs (rule PI2).
+
+::
+
+    <storage>/preprocessed/<workload>-<fingerprint>/manifest.json
+                                                    train/part-00000.parquet  validation/  test/
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from raytune_playbook.data.columns import Columns, num_bytes, num_examples, to_arrow
+from raytune_playbook.data.decode import HASH
+from raytune_playbook.data.splits import Hashes, overlaps, split_rows
+from raytune_playbook.errors import DataError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.study.datasets import SPLITS, Files
+from raytune_playbook.study.frozen import FrozenSpec
+
+FOLDER = "preprocessed"
+
+
+class Manifest(FrozenSpec):
+    """What ``manifest.json`` holds; written last, so that a folder with one is whole.
+
+    Fields:
+        fingerprint: of the workload's file and attributes and of the sources; other ones are preprocessed anew.
+        num_examples, num_bytes: by split, preprocessed.
+        skipped: a sentence for each part that could not be read and was left out, as the user allowed.
+        overlaps: a sentence for each two splits that hold equal examples.
+    """
+
+    workload: str
+    fingerprint: str
+    sources: dict[str, str]
+    num_examples: dict[str, int]
+    num_bytes: dict[str, int]
+    skipped: tuple[str, ...]
+    overlaps: tuple[str, ...]
+    seconds: float
+    created_at: str
+
+    @property
+    def folder(self) -> str:
+        """Where it lies in the storage."""
+        return folder_of(self.workload, self.fingerprint)
+
+
+def folder_of(workload: str, fingerprint: str) -> str:
+    """The folder of one workload's preprocessed examples in a storage."""
+    return f"{FOLDER}/{workload}-{fingerprint}"
+
+
+def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
+    """What was preprocessed for a workload as it is now; None where nothing was."""
+    content = storage.read(f"{folder_of(workload, fingerprint)}/manifest.json")
+    return None if content is None else Manifest(**json.loads(content))
+
+
+def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
+    """Where the preprocessed examples are, by split."""
+    prefix = storage.uri.rstrip("/")
+    return {
+        split: Files(f"{prefix}/{manifest.folder}/{split}", format="parquet")
+        for split, number in manifest.num_examples.items()
+        if number
+    }
+
+
+@dataclass
+class Writer:
+    """Writes the blocks of all splits, one file each, and keeps count."""
+
+    storage: Storage
+    folder: str
+    num_examples: dict[str, int] = field(default_factory=dict)
+    num_bytes: dict[str, int] = field(default_factory=dict)
+    _hashes: dict[str, list[Hashes]] = field(default_factory=dict)
+    _num_files: dict[str, int] = field(default_factory=dict)
+
+    def _write(self, split: str, columns: Columns) -> None:
+        hashes = columns.pop(HASH).astype(np.uint64)
+        if not len(hashes):
+            return
+        number = self._num_files.get(split, 0)
+        sink = pa.BufferOutputStream()
+        pq.write_table(to_arrow(columns), sink, compression="zstd", write_page_checksum=True)
+        self.storage.write(f"{self.folder}/{split}/part-{number:05d}.parquet", sink.getvalue().to_pybytes())
+        self._num_files[split] = number + 1
+        self._hashes.setdefault(split, []).append(hashes)
+        self.num_examples[split] = self.num_examples.get(split, 0) + num_examples(columns)
+        self.num_bytes[split] = self.num_bytes.get(split, 0) + num_bytes(columns)
+
+    def write_block(self, split: str, columns: Columns, fractions: Mapping[str, float] | None) -> None:
+        """Some examples with the column `HASH`: of a split, or where there are fractions each into its own."""
+        if fractions is None:
+            self._write(split, columns)
+            return
+        for name, rows in split_rows(columns[HASH].astype(np.uint64), fractions).items():
+            self._write(name, {column: values[rows] for column, values in columns.items()})
+
+    def clear(self) -> None:
+        """Delete what an earlier attempt left."""
+        path = f"{self.storage.root}/{self.folder}"
+        if self.storage.fs.get_file_info(path).type == pafs.FileType.Directory:
+            self.storage.fs.delete_dir(path)
+
+    def overlaps(self) -> tuple[str, ...]:
+        """A sentence for each two splits that hold equal examples."""
+        hashes = {split: np.concatenate(parts) for split, parts in self._hashes.items()}
+        return tuple(overlap.sentence for overlap in overlaps(hashes))
+
+
+def finish(
+    writer: Writer, workload: str, fingerprint: str, sources: dict[str, str], skipped: tuple[str, ...], seconds: float
+) -> Manifest:
+    """Write the manifest.
+
+    Raises:
+        DataError: a split has no example.
+    """
+    empty = [split for split in SPLITS[:2] if not writer.num_examples.get(split)]
+    if empty:
+        raise DataError(f"Every split needs an example, but {empty[0]!r} has none after preprocessing; correct it.")
+    manifest = Manifest(
+        workload=workload,
+        fingerprint=fingerprint,
+        sources=sources,
+        num_examples=writer.num_examples,
+        num_bytes=writer.num_bytes,
+        skipped=skipped,
+        overlaps=writer.overlaps(),
+        seconds=seconds,
+        created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    writer.storage.write(f"{manifest.folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
+    return manifest

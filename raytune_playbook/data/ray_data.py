@@ -1,0 +1,128 @@
+"""Reading and preprocessing units with Ray Data, in parallel tasks whose blocks come in the units' order.
+
+Runs in actors of ours, so that Ray Data's settings, which belong to a process, stay out of the user's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+import ray.exceptions
+from ray.data import DataContext, Datasource, ExecutionResources, ReadTask
+from ray.data.block import Block, BlockAccessor, BlockMetadata
+
+from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.decode import Part, Recipe, Report, read_and_decode
+from raytune_playbook.errors import PlaybookError, RunError
+
+NO_CPU_S = 30.0
+"""A pipeline for which no CPU is free for this long ends with a sentence."""
+
+
+class _UnitSource(Datasource):
+    """Ray Data's view of the tasks."""
+
+    def __init__(self, tasks: list[list[Part]], recipe: Recipe, report: Report | None, *, is_remote: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Ray's own has no annotations
+        self._tasks, self._recipe, self._report, self._is_remote = tasks, recipe, report, is_remote
+
+    def get_name(self) -> str:
+        return "Examples"
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return sum(unit.num_bytes for task in self._tasks for unit in task) or None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
+    ) -> list[ReadTask]:
+        return [self._task(units) for units in self._tasks]
+
+    def _task(self, units: list[Part]) -> ReadTask:
+        recipe, report, is_remote = self._recipe, self._report, self._is_remote
+
+        def read() -> list[Block]:
+            columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+            return [] if columns is None else [BlockAccessor.batch_to_block(columns)]
+
+        numbers = [unit.num_examples for unit in units]
+        number = None if None in numbers else sum(each or 0 for each in numbers)
+        size = sum(unit.num_bytes for unit in units)
+        return ReadTask(read, BlockMetadata(number, size, None, None))
+
+
+def block_refs(
+    tasks: list[list[Part]], recipe: Recipe, report: Report | None, *, is_remote: bool
+) -> Iterator[tuple[Any, int]]:
+    """References to blocks with their numbers of examples, in the order of the units, as tasks make them.
+
+    Raises:
+        DataError: of the first unit that cannot be read or decoded.
+    """
+    if not tasks:
+        return
+    context = quiet_context()
+    context.execution_options.resource_limits = ExecutionResources(cpu=recipe.num_cpus)
+    source = _UnitSource(tasks, recipe, report, is_remote=is_remote)
+    dataset = ray.data.read_datasource(source, override_num_blocks=len(tasks))
+    bundles = iter(dataset.iter_internal_ref_bundles())
+    try:
+        for bundle in bundles:
+            for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
+                yield ref, metadata.num_rows or 0
+    except ray.exceptions.RayError as error:
+        raise as_data_error(error) from None
+
+
+def quiet_context() -> DataContext:
+    """Ray Data's settings in this process: in order, and quiet."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    return context
+
+
+def as_data_error(error: BaseException) -> PlaybookError:
+    """What a task raised, as a sentence of ours."""
+    seen: BaseException | None = error
+    while seen is not None:
+        cause = getattr(seen, "cause", None)
+        for each in (cause, seen):
+            if isinstance(each, PlaybookError):
+                return type(each)(str(each).partition("\n")[0])  # Ray Data adds lines about its retries
+        seen = cause if isinstance(cause, BaseException) else seen.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return RunError(f"The input pipeline failed: {lines[-1] if lines else type(error).__name__}.")
+
+
+def columns_of(block: Block) -> Columns:
+    """A block's columns, where it can without a copy."""
+    columns = BlockAccessor.for_block(block).to_numpy()
+    return columns if isinstance(columns, dict) else {"": columns}
+
+
+def require_cpu(num_cpus: int, timeout_s: float = NO_CPU_S) -> None:
+    """Wait until a task of the pipeline's can run.
+
+    Raises:
+        RunError: none could for ``timeout_s``.
+    """
+    probe = ray.remote(num_cpus=1, max_retries=0)(_nothing).remote()
+    ready, _ = ray.wait([probe], timeout=timeout_s)
+    if ready:
+        return
+    ray.cancel(probe, force=True)
+    free, has = (f"{each.get('CPU', 0.0):g}" for each in (ray.available_resources(), ray.cluster_resources()))
+    raise RunError(
+        f"The input pipeline needs {num_cpus} whole CPU(s) beside the gangs (Resources.pipeline_cpus), but none was "
+        f"free for {timeout_s:.0f} s ({free} of the cluster's {has} are); leave it one: fewer gangs (num_gangs), "
+        "smaller workers (cpus_per_worker), or end what else runs on the cluster."
+    )
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Examples that are read anew every epoch, window by window."""

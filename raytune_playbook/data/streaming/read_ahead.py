@@ -1,0 +1,194 @@
+"""Reading an endless stream of units ahead of its consumer, and cutting it into windows.
+
+By plain tasks, since memory must be bounded: what Ray Data keeps ready for a slow consumer exceeded the limit that it
+was given about eight times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.decode import Handle, Part, Recipe, Report, read_and_decode, tasks_of
+from raytune_playbook.data.files.find import UnreadableError
+from raytune_playbook.data.files.fragments import Unit
+from raytune_playbook.data.streaming.windows import Layout, Place, Segment, unit_order
+from raytune_playbook.errors import DataError
+from raytune_playbook.study.trial import TrialSpec
+
+TASKS_PER_WINDOW = 8
+"""At least, where the units are small enough; what a task has in the making is memory, too."""
+
+QUEUED_PER_CPU = 2
+"""Without one that waits, a CPU idles for some milliseconds between two tasks."""
+
+WAKE_S = 0.05
+
+Parts = tuple[tuple[Segment, list[Any]], ...]
+"""A window's segments, each with the reference to its block, in a list of one lest Ray fetch it."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a split is streamed from.
+
+    Fields:
+        units: in the order of their names, each with its number of examples.
+        window_bytes: about what a window takes once it is decoded.
+    """
+
+    units: tuple[Unit, ...]
+    recipe: Recipe
+    window_examples: int
+    window_bytes: int
+    is_remote: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """How an epoch is cut into windows."""
+        return Layout(sum(unit.num_examples or 0 for unit in self.units), self.window_examples)
+
+    @property
+    def task_examples(self) -> int:
+        """The most examples of a task: some units, or a large one."""
+        largest = max(unit.num_examples or 0 for unit in self.units)
+        return max(1, self.window_examples // TASKS_PER_WINDOW, largest)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The most that one gang's stream takes where all of its workers are on one node.
+
+        In the object store a window that is ready, one in the making and half of one begun before it is complete; of
+        the workers their parts of the window that they train on, of the next one and, when they change over, of the one
+        after it; and what tasks have in the making. Ray frees what was let go after
+        ``RAY_free_objects_period_milliseconds``: on clusters of ours a tenth of a second, elsewhere up to one.
+        """
+        tasks = (
+            (QUEUED_PER_CPU * self.recipe.num_cpus + 1) * self.task_examples * self.window_bytes // self.window_examples
+        )
+        return int(5.5 * self.window_bytes) + tasks
+
+
+class Reader:
+    """Keeps the pipeline's CPUs at work on a stream's units, from the one on in which a window begins."""
+
+    def __init__(self, stream: Stream, trial: TrialSpec, first: Place, report: Report) -> None:
+        self._stream, self._report = stream, report
+        self._tasks = _tasks(stream, trial, first)
+        self._next = next(self._tasks)
+        reading: Handle = ray.remote(_read)  # type: ignore[arg-type] # Ray's types know no keyword arguments
+        self._read = reading.options(num_cpus=1, num_returns=2, scheduling_strategy="SPREAD")
+        self._blocks: deque[tuple[Any, Any, int, int]] = deque()
+        self._running: list[Any] = []
+
+    def submit(self, *, before: int) -> None:
+        """Start tasks that begin before a position of the stream: for each CPU one, and one that waits for its end."""
+        self._look(0)
+        while len(self._running) < QUEUED_PER_CPU * self._stream.recipe.num_cpus and self._next[0] < before:
+            first, units = self._next
+            self._next = next(self._tasks)
+            done, block = self._read.remote(units, self._stream.recipe, self._report, is_remote=self._stream.is_remote)
+            self._blocks.append((done, block, first, sum(unit.num_examples or 0 for unit in units)))
+            self._running.append(done)
+
+    def next_block(self) -> tuple[Any, int, int] | None:
+        """The next block's reference, the position of its first example and their number; None where it is not done.
+
+        Raises:
+            RayError: its task raised.
+        """
+        if not self._blocks or self._blocks[0][0] in self._running:
+            return None
+        done, block, first, size = self._blocks.popleft()
+        ray.get(done)
+        return block, first, size
+
+    def wait(self) -> None:
+        """Wait a while for a task to end."""
+        if self._running:
+            self._look(WAKE_S)
+        else:
+            time.sleep(WAKE_S)
+
+    def _look(self, timeout_s: float) -> None:
+        if self._running:
+            _, self._running = ray.wait(self._running, timeout=timeout_s, fetch_local=False)
+
+
+def _tasks(stream: Stream, trial: TrialSpec, first: Place) -> Iterator[tuple[int, Sequence[Part]]]:
+    """Epoch after epoch without end: the units of each task, and the position of their first example."""
+    epoch, start = first.epoch, stream.layout.start(first)
+    while True:
+        position = epoch * stream.layout.num_examples
+        order = [stream.units[number] for number in unit_order(trial, epoch, len(stream.units))]
+        while position + (order[0].num_examples or 0) <= start:
+            position += order.pop(0).num_examples or 0
+        for task in tasks_of(order, max_examples=stream.task_examples):
+            yield position, task
+            position += sum(unit.num_examples or 0 for unit in task)
+        epoch += 1
+
+
+def _read(units: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
+    """The task; the first value says that it is done without fetching the second."""
+    try:
+        columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+    except UnreadableError as error:
+        what = str(error).rpartition("; ")[0]
+        raise DataError(
+            f"{what}; restore it, or have `raytune-playbook preprocess` leave it out and count it: from a stream only "
+            "files that show their damage when the round begins can be left out."
+        ) from None
+    if columns is None:
+        raise DataError(f"Examples are needed, but {units[0].name} has none; it had some when the round began.")
+    return None, columns
+
+
+class Cutter:
+    """Cuts the stream into windows.
+
+    Fields:
+        complete: the window that is whole, with its parts; None while it is not.
+    """
+
+    def __init__(self, layout: Layout, first: Place) -> None:
+        self._layout, self._place = layout, first
+        self._parts: list[tuple[Segment, list[Any]]] = []
+        self._num = 0
+        self._rest: deque[tuple[Any, int, int, int]] = deque()
+        self.complete: tuple[Place, Parts] | None = None
+
+    @property
+    def end(self) -> int:
+        """The position after the window that is cut now."""
+        return self._layout.start(self._place) + self._layout.size(self._place.window)
+
+    def add(self, block: Any, first: int, size: int) -> None:
+        """The next block, whose first example has the position ``first``."""
+        self._rest.append((block, first, size, 0))
+        self._cut()
+
+    def next_window(self) -> None:
+        """Go on to the window after the complete one."""
+        self._place = self._layout.after(self._place)
+        self._parts, self._num, self.complete = [], 0, None
+        self._cut()
+
+    def _cut(self) -> None:
+        size = self._layout.size(self._place.window)
+        while self._rest and self._num < size:
+            block, first, number, offset = self._rest.popleft()
+            skipped = max(0, self._layout.start(self._place) - first)  # lies before the first window
+            taken = min(number - skipped, size - self._num)
+            self._parts.append((Segment(self._num, taken, offset + skipped), [block]))
+            self._num += taken
+            if (used := skipped + taken) < number:
+                self._rest.appendleft((block, first + used, number - used, offset + used))
+        if self._num == size:
+            self.complete = self._place, tuple(self._parts)

@@ -1,0 +1,140 @@
+"""The global stream of examples where they are read window by window (DESIGN decision 4).
+
+In each epoch the units (row groups, files) are laid end to end in a seeded order, cut into windows of equal size (the
+last one holds the rest), and each window is shuffled. Laid end to end, the windows of epochs 0, 1, 2, ... are the
+stream: global batch k is positions k B to (k + 1) B of it, and rank r takes its equal slice, whatever the number of
+workers. A position is (epoch, window, offset).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from raytune_playbook.data.columns import Columns, concatenated, num_examples, require_alike
+from raytune_playbook.data.order import Rows, permutation
+from raytune_playbook.study.seeds import shared_seed
+from raytune_playbook.study.trial import TrialSpec
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in the stream."""
+
+    epoch: int
+    window: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an epoch is cut: ``num_examples`` into windows of ``window_examples``."""
+
+    num_examples: int
+    window_examples: int
+
+    @property
+    def num_windows(self) -> int:
+        """The number of windows of an epoch."""
+        return -(-self.num_examples // self.window_examples)
+
+    def size(self, window: int) -> int:
+        """The number of examples of a window."""
+        return min(self.window_examples, self.num_examples - window * self.window_examples)
+
+    def place(self, position: int) -> Place:
+        """Where a position of the stream lies."""
+        epoch, row = divmod(position, self.num_examples)
+        return Place(epoch, *divmod(row, self.window_examples))
+
+    def start(self, place: Place) -> int:
+        """The stream's position at which a window begins."""
+        return place.epoch * self.num_examples + place.window * self.window_examples
+
+    def after(self, place: Place) -> Place:
+        """The next window."""
+        last = place.window + 1 == self.num_windows
+        return Place(place.epoch + 1, 0) if last else Place(place.epoch, place.window + 1)
+
+
+def unit_order(trial: TrialSpec, epoch: int, num_units: int) -> Rows:
+    """The seeded order in which an epoch reads its units, of shape (num_units,)."""
+    return permutation(num_units, shared_seed("files", trial, epoch=epoch))
+
+
+def window_order(trial: TrialSpec, place: Place, size: int) -> Rows:
+    """The seeded order of a window's examples, of shape (size,); numbers count from the window's first example."""
+    return permutation(size, shared_seed("window", trial, epoch=place.epoch, window=place.window))
+
+
+def rank_rows(
+    trial: TrialSpec, layout: Layout, place: Place, *, first: int, batch_size: int, rank: int, num_workers: int
+) -> Rows:
+    """Rank ``rank``'s examples of one window in the order of the stream, from position ``first`` on.
+
+    Each global batch gives a rank one run of batch_size / num_workers positions, so that its batches are equal
+    consecutive parts of what this returns, window after window.
+    """
+    start, size = layout.start(place), layout.size(place.window)
+    positions = np.arange(max(start, first), start + size)
+    mine = positions % batch_size // (batch_size // num_workers) == rank
+    rows: Rows = window_order(trial, place, size)[positions[mine] - start]
+    return rows
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive examples of a window, as they lie in one block.
+
+    Fields:
+        first: the number of its first example within the window.
+        offset: the row of that example within the block.
+    """
+
+    first: int
+    size: int
+    offset: int
+
+
+def gather(parts: Mapping[Segment, Mapping[str, npt.NDArray[np.generic]]], rows: Rows) -> Columns:
+    """The given examples of a window, whose numbers are ``rows``, out of the blocks that hold its segments.
+
+    Raises:
+        DataError: the blocks' columns, types or shapes differ.
+    """
+    require_alike(parts.values())
+    blocks = iter(parts.values())
+    first = next(blocks)
+    gathered: Columns = {name: np.empty((len(rows), *values.shape[1:]), values.dtype) for name, values in first.items()}
+    for segment, block in parts.items():
+        chosen = np.flatnonzero((rows >= segment.first) & (rows < segment.first + segment.size))
+        at = rows[chosen] - segment.first + segment.offset
+        for name, values in block.items():
+            gathered[name][chosen] = values[at]
+    return gathered
+
+
+def batches(windows: Iterator[Columns], size: int) -> Iterator[Columns]:
+    """Consecutive batches of ``size`` examples out of windows; views, but for those that straddle two windows."""
+    left: Columns | None = None
+    for window in windows:
+        number, start = num_examples(window), 0
+        if left is not None:
+            start = size - num_examples(left)
+            left = concatenated([left, _part(window, 0, start)])
+            if num_examples(left) < size:
+                continue
+            yield left
+        for first in range(start, number - size + 1, size):
+            yield _part(window, first, first + size)
+        rest = (number - start) % size
+        # A copy, since a part of a window keeps all of it in memory.
+        left = {name: values[number - rest :].copy() for name, values in window.items()} if rest else None
+        del window  # before the next one is waited for
+
+
+def _part(columns: Columns, first: int, last: int) -> Columns:
+    return {name: values[first:last] for name, values in columns.items()}

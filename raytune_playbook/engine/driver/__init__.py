@@ -1,0 +1,1 @@
+"""The loop that records what happens in a round, and shows it."""

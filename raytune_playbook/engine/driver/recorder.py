@@ -1,0 +1,222 @@
+"""Turns the pool's events into records; lives in the driver, which alone writes them (DESIGN decision 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from raytune_playbook.analysis.best import best_trial
+from raytune_playbook.analysis.evaluation_sample import best_on_all
+from raytune_playbook.analysis.objective import trial_objective
+from raytune_playbook.analysis.trials import Trial, trials_of
+from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
+from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, Measured
+from raytune_playbook.records import tensorboard
+from raytune_playbook.records.measurements import MeasurementStream
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord, trials_table
+from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.study import StudySpec
+from raytune_playbook.train.end import End
+
+FIRST_TRIALS = 3
+LAST_TRIALS = 10
+_FINAL: dict[str, Outcome] = {
+    "completed": "completed",
+    "infeasible": "infeasible",
+    "exception": "failed",
+    "worker died": "failed",
+}
+
+
+@dataclass
+class Tally:
+    """How a round stands, for the display and for the decision to stop it.
+
+    Fields:
+        trials: every trial of the round that has a record, by (study, key).
+        finished: outcomes in the order in which trials ended in this run.
+        stopped: trials that were ended from outside in this run.
+    """
+
+    num_trials: int
+    trials: dict[TrialKey, Trial] = field(default_factory=dict)
+    finished: list[Outcome] = field(default_factory=list)
+    stopped: set[TrialKey] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+    new_failures: list[TrialKey] = field(default_factory=list)
+
+    def num(self, outcome: Outcome | None = None) -> int:
+        """Trials with this outcome, or with any."""
+        return sum(t.outcome is not None and outcome in (None, t.outcome) for t in self.trials.values())
+
+    def is_hopeless(self) -> bool:
+        """The first few finished trials all failed, or most of the last ones: a bug, not hyperparameters."""
+        first, last = self.finished[:FIRST_TRIALS], self.finished[-LAST_TRIALS:]
+        if len(self.finished) >= FIRST_TRIALS and all(outcome == "failed" for outcome in first):
+            return True
+        return len(last) == LAST_TRIALS and last.count("failed") > LAST_TRIALS // 2
+
+
+class Recorder:
+    """Writes what the events say, one after another; `handle` returns when it stands in the storage."""
+
+    def __init__(self, store: RoundStore, studies: Sequence[StudySpec]) -> None:
+        self._store = store
+        self._studies = {study.name: study for study in studies}
+        self._records: dict[TrialKey, TrialRecord] = {}
+        self._attempts_before: dict[TrialKey, int] = {}
+        self._streams: dict[TrialKey, MeasurementStream] = {}
+        self._objective = studies[0].objective
+        self.tally = Tally(num_trials=sum(study.num_trials for study in studies))
+        for trial in trials_of(store.trials()):
+            self.tally.trials[trial.id] = trial
+            self._attempts_before[trial.id] = len(trial.attempts)
+        self._machine = next((t.machine for t in self.tally.trials.values() if t.outcome and t.machine.torch), None)
+
+    def done(self, *, but_failed: bool = False) -> set[tuple[str, int]]:
+        """(study, index) of the trials that have ended for good; with ``but_failed`` without those that failed."""
+        return {
+            (trial.study, trial.index)
+            for trial in self.tally.trials.values()
+            if trial.outcome is not None and not (but_failed and trial.outcome == "failed")
+        }
+
+    @property
+    def best(self) -> Trial | None:
+        """The best completed trial so far."""
+        return best_trial(self.tally.trials.values(), self._objective)
+
+    def handle(self, event: Event) -> None:
+        """Record one event; what gangs do is no part of the records."""
+        match event:
+            case AttemptStarted():
+                self._started(event)
+            case Measured():
+                self._streams[event.key].append(event.rows)
+            case AttemptEnded():
+                self._ended(event)
+
+    def close(self) -> None:
+        """End the streams of trials that were cut off."""
+        for stream in self._streams.values():
+            stream.close()
+
+    # ------------------------------------------------------------------ one attempt
+
+    def _started(self, event: AttemptStarted) -> None:
+        study, key = event.key
+        record = self._records.get(event.key)
+        if record is None:
+            index, _, repeat = key.partition(".r")
+            spec = suggest(self._studies[study], int(index), int(repeat or 0))
+            known = self.tally.trials.get(event.key)
+            record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
+        attempt = Attempt(number=self._number(event.key, event.attempt), gang=event.gang, started_at=_now())
+        stream = self._streams.pop(event.key, None)
+        if stream is not None:
+            stream.close()
+        self._streams[event.key] = MeasurementStream(self._store, study, key, attempt.number)
+        self._write(event.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
+
+    def _ended(self, event: AttemptEnded) -> None:
+        ended, record = event.ended, self._records[event.key]
+        number = self._number(event.key, event.attempt)
+        first_step = ended.end.first_step if ended.end else None
+        attempts = tuple(
+            replace(attempt, ended=ended.cause, traceback=ended.traceback, first_step=first_step)
+            if attempt.number == number
+            else attempt
+            for attempt in record.attempts
+        )
+        record = replace(record, attempts=attempts, machine=ended.machine)
+        self._check_machine(ended.machine)
+        if ended.warning:
+            self.tally.warnings.append(f"{record.attempts[-1].gang} was restarted: {ended.warning}")
+        stream = self._streams[event.key]
+        if event.is_final and ended.cause in _FINAL:
+            record = self._final(record, ended, stream.table())
+            stream.seal()
+            self.tally.finished.append(_FINAL[ended.cause])
+            if record.outcome == "failed":
+                self.tally.new_failures.append(event.key)
+            else:
+                tensorboard.export(self._store, *event.key, stream.table())
+        else:
+            stream.close()
+            if event.is_final:
+                self.tally.stopped.add(event.key)
+        self._write(event.key, record)
+
+    def _final(self, record: TrialRecord, ended: AttemptEnd, measurements: pa.Table) -> TrialRecord:
+        outcome = _FINAL[ended.cause]
+        objective = record.spec.objective
+        best = best_on_all(measurements, objective) or trial_objective(measurements, objective)
+        if outcome != "completed":
+            best = None
+        if outcome == "completed" and best is None:
+            name = record.spec.objective.name
+            outcome = "infeasible"
+            ended = replace(
+                ended, end=replace(ended.end, reason=f"NaN: {name} was never finite") if ended.end else None
+            )
+        end = ended.end
+        record = replace(
+            record,
+            outcome=outcome,
+            reason=end.reason if end else ended.error,
+            objective=best.value if best else None,
+            best_step=best.step if best else None,
+        )
+        return record if end is None else _with_end(record, end)
+
+    def _number(self, key: TrialKey, attempt: int) -> int:
+        """Attempts count on over `resume`; the pool counts from 1."""
+        return self._attempts_before.get(key, 0) + attempt
+
+    def _write(self, key: TrialKey, record: TrialRecord) -> None:
+        self._records[key] = record
+        self._store.write_trial(record)
+        self.tally.trials[key] = trials_of(trials_table([record]))[0]
+
+    def _check_machine(self, machine: Machine) -> None:
+        if not machine.torch:
+            return
+        if self._machine is None:
+            self._machine = machine
+        elif not self._machine.same_bits(machine):
+            self.tally.warnings.append(
+                "trials of this round ran on machines that differ in what decides bits "
+                f"({self._machine} and {machine}); each trial's record says which."
+            )
+            self._machine = machine
+
+
+def _with_end(record: TrialRecord, end: End) -> TrialRecord:
+    """What the workers said at their end; nothing of it is known of a trial that failed."""
+    return replace(
+        record,
+        best_checkpoint_step=end.best_checkpoint_step,
+        num_steps=end.num_steps,
+        num_parameters=end.num_parameters,
+        train_s=end.train_s,
+        wait_s=end.wait_s,
+        transfer_s=end.transfer_s,
+        sync_s=end.sync_s,
+        augment_s=end.augment_s,
+        compute_s=end.compute_s,
+        evaluations_s=end.evaluations_s,
+        stages=end.stages,
+    )
+
+
+def _cut_off(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Attempts that never ended, because their driver was killed, ended just so."""
+    return tuple(replace(attempt, ended=attempt.ended or "cut off") for attempt in attempts)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

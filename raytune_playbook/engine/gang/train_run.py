@@ -1,0 +1,105 @@
+"""One `TorchTrainer.fit()`: the worker group of a gang, from its start to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raytune_playbook.engine.cluster.capacity import bundle
+from raytune_playbook.engine.cluster.node_health import draining_nodes
+from raytune_playbook.engine.gang.messages import Handle, Hello
+from raytune_playbook.study.settings import Resources
+
+TRAIN_ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed this soon
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # trials print to log files of their own
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "TENSORBOARDX_DISABLED": "1",
+}
+"""Of the process that calls `run_fit`."""
+
+
+@dataclass
+class Fit:
+    """One `TorchTrainer.fit()` in a thread of its own, and what its workers have said."""
+
+    generation: int
+    started_at_s: float = field(default_factory=time.monotonic)
+    hellos: dict[int, Hello] = field(default_factory=dict)
+    error: str | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+    leaving_since_s: float | None = None
+    exiting: bool = False
+
+    @property
+    def node_ids(self) -> set[str]:
+        return {hello.node_id for hello in self.hellos.values()}
+
+
+def run_fit(fit: Fit, name: str, resources: Resources, *, host: Handle, pool: Handle, scratch: str) -> None:
+    """Start the workers and wait for their end, in a thread of their host.
+
+    Args:
+        name: of the gang.
+        host, pool: whom the workers talk to.
+        scratch: a folder for what Train writes.
+    """
+    # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
+    from ray.train import FailureConfig, RunConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import ScalingConfig
+
+    from raytune_playbook.engine.gang.watcher import WorkerConfig
+    from raytune_playbook.engine.gang.worker import run_worker
+
+    config = WorkerConfig(host=host, pool=pool, generation=fit.generation, resources=resources)
+    try:
+        trainer = TorchTrainer(
+            run_worker,
+            train_loop_config=dict(vars(config)),
+            torch_config=TorchConfig(timeout_s=max(1, round(resources.collective_timeout_s))),
+            scaling_config=ScalingConfig(
+                num_workers=resources.num_workers,
+                use_gpu=resources.gpus_per_worker > 0,
+                resources_per_worker=bundle(resources),
+                placement_strategy="PACK" if resources.placement == "packed" else "SPREAD",
+                label_selector=resources.node_labels or None,
+            ),
+            run_config=RunConfig(
+                name=f"{name}-{fit.generation}",
+                storage_path=scratch,
+                failure_config=FailureConfig(max_failures=0),
+            ),
+        )
+        trainer.fit()
+    except Exception as error:  # noqa: BLE001 - Train, its controller or a worker; all mean that the gang is gone
+        fit.error = str(error).strip() or type(error).__name__
+    fit.ended.set()
+
+
+def drained_hosts_of(fit: Fit) -> tuple[str, ...]:
+    """Names of the workers' hosts that are about to be taken away."""
+    draining = draining_nodes()
+    return tuple(sorted({hello.host_name for hello in fit.hellos.values() if hello.node_id in draining}))
+
+
+def kill(hellos: Iterable[Hello]) -> None:
+    """SIGKILL workers, each from its own node, for a process that is stopped obeys nothing else."""
+    for hello in hellos:
+        there = NodeAffinitySchedulingStrategy(hello.node_id, soft=False)
+        ray.remote(num_cpus=0, max_retries=0)(_kill_process).options(scheduling_strategy=there).remote(hello.process_id)
+
+
+def _kill_process(process_id: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGKILL)

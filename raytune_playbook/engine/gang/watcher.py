@@ -1,0 +1,91 @@
+"""What follows a trial on each of its workers: tells the host how far it is, and asks it whether to go on."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import ray.exceptions
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.gang.messages import Assignment, Handle, Row
+from raytune_playbook.study.settings import Resources
+from raytune_playbook.train.group import Group
+
+HOST_TIMEOUT_S = 60.0
+"""A host that does not answer a short question for this long is gone."""
+
+HEARTBEAT_S = 1.0
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What `TorchTrainer` hands to `run_worker`."""
+
+    host: Handle
+    pool: Handle
+    generation: int
+    resources: Resources
+
+
+@dataclass
+class HostWatcher:
+    """Tells the host how far this worker is, and asks it whether to go on."""
+
+    assignment: Assignment
+    config: WorkerConfig
+    group: Group
+    num_reports: int = 0
+    _num_batches: int = 0
+    _num_steps: int = 0
+    _stop: bool = False
+
+    def measured(self, rows: list[Row]) -> None:
+        if self.group.rank == 0:  # rule MH1: one worker reports for all
+            self.num_reports += 1
+            number, report = self.assignment.number, self.num_reports
+            self.config.host.measured.remote(self.config.generation, number, report, tuple(rows))
+
+    def stepped(self, step: int) -> None:
+        self._num_batches += 1
+        self._num_steps += 1
+        if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
+            short = timedelta(seconds=self.config.resources.collective_timeout_s)
+            _set_pg_timeout(short, self.group.process_group)
+
+    def evaluated(self) -> None:
+        self._num_batches += 1
+
+    def wants_stop(self) -> bool:
+        return self._stop
+
+    @contextlib.contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        done = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(done,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, done: threading.Event) -> None:
+        host, generation, number = self.config.host, self.config.generation, self.assignment.number
+        while not done.wait(HEARTBEAT_S):
+            try:
+                beat = host.heartbeat.remote(generation, number, self.group.rank, self._num_batches)
+                wish = ask(str, beat, timeout_s=HOST_TIMEOUT_S)
+            except ray.exceptions.RayError:
+                os._exit(1)  # the host is gone: nobody waits for this trial, or would end a stuck collective
+            if wish == "exit":  # this worker may be stuck in a collective that its peers have left; the log says where
+                faulthandler.dump_traceback(sys.__stderr__ or 2)
+                os._exit(1)
+            self._stop = wish == "stop"

@@ -1,0 +1,226 @@
+"""The function that a gang's Ray Train workers run: fetch an assignment, train it, say how it ended, fetch the next.
+
+Between trials no worker waits in a collective: each asks its host over and over (a long poll), so that an idle gang can
+stay idle for ever.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import ray.exceptions
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
+from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.gang.messages import Assignment, Handle, Hello, WorkerEnd
+from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.gang.trial_log import captured_output
+from raytune_playbook.engine.gang.watcher import HOST_TIMEOUT_S, HostWatcher, WorkerConfig
+from raytune_playbook.errors import InputError
+from raytune_playbook.records.predictions import predictions_folder, write_predictions
+from raytune_playbook.records.store import Storage, profile_path
+from raytune_playbook.study.data_split import data_split
+from raytune_playbook.study.settings import Resources
+from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
+from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.prediction import examples_table
+from raytune_playbook.train.profiler import Profile
+from raytune_playbook.train.reset import LeakCheck, reset
+from raytune_playbook.train.workload import Values
+
+MAX_CACHED_ROUNDS = 4
+
+
+def run_worker(config: dict[Any, Any]) -> None:
+    """One worker's life: trial after trial, until its host says that there are no more."""
+    worker = WorkerConfig(config["host"], config["pool"], config["generation"], config["resources"])
+    host, generation, resources = worker.host, worker.generation, worker.resources
+    group = _group(resources)
+    reset(resources.threads_per_worker)
+    leaks = LeakCheck()
+    ask(type(None), host.hello.remote(generation, _hello(group)), timeout_s=HOST_TIMEOUT_S)
+    contexts: dict[str, RoundContext] = {}
+    streamer = StreamerDoor()
+    number = 0
+    while (assignment := _next_assignment(host, generation, group.rank, number)) is not None:
+        number = assignment.number
+        _check_group(group, number, resources)
+        context = _context(contexts, worker.pool, assignment.round_id)
+        ended = _run(assignment, context, worker, group, streamer)
+        reset(resources.threads_per_worker)
+        leak = leaks.leak()
+        ask(type(None), host.ended.remote(generation, number, replace(ended, leak=leak)), timeout_s=HOST_TIMEOUT_S)
+
+
+def _group(resources: Resources) -> Group:
+    context = ray.train.get_context()
+    size = context.get_world_size()
+    return Group(
+        rank=context.get_world_rank(),
+        size=size,
+        device=ray.train.torch.get_device(),
+        process_group=dist.group.WORLD if size > 1 else None,
+        timeout_s=resources.first_step_timeout_s,
+    )
+
+
+def _hello(group: Group) -> Hello:
+    device = torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else group.device.type
+    return Hello(
+        rank=group.rank,
+        node_id=ray.get_runtime_context().get_node_id(),
+        host_name=socket.gethostname(),
+        process_id=os.getpid(),
+        torch=str(torch.__version__),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        device=device,
+        cores=len(os.sched_getaffinity(0)),
+    )
+
+
+def _next_assignment(host: Handle, generation: int, rank: int, after: int) -> Assignment | None:
+    while True:
+        # The host answers within its own poll time, with "wait" where there is nothing yet.
+        answer = ask(object, host.next_assignment.remote(generation, rank, after), timeout_s=HOST_TIMEOUT_S)
+        if answer is None or isinstance(answer, Assignment):
+            return answer
+
+
+def _check_group(group: Group, number: int, resources: Resources) -> None:
+    """All workers are at the same trial and can talk; else this worker ends, which restarts the gang."""
+    if group.process_group is None:
+        return
+    _set_pg_timeout(timedelta(seconds=resources.collective_timeout_s), group.process_group)
+    numbers = group.gather(torch.tensor([number], device=group.device))
+    if any(int(other) != number for other in numbers):
+        raise RuntimeError(f"workers are at different trials: {[int(other) for other in numbers]}")
+    _set_pg_timeout(timedelta(seconds=resources.first_step_timeout_s), group.process_group)
+
+
+def _context(contexts: dict[str, RoundContext], pool: Handle, round_id: str) -> RoundContext:
+    if round_id not in contexts:
+        while len(contexts) >= MAX_CACHED_ROUNDS:
+            del contexts[next(iter(contexts))]
+        contexts[round_id] = ask(RoundContext, pool.round_context.remote(round_id), timeout_s=HOST_TIMEOUT_S)
+    return contexts[round_id]
+
+
+def _run(
+    assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group, streamer: StreamerDoor
+) -> WorkerEnd:
+    watcher = HostWatcher(assignment, config, group)
+    failure: BaseException | None = None
+    end = None
+    with captured_output(assignment, group.rank), watcher.heartbeat():
+        try:
+            workload = context.load_workload()
+            trial = assignment.trial
+            data = SharedBatches(
+                context.examples.arrays(),
+                rows=context.examples.rows(data_split(trial.values)),
+                stream=_stream(assignment, context, streamer, group),
+                trial=trial,
+                batch_size=Values(trial.values).int("batch_size"),
+                rank=group.rank,
+                num_workers=group.size,
+                device=group.device,
+                weight_column=WEIGHT,
+                chosen=workload.chosen_examples(),
+            )
+            checkpoints = _checkpoints(assignment, context)
+            end = train(
+                workload,
+                trial,
+                data,
+                group,
+                watcher,
+                checkpoints,
+                _save_predictions(assignment, context, group),
+                memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
+                profile=_profile(assignment, context, group),
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
+            failure = error
+            traceback.print_exc()
+    return WorkerEnd(
+        rank=group.rank,
+        end=end,
+        num_reports=watcher.num_reports,
+        traceback="".join(traceback.format_exception(failure)) if failure else None,
+        error=_last_line(failure) if failure else None,
+        is_input_error=isinstance(failure, InputError),
+    )
+
+
+def _stream(
+    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group
+) -> StreamedBatches | None:
+    if (stream := context.examples.stream) is None:
+        return None
+    name = group.from_first(streamer.open().encode() if group.rank == 0 else None) or b""
+    return StreamedBatches(
+        stream,
+        streamer.find(name.decode()),
+        f"{assignment.round_id} {assignment.number}",
+        assignment.trial,
+        rank=group.rank,
+        num_workers=group.size,
+    )
+
+
+def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints | None:
+    trial = assignment.trial
+    if not assignment.keeps_checkpoints:
+        return None
+    return Checkpoints(
+        Storage(context.uri),
+        checkpoints_folder(trial.study, trial.key),
+        trial,
+        # As the driver knows it: a worker need not have the file.
+        code=context.studies[trial.study].workload.source_hash,
+        num_best=context.num_best_checkpoints,
+        interval_steps=context.checkpoint_interval_steps,
+    )
+
+
+def _save_predictions(assignment: Assignment, context: RoundContext, group: Group) -> SavePredictions:
+    trial = assignment.trial
+
+    def save(step: int, examples: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        if group.rank == 0 and assignment.keeps_checkpoints:  # rule MH1; the check before trial 0 records nothing
+            folder = predictions_folder(trial.study, trial.key)
+            write_predictions(Storage(context.uri), folder, step, examples_table(examples))
+
+    return save
+
+
+def _profile(assignment: Assignment, context: RoundContext, group: Group) -> Profile | None:
+    """Of trial 0 of each study on rank 0 alone; the check before it leaves nothing (rule PI4)."""
+    trial, steps = assignment.trial, context.profile
+    is_first = trial.index == 0 and trial.repeat == 0 and group.rank == 0
+    if steps is None or not is_first or not assignment.keeps_checkpoints:
+        return None
+    path = profile_path(trial.study, trial.key, steps.first, steps.last)
+    return Profile(steps, functools.partial(Storage(context.uri).write, path))
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"

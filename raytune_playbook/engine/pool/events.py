@@ -1,0 +1,98 @@
+"""What the pool tells the driver, and what of it the driver has yet to hear."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from raytune_playbook.engine.gang.changes import Changes
+from raytune_playbook.engine.gang.messages import AttemptEnd, Row, TrialKey
+
+
+@dataclass(frozen=True)
+class AttemptStarted:
+    """Event: an attempt is about to start; it does when the driver has recorded it."""
+
+    key: TrialKey
+    attempt: int
+    gang: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Event: rows of a running attempt."""
+
+    key: TrialKey
+    attempt: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class AttemptEnded:
+    """Event: an attempt ended; ``is_final`` when no other follows."""
+
+    key: TrialKey
+    attempt: int
+    ended: AttemptEnd
+    is_final: bool
+
+
+@dataclass(frozen=True)
+class GangChanged:
+    """Event: a gang started, was lost or retired; ``sentence`` is for the log."""
+
+    gang: str
+    state: Literal["starting", "ready", "restarting", "retired", "lost"]
+    sentence: str
+    start_s: float | None = None
+
+
+Event: TypeAlias = AttemptStarted | Measured | AttemptEnded | GangChanged
+
+
+@dataclass(frozen=True)
+class News:
+    """What the pool tells the driver.
+
+    Fields:
+        events: numbered, in order.
+        gangs: the state of each gang that there is.
+        failure: a sentence when no gang can be had any more.
+    """
+
+    events: tuple[tuple[int, Event], ...]
+    gangs: Mapping[str, str]
+    failure: str | None
+
+
+class Events:
+    """What the driver is to hear, numbered from 1; kept until the driver has acknowledged it."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._pending: deque[tuple[int, Event]] = deque()
+        self._num = 0
+        self._acknowledged = 0
+
+    def emit(self, event: Event) -> int:
+        """Add an event; returns its number."""
+        self._num += 1
+        self._pending.append((self._num, event))
+        self._changes.notify()
+        return self._num
+
+    def acknowledge(self, number: int) -> None:
+        """The driver has recorded all events up to this one."""
+        self._acknowledged = max(self._acknowledged, number)
+        while self._pending and self._pending[0][0] <= number:
+            self._pending.popleft()
+        self._changes.notify()
+
+    def is_acknowledged(self, number: int) -> bool:
+        return self._acknowledged >= number
+
+    @property
+    def pending(self) -> tuple[tuple[int, Event], ...]:
+        return tuple(self._pending)

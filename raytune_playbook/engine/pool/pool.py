@@ -1,0 +1,235 @@
+"""The pool: starts, leases and retires gangs, and keeps the queue of trials that wait for one.
+
+One actor per session. Tune's trials put themselves into the queue and wait; each gang takes the next trial from it. The
+unit of retry is the trial in this queue, so another gang may take what one gang lost (DESIGN decision 2). An attempt
+starts only after the driver has recorded it: the driver fetches events with `news`, whose argument acknowledges all
+earlier ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+import time
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.gang.host import start_host
+from raytune_playbook.engine.gang.messages import AttemptEnd, Handle, Row, TrialKey
+from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.pool.events import Measured, News
+from raytune_playbook.engine.pool.gang_life import serve
+from raytune_playbook.engine.pool.queue import QueuedTrial
+from raytune_playbook.engine.pool.state import GangFacts, PooledGang, PoolState
+from raytune_playbook.study.settings import Resources
+from raytune_playbook.study.trial import TrialSpec, trial_key
+
+POLL_S = 20.0
+MANAGE_S = 2.0
+
+
+class Pool:
+    """Runs in an asyncio loop; every method returns within `POLL_S`.
+
+    Args:
+        resources: of each gang.
+        keep_idle_s: how long a gang without work keeps its resources.
+    """
+
+    def __init__(self, resources: Resources, keep_idle_s: float) -> None:
+        self._resources, self._keep_idle_s = resources, keep_idle_s
+        self._me = ray.get_runtime_context().current_actor
+        self._node_id = ray.get_runtime_context().get_node_id()
+        self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
+        state = self._state = PoolState(resources, self._scratch.name)
+        self._queue, self._gangs, self._changes, self._events = state.queue, state.gangs, state.changes, state.events
+        self._names = itertools.count(1)
+        self._last_gang_at_s = time.monotonic()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._manager: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------------ rounds
+
+    async def open_round(self, context: RoundContext, num_left: int) -> None:
+        """Make a round's workload and data known; ``num_left`` trials will be asked for."""
+        self._queue.open(context, num_left)
+        self._state.failure, self._state.num_failed_starts = None, 0
+        self._last_gang_at_s = time.monotonic()
+        if self._manager is None:
+            self._manager = asyncio.get_running_loop().create_task(self._manage())
+        self._changes.notify()
+
+    async def close_round(self, round_id: str) -> None:
+        """Forget a round; its trials end as stopped."""
+        await self.stop_round(round_id)
+        self._queue.close(round_id)
+        self._changes.notify()
+
+    async def round_context(self, round_id: str) -> RoundContext | None:
+        """For workers, once per round; None when it has been closed."""
+        return self._queue.context(round_id)
+
+    async def stop_round(self, round_id: str) -> None:
+        """End the waiting trials now and the running ones at their next reporting interval, as stopped."""
+        for trial in self._queue.stop(round_id):
+            await self._stop_running(trial)
+        self._changes.notify()
+
+    async def stop_trial(self, round_id: str, key: TrialKey) -> None:
+        """End one trial as stopped."""
+        trial = self._queue.find(round_id, key)
+        if trial is not None and trial.final is None and not self._queue.drop(trial):
+            await self._stop_running(trial)
+        self._changes.notify()
+
+    async def _stop_running(self, trial: QueuedTrial) -> None:
+        for gang in self._gangs:
+            if gang.trial is trial:
+                await gang.host.stop_trial.remote()
+
+    # ------------------------------------------------------------------ trials
+
+    async def submit(self, round_id: str, study: str, index: int) -> None:
+        """Put a trial of a round into the queue."""
+        self._queue.submit(round_id, study, index)
+        self._changes.notify()
+
+    async def wait_cause(self, round_id: str, study: str, index: int) -> str:
+        """How a trial ended for good, in the words of `Cause`, or "wait" after a while."""
+        ended = await self._ended(self._queue.find(round_id, (study, trial_key(index))))
+        if ended is None:
+            return "wait"
+        leases = self._queue.leases(round_id)
+        deadline_s = time.monotonic() + POLL_S
+        while leases is not None and not leases.may_return() and time.monotonic() < deadline_s:
+            await self._changes.wait(deadline_s - time.monotonic())
+        if leases is not None:
+            leases.num_returned += 1
+        return ended.cause
+
+    async def try_out(self, round_id: str, spec: TrialSpec) -> None:
+        """Put a trial that is not recorded into the queue."""
+        self._queue.try_out(round_id, spec)
+        self._changes.notify()
+
+    async def tried_out(self, round_id: str, spec: TrialSpec) -> AttemptEnd | None:
+        """How it ended, or None after a while."""
+        return await self._ended(self._queue.find(round_id, (spec.study, spec.key)))
+
+    async def _ended(self, trial: QueuedTrial | None) -> AttemptEnd | None:
+        deadline_s = time.monotonic() + POLL_S
+        while trial is not None and trial.final is None and time.monotonic() < deadline_s:
+            if self._state.failure is not None and not trial.is_recorded:
+                break  # who waits for a check asks for news next; recorded trials are ended by the driver
+            await self._changes.wait(deadline_s - time.monotonic())
+        return AttemptEnd(cause="stopped") if trial is None else trial.final
+
+    async def measured(self, key: TrialKey, attempt: int, rows: tuple[Row, ...]) -> None:
+        """Measurements of a running attempt, from its gang's host."""
+        running = [gang.trial for gang in self._gangs if gang.trial is not None]
+        if any(trial.key == key and trial.is_recorded for trial in running):
+            self._events.emit(Measured(key, attempt, rows))
+
+    # ------------------------------------------------------------------ for the driver
+
+    async def news(self, after: int, num_slots: int = 1) -> News:
+        """Events with numbers above ``after``, all up to which are acknowledged; waits a while for one.
+
+        ``num_slots`` is how many trials Tune keeps live at once from now on.
+        """
+        self._queue.set_num_slots(num_slots)
+        self._events.acknowledge(after)
+        deadline_s = time.monotonic() + 0.5  # short, since the driver has a display to refresh
+        while not self._events.pending and self._state.failure is None and time.monotonic() < deadline_s:
+            await self._changes.wait(deadline_s - time.monotonic())
+        return News(self._events.pending, {gang.name: gang.state for gang in self._gangs}, self._state.failure)
+
+    async def gangs(self) -> list[GangFacts]:
+        """All gangs that have not been retired."""
+        facts = []
+        for gang in list(self._gangs):
+            has_workers = gang.state in ("ready", "busy")
+            process_ids = await gang.host.processes.remote() if has_workers else {}
+            facts.append(GangFacts(gang.name, gang.state, gang.num_starts, process_ids))
+        return facts
+
+    async def shut_down(self) -> None:
+        """Retire all gangs."""
+        if self._manager is not None:
+            self._manager.cancel()
+        for gang in self._gangs:
+            gang.retiring = True
+        self._changes.notify()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    # ------------------------------------------------------------------ gangs
+
+    async def _manage(self) -> None:
+        """Start gangs as trials and room allow, and let idle ones go."""
+        while True:
+            try:
+                self._retire_idle()
+                self._start_wanted()
+                self._require_gangs()
+            except ray.exceptions.RayError as error:  # the cluster did not answer; ask again
+                self._state.failure = self._state.failure if self._gangs else f"the cluster does not answer: {error}"
+            await self._changes.wait(MANAGE_S)
+
+    def _retire_idle(self) -> None:
+        excess = len(self._gangs) - self._queue.num_left
+        now_s = time.monotonic()
+        for gang in self._gangs:
+            if (
+                excess > 0
+                and gang.state == "ready"
+                and not gang.retiring
+                and now_s - gang.idle_since_s >= self._keep_idle_s
+            ):
+                gang.retiring = True
+                excess -= 1
+        self._changes.notify()
+
+    def _start_wanted(self) -> None:
+        active = [gang for gang in self._gangs if not gang.retiring]
+        wanted = self._queue.num_left - len(active)
+        if wanted <= 0 or any(gang.state == "retiring" for gang in self._gangs):
+            return
+        nodes, _ = cluster_nodes()
+        room = num_gangs(nodes, self._resources) - len(self._gangs)
+        if active:  # the first gang may wait for nodes to come; others start only where there is room now
+            starting = sum(gang.state in ("starting", "restarting") for gang in active)
+            room = min(room, num_gangs_now(self._resources) - starting)
+        for _ in range(min(wanted, max(room, 0 if active else 1))):
+            self._start_gang()
+
+    def _require_gangs(self) -> None:
+        has_gang = any(gang.state in ("ready", "busy") for gang in self._gangs)
+        # A start in room that was free, and is still there, has a deadline of its own.
+        starts = any(gang.starts_in_room for gang in self._gangs) and num_gangs(cluster_nodes()[0], self._resources)
+        if has_gang or starts or not self._queue.num_left:
+            self._last_gang_at_s = time.monotonic()
+        elif time.monotonic() - self._last_gang_at_s > self._resources.wait_for_nodes_s:
+            self._state.failure = (
+                f"no gang of {self._resources.num_workers} worker(s) could start within "
+                f"{self._resources.wait_for_nodes_s:.0f} s (Resources.wait_for_nodes_s); free or add nodes, then resume"
+            )
+
+    def _start_gang(self) -> None:
+        name = f"gang-{next(self._names)}"
+        # Beside the driver, on a node that is not preempted; Train pins its controller there too.
+        host = start_host(name, self._resources, self._me, self._node_id)
+        gang = PooledGang(name, host)
+        self._gangs.append(gang)
+        serving = asyncio.get_running_loop().create_task(serve(self._state, gang))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+
+def start_pool(resources: Resources, keep_idle_s: float) -> Handle:
+    """A new pool on the driver's node; it dies with the driver, which owns it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(num_cpus=0, max_restarts=0)(Pool).options(scheduling_strategy=here)
+    return actor.remote(resources, keep_idle_s)

@@ -1,0 +1,1 @@
+"""Running, resuming, extending and checking rounds, and preprocessing their examples."""

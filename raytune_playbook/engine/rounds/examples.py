@@ -1,0 +1,135 @@
+"""A round's examples: where its workload says, or where `raytune-playbook preprocess` left them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+
+from raytune_playbook.data.datasets import Given, Source, sources_of
+from raytune_playbook.data.examples import Examples
+from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
+from raytune_playbook.data.splits import example_hashes
+from raytune_playbook.engine.driver.progress import duration_text
+from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
+from raytune_playbook.engine.session import Gangs
+from raytune_playbook.errors import SpecError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.study.data_split import refuse_data_split
+from raytune_playbook.study.datasets import Split
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.settings import Resources
+from raytune_playbook.train.workload import Workload
+
+MIB = 2**20
+
+
+def examples_of(
+    console: Console,
+    round_: Round,
+    session: Gangs,
+    packed: bytes,
+    storage: Storage | None,
+    recorded: ExamplesRecord | None,
+) -> Examples:
+    """Read a round's examples and say what they are; those that were preprocessed before where there are such.
+
+    Args:
+        storage: where preprocessed examples may be; None to look for none.
+        recorded: of a round that was begun, whose mode it keeps.
+
+    Raises:
+        InputError: they cannot be read, preprocessed or trained on.
+    """
+    workload = workload_of(round_)
+    datasets: object = datasets_of(workload)
+    refuse_data_split(round_, datasets)
+    manifest = _preprocessed(round_, workload, datasets, storage) if storage is not None else None
+    if manifest is not None and storage is not None:
+        datasets = files_of(storage, manifest)
+    pipeline = round_.input_pipeline
+    if recorded is not None:
+        window = recorded.window_examples or pipeline.window_examples
+        pipeline = pipeline.model_copy(update={"mode": recorded.mode, "window_examples": window})
+    preprocesses = workload.preprocesses() and manifest is None
+    with console.status("Reading the examples ..."):
+        examples = session.prepare(
+            datasets, packed if preprocesses else None, label=workload.label_column, pipeline=pipeline
+        )
+    if manifest is not None and storage is not None:
+        update = {
+            "preprocessed": f"{storage.uri}/{manifest.folder}",
+            "sources": manifest.sources,
+            "skipped": manifest.skipped,
+            "overlaps": manifest.overlaps,
+        }
+        examples = replace(examples, record=examples.record.model_copy(update=update))
+    _say(console, examples.record, round_.resources)
+    return examples
+
+
+def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None:
+    numbers = ", ".join(f"{number:,} {split}" for split, number in record.num_examples.items())
+    total = sum(record.num_bytes.values()) / MIB
+    cpus = f"{resources.pipeline_cpus} CPU(s) kept free for the input pipeline"
+    if record.mode == "streaming":
+        how = (
+            f"streamed in windows of {record.window_examples:,}, at most {(record.stream_bytes or 0) / MIB:,.1f} MiB "
+            f"for a gang; {cpus}, {record.pipeline_cpus} for each gang"
+        )
+    else:
+        read = f", read in {duration_text(record.read_s)}" if record.read_s >= 1 else ""
+        how = f"in memory, {total:,.1f} MiB{read}; {cpus}"
+    console.print(f"  Examples: {numbers}; {how}", soft_wrap=True)
+    if record.preprocessed:
+        console.print(f"  They were preprocessed before: {record.preprocessed}", soft_wrap=True)
+    if record.overlaps is None:
+        console.print("  Whether splits overlap was not looked at: `raytune-playbook preprocess` does", soft_wrap=True)
+    warn_of(console, record.overlaps or (), record.skipped)
+
+
+def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -> None:
+    """What may be wrong with examples that were read."""
+    for sentence in overlaps:
+        console.print(Text(f"  Warning IN10: {sentence}"), soft_wrap=True)
+    if skipped:
+        console.print(
+            Text(f"  Warning: {len(skipped)} part(s) of the examples were left out: {skipped[0]}"), soft_wrap=True
+        )
+
+
+# ---------------------------------------------------------------------- preprocessed before
+
+
+def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: Storage) -> Manifest | None:
+    if FOLDER not in storage.folders():
+        return None
+    given = sources_of(datasets)
+    manifest = find(storage, *names_of(workload, datasets, given))
+    if manifest is not None:
+        try:
+            refuse_data_split(round_, files_of(storage, manifest))
+        except SpecError:  # it asks for another division, and only the first one is saved
+            return None
+    return manifest
+
+
+def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, str]:
+    """The workload's name, and a fingerprint of its file, all of its attributes and what its sources hold."""
+    spec = workload.spec()
+    split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
+    # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
+    parts = [repr((spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split))]
+    for name, source in sorted(given.sources.items()):
+        parts += [name, repr(source) if isinstance(source, Listing) else _content(source)]
+    return spec.name, hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def _content(source: Source) -> str:
+    # No round finds what a Ray Dataset holds preprocessed, since `preprocess` refuses one.
+    return hashlib.blake2b(example_hashes(source).tobytes()).hexdigest() if isinstance(source, dict) else ""

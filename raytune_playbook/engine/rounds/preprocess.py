@@ -1,0 +1,68 @@
+"""``raytune-playbook preprocess``: preprocess a round's examples once, offline, for all later rounds (rule PI2)."""
+
+from __future__ import annotations
+
+import ray
+from rich.console import Console
+
+from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.materialized.preprocessed import Manifest, find
+from raytune_playbook.engine.cluster.quiet import driver_log
+from raytune_playbook.engine.driver.progress import duration_text
+from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
+from raytune_playbook.engine.jobs.to_workers import pack
+from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
+from raytune_playbook.engine.session import Gangs
+from raytune_playbook.errors import DataError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.report.terminal import new_console
+from raytune_playbook.study.datasets import Split
+from raytune_playbook.study.round import Round
+
+
+def preprocess(
+    round: Round, *, storage: str = "rounds", address: str | None = None, console: Console | None = None
+) -> Manifest:
+    """Preprocess a round's examples and save them, unless that was done for the same code and files before.
+
+    Args:
+        storage: folder or URI under which they are saved, and found by rounds that are stored there.
+        address: of a Ray cluster; None for ``RAY_ADDRESS``, or else this machine.
+
+    Raises:
+        InputError: the examples cannot be read or preprocessed, or lie where their contents cannot be told.
+    """
+    console = console or new_console()
+    workload, place = workload_of(round), Storage(storage)
+    packed = pack(workload) if workload.preprocesses() else None
+    place.check_writable()
+    with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
+        datasets: object = datasets_of(workload)
+        given = sources_of(datasets)
+        if any(isinstance(source, ray.data.Dataset) for source in given.sources.values()):
+            raise DataError(
+                "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
+                "returns a Ray Dataset; write it with its own write_parquet and return Files."
+            )
+        names = names_of(workload, datasets, given)
+        manifest = find(place, *names)
+        if manifest is not None:
+            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+            return manifest
+        with console.status("Preprocessing the examples ..."):
+            manifest = session.save(
+                given,
+                packed,
+                label=workload.label_column,
+                split=datasets if isinstance(datasets, Split) else None,
+                storage=place.uri,
+                names=names,
+            )
+    numbers = ", ".join(f"{number:,} {split}" for split, number in manifest.num_examples.items())
+    size = sum(manifest.num_bytes.values()) / MIB
+    took = duration_text(manifest.seconds)
+    console.print(
+        f"Preprocessed {numbers} examples ({size:,.1f} MiB) in {took}: {place.uri}/{manifest.folder}", soft_wrap=True
+    )
+    warn_of(console, manifest.overlaps, manifest.skipped)
+    return manifest

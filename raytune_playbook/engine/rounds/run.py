@@ -1,0 +1,285 @@
+"""Running a round: from its specification to its records, whatever happens in between.
+
+`run` starts a round, or goes on with one of the same specification; `resume` does so by its name. Each makes a fresh
+`Tuner` over the trials that have no final record (DESIGN decision 5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+
+import ray.exceptions
+from rich.console import Console
+from rich.text import Text
+
+from raytune_playbook.analysis.trials import trials_of
+from raytune_playbook.data.examples import Examples
+from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.cluster.quiet import driver_log
+from raytune_playbook.engine.driver.driver import Driver, resume_command
+from raytune_playbook.engine.driver.progress import Progress
+from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.jobs.job_file import Job, load_job
+from raytune_playbook.engine.jobs.preflight import check_values, workload_of
+from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.to_workers import pack
+from raytune_playbook.engine.rounds.examples import examples_of
+from raytune_playbook.engine.rounds.recorded import as_recorded
+from raytune_playbook.engine.rounds.result import Result
+from raytune_playbook.engine.rounds.trial_check import try_out
+from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
+from raytune_playbook.engine.tune.round_search import interleaved
+from raytune_playbook.errors import RunError, SpecError, StorageError
+from raytune_playbook.records.store import RoundStore, Storage, profile_path
+from raytune_playbook.records.types import RoundRecord, RoundStatus
+from raytune_playbook.report.page.page import write_page
+from raytune_playbook.report.reading import read_profiles
+from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.study.advice import price, warnings
+from raytune_playbook.study.profile_steps import ProfileSteps
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.trial import trial_key
+
+DEFAULT_STORAGE = "rounds"
+
+
+def run(
+    round: Round,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    gangs: Gangs | None = None,
+    address: str | None = None,
+    job: Job | None = None,
+    retry_failed: bool = False,
+    profile: str | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Run a round, or go on with it where a round of its name and specification was begun.
+
+    More trials than it had extend it (rule QR4); a round that was extended keeps its trials.
+
+    Args:
+        round: what to run.
+        storage: folder or URI under which the round gets a folder of its name.
+        gangs: a session to share; without one the round starts its own, and ends it.
+        address: of a Ray cluster; None for ``RAY_ADDRESS``, or else this machine.
+        job: the job file that the round came from, for the record.
+        retry_failed: also run the trials that failed before.
+        profile: steps of trial 0 of each study that a profiler traces on one worker (rule PI4), such as ``"10-12"``.
+        console: where to print.
+
+    Raises:
+        InputError: something that was given is wrong; nothing was started or written.
+        RunError: the round failed; its records are kept.
+    """
+    console = console or new_console()
+    steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
+    packed = pack(workload_of(round))
+    check_values(round)
+    store = RoundStore(Storage(storage), round.name)
+    round = as_recorded(store, round)
+    store.storage.check_writable()
+    with driver_log() as log, _session(round, gangs, address, console) as session:
+        try:
+            status = _run(round, store, session, packed, job, retry_failed, steps, console)
+        finally:
+            if store.exists():
+                store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
+    page = write_page(store)
+    console.print(summary(store))
+    console.print(f"Report: {page}", soft_wrap=True)
+    if steps is not None:
+        _say_where_traces_are(console, store, round, steps)
+    _say_how_it_ended(console, store, status)
+    return Result(store)
+
+
+def _run(
+    round_: Round,
+    store: RoundStore,
+    session: Gangs,
+    packed: bytes,
+    job: Job | None,
+    retry_failed: bool,
+    profile: ProfileSteps | None,
+    console: Console,
+) -> RoundStatus:
+    is_new = not store.exists()
+    recorder = Recorder(store, round_.studies) if not is_new else None
+    done = recorder.done(but_failed=retry_failed) if recorder else set()
+    todo = interleaved(round_.studies, done)
+    _announce(console, round_, session, num_done=len(done))
+    if not todo and (status := store.status()) is not None:
+        return status
+    recorded = None if is_new else store.round().examples
+    examples = examples_of(console, round_, session, packed, store.storage, recorded)
+    context = _context(round_, store.uri, packed, examples, profile)
+    with _opened(session, context, num_left=len(todo)):
+        estimate_s = try_out(console, session, context, round_, num_left=len(todo))
+        if is_new:
+            record, difference = round_record(round_, job, store.storage.uri, examples.record)
+            store.create(record, round_.studies, notes=round_.notes, diff=difference)
+        elif store.round().budget.num_trials < round_.budget.num_trials:
+            store.extend(round_.budget, round_.studies)
+        recorder = recorder or Recorder(store, round_.studies)
+        with Progress(console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
+            return Driver(session, context, store, recorder, todo, round_.budget, progress).run()
+
+
+def resume(
+    name: str,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    address: str | None = None,
+    retry_failed: bool = False,
+    console: Console | None = None,
+) -> Result:
+    """Finish what is left of a round that was started from a job file.
+
+    Raises:
+        InputError: there is no such round, or its job file is gone or defines another round by now.
+        RunError: the round failed again.
+    """
+    _, job = _started_from_a_job(RoundStore(Storage(storage), name))
+    return run(job.round, storage=storage, address=address, job=job, retry_failed=retry_failed, console=console)
+
+
+def extend(
+    name: str,
+    num_trials: int,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    address: str | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Give a round that was started from a job file more trials, and run them; those that it had stay as they are.
+
+    Args:
+        num_trials: how many trials the round shall have in all.
+
+    Raises:
+        InputError: as for `resume`, or the round has as many trials already.
+        RunError: the round failed.
+    """
+    record, job = _started_from_a_job(RoundStore(Storage(storage), name))
+    if num_trials <= record.budget.num_trials:
+        raise StorageError(
+            f"An extended round has more trials than before, but {name!r} has {record.budget.num_trials} and "
+            f"{num_trials} were asked for; ask for more."
+        )
+    return run(job.round.extended(num_trials), storage=storage, address=address, job=job, console=console)
+
+
+def check(round: Round, *, address: str | None = None, console: Console | None = None) -> None:
+    """Train a few steps and evaluate once on one gang, and record nothing.
+
+    Raises:
+        InputError, RunError: as `run` would before its first trial.
+    """
+    console = console or new_console()
+    packed = pack(workload_of(round))
+    check_values(round)
+    with driver_log(), _session(round, None, address, console) as session:
+        _announce(console, round, session, num_done=0)
+        num_left = price(round).num_trials
+        context = _context(round, "", packed, examples_of(console, round, session, packed, None, None))
+        with _opened(session, context, num_left=0):
+            try_out(console, session, context, round, num_left=num_left)
+
+
+# ---------------------------------------------------------------------- before the first trial
+
+
+def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
+    record = store.round()
+    if record.job is None:
+        raise StorageError(
+            f"Round {record.name!r} was started from Python ({record.command}), so its code is there; run it again to "
+            "go on."
+        )
+    return record, load_job(record.job)
+
+
+def _context(
+    round_: Round, uri: str, packed: bytes, examples: Examples, profile: ProfileSteps | None = None
+) -> RoundContext:
+    studies = {study.name: study for study in round_.studies}
+    budget = round_.budget
+    return RoundContext(
+        uuid.uuid4().hex,
+        uri,
+        packed,
+        examples,
+        studies,
+        num_best_checkpoints=budget.num_best_checkpoints,
+        checkpoint_interval_steps=budget.checkpoint_interval_steps,
+        profile=profile,
+    )
+
+
+@contextlib.contextmanager
+def _session(round_: Round, gangs: Gangs | None, address: str | None, console: Console) -> Iterator[Gangs]:
+    """The caller's session, or one for this round alone, whose gangs go as soon as no trial is left for them."""
+    if gangs is not None:
+        if gangs.resources != round_.resources:
+            raise SpecError(
+                "Round.resources: rounds that share gangs ask for the same resources, "
+                f"but got {round_.resources} for gangs of {gangs.resources}; use another session."
+            )
+        yield gangs
+        return
+    with Gangs(round_.resources, address=address, keep_idle_s=0) as own:
+        yield own
+
+
+@contextlib.contextmanager
+def _opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator[None]:
+    ask(type(None), session.pool.open_round.remote(context, num_left), timeout_s=ANSWER_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
+            ask(type(None), session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
+
+
+def _announce(console: Console, round_: Round, session: Gangs, *, num_done: int) -> None:
+    """What the round is, what it costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
+    console.print(Text.assemble((round_.name, "bold"), f": {round_.goal}"), soft_wrap=True)
+    console.print(f"  {price(round_).sentence(session.capacity())}", soft_wrap=True)
+    if num_done:
+        console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
+    for warning in warnings(round_):
+        console.print(Text(f"  Warning {warning}"), soft_wrap=True)
+
+
+def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, steps: ProfileSteps) -> None:
+    """Or why there is none, as where trial 0 had ended before."""
+    there = read_profiles(store, round_.studies)
+    for study in round_.studies:
+        path = profile_path(study.name, trial_key(0), steps.first, steps.last)
+        if path in there:
+            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri}/{path}", soft_wrap=True)
+        else:
+            console.print(
+                f"No trace of {study.name}: its trial 0 did not train steps {steps.first} to {steps.last} in this run; "
+                "rename the round to train it again.",
+                soft_wrap=True,
+            )
+
+
+def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:
+    """Raises `RunError` where the round failed."""
+    if status.state == "finished":
+        return
+    how = f"Go on with: {resume_command(store)}"
+    if status.state == "failed":
+        failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == "failed"]
+        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        retry = " --retry-failed" if failed else ""
+        raise RunError(
+            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {resume_command(store)}{retry}"
+        )
+    console.print(f"The round stopped ({status.reason}). {how}", soft_wrap=True)

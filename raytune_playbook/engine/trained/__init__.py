@@ -1,0 +1,1 @@
+"""Models that were trained: loading them, and what they predict."""

@@ -1,0 +1,82 @@
+"""Looking at what a round has trained, without a cluster."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from raytune_playbook.engine.driver.requests import trial_id_of
+from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.engine.jobs.preflight import workload_of
+from raytune_playbook.errors import StorageError
+from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.trial import TrialSpec, trial_key
+from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps, read_weights
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.loop import initial_model
+from raytune_playbook.train.workload import Values, Workload
+
+
+def load_model(
+    round: str | RoundStore,
+    trial: str,
+    *,
+    storage: str = "rounds",
+    step: int | None = None,
+    workload: Workload | None = None,
+) -> nn.Module:
+    """A trial's model as one of its checkpoints holds it: in evaluation mode, on the CPU, in this process.
+
+    Its batch norm has the running averages of all workers, as in the evaluation of that step (rule BN3).
+
+    Args:
+        round: a round's name, or its records.
+        trial: ``"STUDY/INDEX"``, or ``"INDEX"`` where the round has one study.
+        storage: folder or URI of the round, where it is given by name.
+        step: of a checkpoint that is kept; None for the best, or of a trial that has not completed the latest.
+        workload: what made the model; None for that of the job file from which the round was started.
+
+    Raises:
+        InputError: there is no such round, trial or checkpoint, or the workload makes another model.
+    """
+    store = RoundStore(Storage(storage), round) if isinstance(round, str) else round
+    spec, best_step = recorded(store, trial)
+    folder, checkpoints = checkpoints_folder(spec.study, spec.key), Storage(store.uri)
+    if step is None and best_step is None and (kept := kept_steps(checkpoints, folder)):
+        best_step = kept[-1]
+    weights = read_weights(checkpoints, folder, step if step is not None else best_step or 0)
+    workload = workload or workload_of_job(store)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of ours
+        model = initial_model(workload, spec, Values(spec.values), Group())
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise StorageError(
+            f"A checkpoint is loaded into the model that was trained, but {type(workload).__name__} makes another for "
+            f"{trial!r} of {store.uri!r} ({' '.join(str(error).split())[:200]}); use the code that trained it."
+        ) from None
+    return model.eval()
+
+
+def recorded(store: RoundStore, trial: str) -> tuple[TrialSpec, int | None]:
+    """The trial's specification, and the step of its best checkpoint once it has completed."""
+    study, key = trial_id_of(trial, store.round().studies)
+    (study_spec,) = (each for each in store.studies() if each.name == study)
+    for row in store.trials(study).select(["index", "repeat", "best_checkpoint_step"]).to_pylist():
+        if trial_key(row["index"], row["repeat"]) == key:
+            return suggest(study_spec, row["index"], row["repeat"]), row["best_checkpoint_step"]
+    raise StorageError(
+        f"A trial must have begun before its model can be loaded, but {store.uri!r} has no record of {trial!r}; "
+        "name one of its trials."
+    )
+
+
+def workload_of_job(store: RoundStore) -> Workload:
+    """The workload of the job file that a round was started from."""
+    job = store.round().job
+    if job is None:
+        raise StorageError(
+            f"Round {store.name!r} was started from Python, so its workload is there; pass it with workload=..."
+        )
+    return workload_of(load_job(job).round)

@@ -1,0 +1,1 @@
+"""What Ray Tune sees of a round."""

@@ -1,0 +1,45 @@
+"""A thin Tune Trainable: put a trial into the pool's queue, wait for its end, return one result, never raise.
+
+The trial's numbers are in our own records; what Tune sees is that it ended. Its process imports no torch, for Tune
+starts such processes in the middle of a round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray.exceptions
+from ray import tune
+
+from raytune_playbook.engine.cluster.calls import ask
+
+ANSWER_TIMEOUT_S = 60.0
+"""The pool answers every question within 20 s; without an answer for this long it is gone."""
+
+
+class LeaseTrainable(tune.Trainable):
+    """One Tune trial is one lease of a gang; its config names a study and an index."""
+
+    def setup(self, config: dict[str, Any], pool: Any = None, round_id: str = "") -> None:
+        self._pool, self._round_id = pool, round_id
+
+    def step(self) -> dict[str, Any]:
+        study, index = self.config["study"], self.config["index"]
+        try:
+            ask(type(None), self._pool.submit.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
+            cause = "wait"
+            while cause == "wait":
+                waiting = self._pool.wait_cause.remote(self._round_id, study, index)
+                cause = ask(str, waiting, timeout_s=ANSWER_TIMEOUT_S)
+        except ray.exceptions.RayError as error:  # the pool is gone; the driver notices that itself
+            cause = f"pool lost: {error}"
+        return {"cause": cause, "done": True}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: our records are the truth, and Tune's state is scratch."""
+
+    def load_checkpoint(self, checkpoint: object) -> None:
+        """Nothing, as there is nothing to load."""

@@ -1,0 +1,126 @@
+"""Where examples come from, and how they reach the trainers; a workload says the first, a round may say the second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, SupportsFloat, TypeAlias, get_args
+
+from pydantic import Field
+
+from raytune_playbook.errors import SpecError
+from raytune_playbook.study.frozen import FrozenSpec
+
+Format: TypeAlias = Literal["parquet", "csv", "numpy", "images"]
+
+OnUnreadable: TypeAlias = Literal["refuse", "skip"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Examples in files, read by Ray Data in parallel and in the order of their names.
+
+    Args:
+        uris: a path or URI, or several: files, folders (all files below them that have an ending of the format), or
+            patterns in which ``*`` stands for any part of a name and ``**`` for any folders.
+        format: ``"parquet"``; ``"csv"``; ``"numpy"`` (``.npz`` with one array per column, or ``.npy``, whose column is
+            called ``data``); ``"images"`` (one example per file: ``image`` as height x width x channels, and ``path``).
+            None to tell by the endings.
+        columns: the only ones that are read (rule PI2: drop unused columns at the read); None for all.
+        on_unreadable: ``"refuse"``, or ``"skip"`` files and row groups that cannot be read; the report counts them.
+
+    Raises:
+        SpecError: no name is given, or the format or ``on_unreadable`` is none of these.
+    """
+
+    uris: str | Sequence[str]
+    format: Format | None = None
+    columns: Sequence[str] | None = None
+    on_unreadable: OnUnreadable = "refuse"
+
+    def __post_init__(self) -> None:
+        is_one = isinstance(self.uris, str | os.PathLike)
+        uris = _texts("Files.uris", self.uris)
+        object.__setattr__(self, "uris", uris[0] if is_one else uris)
+        if self.columns is not None:
+            object.__setattr__(self, "columns", _texts("Files.columns", self.columns))
+        _require_choice("Files.format", self.format, (*get_args(Format), None))
+        _require_choice("Files.on_unreadable", self.on_unreadable, get_args(OnUnreadable))
+
+
+def _texts(field: str, given: object) -> tuple[str, ...]:
+    """One text or a list of texts, as a tuple; a `pathlib.Path` is as good as its text."""
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    texts = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in several]
+    names = tuple(text for text in texts if isinstance(text, str) and text)
+    if not names or len(names) < len(texts):
+        raise SpecError(f"{field}: a name or a list of names is needed, but got {given!r}; correct it.")
+    if len(set(names)) < len(names):
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        raise SpecError(f"{field}: each name may come once, but {twice!r} comes twice; drop one.")
+    return names
+
+
+def _require_choice(field: str, given: object, choices: tuple[object, ...]) -> None:
+    if given not in choices:
+        raise SpecError(f"{field} must be one of {', '.join(map(repr, choices))}, but got {given!r}; correct it.")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One source of examples, divided into train, validation and test by a hash of each example.
+
+    Equal examples share a split, and no example moves when others are added. The hyperparameter ``data_split`` asks for
+    another division into train and validation (data sampling variance); the test set stays as it is (rule AD6).
+
+    Args:
+        source: arrays by column, an Arrow table, `Files`, a URI or a Ray Dataset.
+        train, validation, test: their shares, which sum to one.
+        key: the columns that make an example what it is, such as a patient's number; None for all.
+
+    Raises:
+        SpecError: the shares are not positive (``test`` may be 0), or don't sum to one.
+    """
+
+    source: object
+    train: float = 0.8
+    validation: float = 0.1
+    test: float = 0.1
+    key: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        are_shares = all(map(_is_share, self.fractions.values())) and abs(sum(self.fractions.values()) - 1) < 1e-9
+        if not (are_shares and self.train and self.validation):
+            raise SpecError(
+                "Split: shares of train and validation above zero, and of all three summing to one, are needed, but "
+                f"got {self.train}, {self.validation} and {self.test}; correct them."
+            )
+        if self.key is not None:
+            object.__setattr__(self, "key", _texts("Split.key", self.key))
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """The shares by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def _is_share(given: object) -> bool:
+    return isinstance(given, SupportsFloat) and 0 <= float(given) <= 1  # false for NaN, too
+
+
+class InputPipeline(FrozenSpec):
+    """How training examples reach the workers.
+
+    Fields:
+        mode: ``"materialized"`` reads and decodes the examples once per session and keeps them in the object store, one
+            copy per node; ``"streaming"`` reads them anew every epoch, window by window; ``"auto"`` materializes what
+            takes at most half of the smallest node's object store.
+        window_examples: of streaming: the files' order is shuffled, and then the examples within consecutive windows of
+            so many. Larger windows shuffle better and take more memory.
+    """
+
+    mode: Literal["auto", "materialized", "streaming"] = "auto"
+    window_examples: int = Field(default=65_536, gt=0)

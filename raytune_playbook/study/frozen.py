@@ -1,0 +1,66 @@
+"""The base of every specification: immutable, unknown fields refused, and bad values answered with one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from raytune_playbook.errors import SpecError
+
+
+def _plain(value: object) -> object:
+    """numpy's scalars as Python's own: else pydantic would turn a numpy integer into a float."""
+    return value.item() if hasattr(value, "item") else value
+
+
+Number: TypeAlias = Annotated[int | float, BeforeValidator(_plain)]
+
+Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(_plain)]
+"""A hyperparameter's value: what JSON can hold as it is."""
+
+
+class FrozenSpec(BaseModel):
+    """An immutable specification that refuses unknown fields.
+
+    Raises:
+        SpecError: a field is missing, unknown or has a wrong value; the message names it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, /, **fields: object) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise SpecError(_sentence(type(self).__name__, error)) from None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; pydantic's own would keep what was derived from the old ones."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+
+_UNION_MEMBERS = ("bool", "int", "float", "str")
+
+
+def _sentence(owner: str, error: ValidationError) -> str:
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    loc, rule = first["loc"], first["msg"].removeprefix("Value error, ")
+    if loc and loc[-1] in _UNION_MEMBERS:  # a `Value` or `Number` that is none of its types: one error for each
+        loc = loc[:-1]
+        kin = [other for other in errors if other["loc"][:-1] == loc]
+        types = " or ".join(str(other["loc"][-1]) for other in kin)
+        finite = [other["msg"] for other in kin if other["type"] == "finite_number"]
+        rule = finite[0] if finite else f"input should be of type {types}"
+    field = ".".join(str(part) for part in loc)
+    if first["type"] == "extra_forbidden":
+        return f"{owner} has no field {field!r}; see help({owner}) for the fields that it has."
+    if first["type"] == "missing":
+        return f"{owner} needs a value for {field!r}; give one."
+    where = f"{owner}.{field}" if field else owner
+    return f"{where}: {rule[0].lower() + rule[1:]}, but got {first['input']!r}; correct it."

@@ -1,0 +1,1 @@
+"""Handing a job file to a cluster through Ray's job API."""

@@ -1,0 +1,1 @@
+"""What happens to the weights at a step: optimizers, schedules, clipping, averaging."""

@@ -1,0 +1,40 @@
+"""Which placement groups are orphans, on a real cluster."""
+
+from __future__ import annotations
+
+import time
+
+import ray
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
+
+from raytune_playbook.engine.cluster.orphans import remove_orphans
+
+
+@ray.remote(num_cpus=0)
+class Asker:
+    """Asks for room that there is not, as a Train controller does."""
+
+    def ask(self) -> str:
+        return placement_group([{"CPU": 1000}]).id.hex()
+
+
+def test_what_a_dead_actor_asked_for_is_removed_and_what_others_asked_for_stays(cluster):
+    own = placement_group([{"memory": 1}])  # as Tune's trials have one
+    dead, alive = Asker.remote(), Asker.remote()
+    orphan, living = ray.get([dead.ask.remote(), alive.ask.remote()])
+    assert remove_orphans() == 0
+    ray.kill(dead)
+    deadline_s = time.monotonic() + 60
+    while not (num_removed := remove_orphans()):
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.1)
+    assert num_removed == 1
+    states = {name: group["state"] for name, group in placement_group_table().items()}
+    assert states.get(orphan, "REMOVED") == "REMOVED"
+    assert states[living] == "PENDING"
+    assert states[own.id.hex()] in ("PENDING", "CREATED")
+    remove_placement_group(own)
+    ray.kill(alive)
+    while not remove_orphans():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.1)

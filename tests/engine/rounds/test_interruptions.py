@@ -1,0 +1,256 @@
+"""Rounds that end before their time, and go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from raytune_playbook import Gangs, InputError, Resources, RunError, run
+from raytune_playbook.engine.driver.requests import stop
+from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.types import TIME_COLUMNS
+
+
+def wait_for(condition, timeout_s: float = 240) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.1)
+
+
+def num_done(folder: Path) -> int:
+    return sum(
+        row["outcome"] is not None
+        for file in folder.glob("*/trials/*.parquet")
+        for row in pq.read_table(file).to_pylist()
+    )
+
+
+def during(action) -> threading.Thread:
+    thread = threading.Thread(target=action)
+    thread.start()
+    return thread
+
+
+def test_a_round_or_a_trial_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
+    def stop_soon() -> None:
+        wait_for(lambda: num_done(tmp_path / "stops") >= 2)
+        with pytest.raises(InputError, match="STUDY/INDEX"):
+            stop("stops", storage=str(tmp_path), trial="nothing/1")
+        with pytest.raises(InputError, match="has one driver at a time"):
+            run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+        stop("stops", storage=str(tmp_path))
+
+    round_ = make_round("stops", trials_per_study=8, steps=8, step_sleep_s=0.2)
+    thread = during(stop_soon)
+    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    thread.join()
+    assert result.store.status().state == "stopped"
+    assert 2 <= num_done(tmp_path / "stops") < 8
+    assert "The round stopped (stopped on request). Go on with: raytune-playbook resume stops" in quiet.file.getvalue()
+    with pytest.raises(InputError, match="must be running"):
+        stop("stops", storage=str(tmp_path))
+    before = {row["index"]: row for row in result.trials.to_pylist() if row["outcome"]}
+    again = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    after = {row["index"]: row for row in again.trials.to_pylist()}
+    assert again.store.status().state == "finished"
+    assert all(after[index] == row for index, row in before.items())  # what had ended was not touched
+    assert {row["outcome"] for row in after.values()} == {"completed"}
+    assert len(after) == 8
+    # And once more: there is nothing left to do.
+    finished = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert finished.trials.equals(again.trials)
+
+
+def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_path, quiet):
+    def stop_trial() -> None:
+        wait_for(lambda: (tmp_path / "one" / "all" / "trials" / "00001.parquet").exists())
+        stop("one", storage=str(tmp_path), trial="all/1")
+
+    round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1)
+    thread = during(stop_trial)
+    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    thread.join()
+    rows = {row["index"]: row for row in result.trials.to_pylist()}
+    assert [rows[index]["outcome"] for index in range(4)] == ["completed", None, "completed", "completed"]
+    assert rows[1]["attempts"][0]["ended"] == "stopped"
+    assert result.store.status().state == "stopped"
+    again = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert again.store.status().state == "finished"
+
+
+def test_a_wall_clock_budget_ends_a_round_cleanly(gangs, make_round, tmp_path, quiet):
+    round_ = make_round("budget", trials_per_study=100, steps=10, step_sleep_s=0.1, wall_clock_s=12)
+    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert result.store.status().state == "stopped"
+    assert "wall-clock budget of 12 s is used up" in quiet.file.getvalue()
+    assert 0 < num_done(tmp_path / "budget") < 100
+    assert all(row["outcome"] in ("completed", None) for row in result.trials.to_pylist())
+
+
+def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluster, make_round, tmp_path, quiet):
+    resources = Resources(num_workers=1, cpus_per_worker=1, num_gangs=1)
+
+    def kill_pool() -> None:
+        wait_for(lambda: num_done(tmp_path / "lost") >= 1)
+        ray.kill(session.pool)
+
+    round_ = make_round("lost", trials_per_study=6, steps=6, step_sleep_s=0.2, resources=resources)
+    with Gangs(resources) as session:
+        thread = during(kill_pool)
+        with pytest.raises(RunError, match="the pool of gangs was lost"):
+            run(round_, storage=str(tmp_path), gangs=session, console=quiet)
+        thread.join()
+    assert 1 <= num_done(tmp_path / "lost") < 6
+    assert json.loads((tmp_path / "lost" / "status.json").read_text())["state"] == "failed"
+
+
+JOB = """
+import time
+from pathlib import Path
+import numpy as np
+from torch import nn
+from raytune_playbook import Budget, Float, Objective, Resources, Round, Workload
+
+class Line(Workload):
+    def datasets(self):
+        x = np.linspace(-1, 1, 64, dtype=np.float32)
+        return {"train": {"x": x, "y": 2 * x}, "validation": {"x": x, "y": 2 * x}}
+    def model(self, values):
+        self.num_steps = 0
+        return nn.Linear(1, 1)
+    def loss(self, model, batch, values):
+        self.num_steps += model.training
+        while self.num_steps == 7 and Path("HOLD").exists():
+            time.sleep(0.05)
+        return (model(batch["x"][:, None])[:, 0] - batch["y"]).square()
+
+round = Round(
+    name="line", goal="Can it be cut off?", workload=Line(),
+    nuisance={"learning_rate": Float(0.01, 0.1, scale="log")}, objective=Objective(metric="loss"),
+    budget=Budget(num_trials=6, max_train_steps=12, evaluation_interval_steps=4),
+    resources=Resources(num_workers=2, cpus_per_worker=0.5, num_gangs=1),
+)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Starts the command line in a process group of its own, as a terminal does; what is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, address: str | None = None) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment |= {} if address is None else {"RAY_ADDRESS": address}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "raytune_playbook", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def records_of(folder: Path) -> dict[int, dict[str, object]]:
+    store = RoundStore(Storage(str(folder.parent)), folder.name)
+    return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
+
+
+def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -> None:
+    """A round that is interrupted in its second trial, killed in a later one, and then goes on to its end.
+
+    While ``hold`` exists, trials stop between their first checkpoint and their end.
+    """
+
+    def ended() -> dict[int, dict[str, object]]:
+        return {index: row for index, row in records_of(folder).items() if row["outcome"]}
+
+    def held() -> list[int]:
+        checkpoints = folder / "all" / "checkpoints"
+        kept = {index: checkpoints / f"{index:05d}" / "4" / "training.pt" for index in records_of(folder)}
+        return [index for index, path in kept.items() if path.exists() and index not in ended()]
+
+    def hold_a_trial(process: subprocess.Popen[str], *, num_ended: int) -> int:
+        wait_for(lambda: len(ended()) >= num_ended or process.poll() is not None)
+        hold.touch()
+        wait_for(lambda: len(held()) == 1 or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+        return held()[0]
+
+    interrupted = command("run", "job.py")  # on a cluster of its own, which the terminal interrupts too
+    hold_a_trial(interrupted, num_ended=1)
+    os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
+    hold.unlink()
+    printed, _ = interrupted.communicate(timeout=240)
+    assert interrupted.returncode == 130, printed
+    assert "Interrupted: trials end at their next evaluation" in printed
+    assert "The round stopped (interrupted). Go on with: raytune-playbook resume line" in printed
+    assert "Traceback" not in printed
+    after_interrupt = ended()
+    assert 1 <= len(after_interrupt) <= 3
+
+    killed = command("run", "job.py", address=address)
+    cut = hold_a_trial(killed, num_ended=len(after_interrupt) + 1)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    hold.unlink()
+    after_kill = ended()
+    assert after_interrupt.items() <= after_kill.items()
+    assert cut not in after_kill
+
+    resumed = command("resume", "line", address=address)
+    printed, _ = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, printed
+    assert f"{len(after_kill)} trials are done already" in printed
+    assert after_kill.items() <= ended().items()  # what had ended was not touched
+    assert records_of(folder)[cut]["attempts"][-1]["first_step"] >= 4  # not from its beginning
+
+
+@pytest.mark.timeout(900)
+def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_undisturbed(
+    command, cluster, tmp_path, quiet
+):
+    (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
+    (tmp_path / "undisturbed.py").write_text(JOB.replace("HOLD", str(tmp_path / "never")))
+    folder = tmp_path / "rounds" / "line"
+
+    round_ = load_job(str(tmp_path / "undisturbed.py")).round
+    with ThreadPoolExecutor() as threads:
+        undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), console=quiet)
+        interrupt_kill_and_resume(command, cluster.address, folder, tmp_path / "hold")
+    assert len(undisturbed.result().trials) == 6
+    for index, trial in enumerate(undisturbed.result().trials.to_pylist()):
+        assert (trial["outcome"], trial["objective"]) == ("completed", records_of(folder)[index]["objective"])
+        ours, theirs = (
+            RoundStore(Storage(str(each)), "line").measurements("all", f"{index:05d}").drop_columns(list(TIME_COLUMNS))
+            for each in (folder.parent, tmp_path / "whole")
+        )
+        assert ours.equals(theirs), index
+
+
+def test_another_round_of_the_same_name_is_refused(gangs, make_round, tmp_path, quiet):
+    run(make_round("name", trials_per_study=1), storage=str(tmp_path), gangs=gangs, console=quiet)
+    with pytest.raises(InputError, match="belongs to one specification"):
+        run(make_round("name", trials_per_study=1, steps=6), storage=str(tmp_path), gangs=gangs, console=quiet)

@@ -11,7 +11,7 @@ import pytest
 
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.report import page as page_module
+from raytune_playbook.report.page import page as page_module
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.study.settings import Objective
 

@@ -1,50 +1,46 @@
-"""The page's section on where the time of a step goes, and the terminal's line about it (rules PI1, PI4)."""
+"""What the page says of where the time of a step goes, and the terminal's line about it (rules PI1, PI4)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report.figures import colours_of
-from raytune_playbook.report.page.input_pipeline import input_pipeline
 from raytune_playbook.report.page.page import write_page
+from raytune_playbook.report.page.views.input_pipeline import InputPipelineView, input_pipeline_view
 from raytune_playbook.report.reading import read_profiles, read_round
 from raytune_playbook.report.terminal import summary
 
 FINDING = "PI1: training is input-bound: 16% of the steps' time is spent waiting for batches"
 
 
-@pytest.fixture
-def text_of() -> Callable[[RoundStore], str]:
-    """A function from a round to the text of its section."""
-
-    def text(store: RoundStore) -> str:
-        reading = read_round(store)
-        colours = colours_of([study.name for study in reading.studies])
-        html = input_pipeline(reading, colours, read_profiles(store, reading.studies))
-        return " ".join(re.sub(r"<[^>]*>", " ", html).split())
-
-    return text
+def view_of(store: RoundStore) -> InputPipelineView:
+    reading = read_round(store)
+    view = input_pipeline_view(reading, read_profiles(store, reading.studies))
+    assert view is not None
+    return view
 
 
-def test_pi1_shares_are_told_per_scientific_value_and_for_all(make_round, text_of):
+def test_pi1_shares_are_told_per_scientific_value_and_for_all(make_round):
     # Trials of 400 steps that take 20 s: 50 ms each.
-    text = text_of(make_round(outcomes=lambda arm, i: "infeasible" if i == 2 else "completed"))
-    assert "device 50 ms 2.0% 1.2% 3.8% 10.0% 83.0% read 2.5 ms, decode 9 ms, collate 2.5 ms" in text
-    assert "ghost 50 ms 30.0% 1.2% 3.8% 10.0% 55.0%" in text
-    assert "all trials 50 ms 11.0% 1.2% 3.8% 10.0% 74.0%" in text
+    view = view_of(make_round(outcomes=lambda arm, i: "infeasible" if i == 2 else "completed"))
+    heads = ("waiting for data", "copy to device", "augmentation", "synchronization", "computing")
+    assert view.part_heads == heads
+    device, _, ghost, whole = view.rows
+    assert (device.arm, device.step, device.works) == ("device", "50 ms", "read 2.5 ms, decode 9 ms, collate 2.5 ms")
+    assert device.shares == ("2.0%", "1.2%", "3.8%", "10.0%", "83.0%")
+    assert (ghost.arm, ghost.shares) == ("ghost", ("30.0%", "1.2%", "3.8%", "10.0%", "55.0%"))
+    assert (whole.study, whole.arm, whole.shares) == (None, "all trials", ("11.0%", "1.2%", "3.8%", "10.0%", "74.0%"))
 
 
 def test_pi1_the_finding_is_a_warning_on_the_page_and_a_line_in_the_terminal(make_round):
     store = make_round()
     page = Path(write_page(store)).read_text()
     (warning,) = re.findall(r'<section id="input">.*?<p class="warning">(.*?)</p>', page, re.DOTALL)
-    assert warning.replace("&#x27;", "'").startswith(FINDING)
+    assert unescape(warning).startswith(FINDING)
     assert "decode" in warning
     console = Console(width=400, highlight=False)
     with console.capture() as captured:
@@ -52,12 +48,10 @@ def test_pi1_the_finding_is_a_warning_on_the_page_and_a_line_in_the_terminal(mak
     assert FINDING in captured.get()
 
 
-def test_pi1_without_much_waiting_there_is_no_warning(make_round, text_of):
-    store = make_round(arms=[{"batch_norm": "device"}])  # 7%
-    text = text_of(store)
-    assert "device 50 ms 2.0%" in text
-    assert "PI1" not in text
-    assert "all trials" not in text
+def test_pi1_without_much_waiting_there_is_no_warning(make_round):
+    view = view_of(make_round(arms=[{"batch_norm": "device"}]))  # 7%
+    assert [(row.arm, row.step, row.shares[0]) for row in view.rows] == [("device", "50 ms", "2.0%")]
+    assert view.finding is None
 
 
 def test_pi4_traces_are_linked(make_round):

@@ -45,13 +45,13 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
     Raises:
         StorageError: there is no such round.
     """
-    page = _view(store, read_round(store, objective=objective))
+    page = page_view(store, read_round(store, objective=objective))
     store.storage.write(f"{store.name}/{PATH}", render(page).encode())
     return f"{store.uri}/{PATH}"
 
 
-def _view(store: RoundStore, reading: RoundReading) -> PageView:
-    """The view of a round, with what its sections need beside the reading."""
+def page_view(store: RoundStore, reading: RoundReading) -> PageView:
+    """What the page of a round says; reads what its sections need beside the reading."""
     looks = looks_of([study.name for study in reading.studies])
     arms = {study.name: study.arm for study in reading.studies}
     shown = worth_showing(reading.trials, reading.objective, MAX_TRIALS_WITH_CURVES)

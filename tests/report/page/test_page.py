@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from jinja2 import UndefinedError
 
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.report.page import page as page_module
-from raytune_playbook.report.page.page import write_page
+from raytune_playbook.report.page.page import page_view, write_page
+from raytune_playbook.report.page.rendering import render
+from raytune_playbook.report.reading import read_round
 from raytune_playbook.study.settings import Objective
 
 VOID = {"meta", "br", "wbr"}
@@ -166,12 +171,50 @@ def test_many_trials_keep_the_best_ones_curves_only(mixed_round, monkeypatch):
     assert len(page.rows) == 24
 
 
-def test_texts_of_a_round_are_escaped(make_round):
-    evil = "</script><script>alert(1)</script><img src=x>"
-    path = write_page(make_round(arms=[{"mode": "<b>x</b>"}], space={}, trials_per_arm=1, goal=evil))
-    assert evil not in Path(path).read_text()
-    assert not any(tag == "img" for tag, *_ in Page(path).attributes)
-    assert Page(path).data["hover"]["mode=<b>x</b>/00000"].startswith("<b>00000</b> mode=&lt;b&gt;x&lt;/b&gt;")
+EVIL = "</script><script>alert(1)</script><img src=x> & '\""
+
+
+def test_every_text_of_a_round_is_escaped(make_round):
+    store = make_round(
+        arms=[{"mode": "<b>x</b>"}, {"mode": EVIL.replace("/", "")}],
+        space={},
+        trials_per_arm=2,
+        outcomes=lambda arm, i: "infeasible" if arm else "completed" if i else "failed",
+    )
+    file = store.storage.local_path / store.name / "round.json"
+    record = json.loads(file.read_text())
+    texts = dict.fromkeys(("goal", "command", "commit", "job", "created_at", "fingerprint"), EVIL)
+    texts |= {name: [EVIL] for name in ("caveats", "warnings")}
+    texts |= {name: {EVIL: EVIL} for name in ("versions", "reasons")}
+    texts["roles"] = record["roles"] | {EVIL: "nuisance"}
+    texts["workload"] = {"module": EVIL, "name": EVIL, "settings": {EVIL: EVIL}, "source_hash": EVIL}
+    file.write_text(json.dumps(record | texts))
+    store.write_notes(EVIL)
+    store.storage.write(f"{store.name}/{store.studies()[0].name}/logs/00000.1.{EVIL.replace('/', '')}.log", b"")
+    path = write_page(store)
+    html, page = Path(path).read_text(), Page(path)
+    assert not re.search(r"<img|<shapes>|<b>x|<script>alert", html)
+    assert not any(tag == "img" for tag, *_ in page.attributes)
+    assert page.text.count(EVIL) >= 16
+    assert page.data["hover"]["mode=<b>x</b>/00000"].startswith("<b>00000</b> mode=&lt;b&gt;x&lt;/b&gt;")
+
+
+def test_no_template_trusts_a_text_that_is_not_its_own():
+    templates = {file.name: file.read_text() for file in Path(page_module.__file__).parent.glob("templates/*")}
+    assert "page.html.j2" in templates
+    trusted = {
+        (name, text) for name, source in templates.items() for text in re.findall(r"([^\s(]+)\s*\|\s*safe\b", source)
+    }
+    assert {text for _, text in trusted} == {'"<br>"', '"_<wbr>"', '"time/<wbr>"'}
+    assert not any("autoescape" in source for source in templates.values())
+
+
+def test_a_template_that_names_what_its_view_lacks_is_an_error(make_round):
+    store = make_round(trials_per_arm=1)
+    page = page_view(store, read_round(store))
+    assert "norms-1" in render(page)
+    with pytest.raises(UndefinedError, match="goal"):
+        render(replace(page, header=SimpleNamespace(name="norms-1")))
 
 
 ODD_ROUNDS = {

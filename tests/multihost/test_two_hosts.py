@@ -29,6 +29,7 @@ from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -56,13 +57,6 @@ def spec(
 ) -> dict[str, Any]:
     fields = {"name": name, "arms": arms, "trials": trials, "steps": STEPS, "step_sleep_s": step_sleep_s, "hold": hold}
     return fields | {"files": files, "resources": GANG | resources}
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 400) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.1)
 
 
 class Ended:

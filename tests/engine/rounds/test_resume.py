@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,9 @@ from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.settings import Budget
+from tests.waiting import wait_for
 
 STEPS = 12
-
-
-def wait_for(condition, timeout_s: float = 240) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.05)
 
 
 def num_steps(storage: Path, name: str, key: str) -> int:

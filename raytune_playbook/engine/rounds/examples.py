@@ -11,7 +11,7 @@ from rich.text import Text
 
 from raytune_playbook.data.datasets import Given, Source, sources_of
 from raytune_playbook.data.examples import Examples
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.driver.progress import duration_text
@@ -126,7 +126,7 @@ def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, s
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
     parts = [repr((spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split))]
     for name, source in sorted(given.sources.items()):
-        parts += [name, repr(source) if isinstance(source, Listing) else _content(source)]
+        parts += [name, source.identity if isinstance(source, Listing) else _content(source)]
     return spec.name, hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 

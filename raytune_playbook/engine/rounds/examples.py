@@ -10,7 +10,7 @@ from rich.text import Text
 
 from raytune_playbook.data.datasets import Given, Source, sources_of
 from raytune_playbook.data.examples import Examples, prepare
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
@@ -124,6 +124,6 @@ def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, s
 
 def _content(source: Source) -> str:
     if isinstance(source, Listing):
-        return repr(source)
+        return source.identity
     # No round finds what a Ray Dataset holds preprocessed, since `preprocess` refuses one.
     return content_hash(example_hashes(source).tobytes()) if isinstance(source, dict) else ""

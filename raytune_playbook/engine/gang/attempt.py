@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, Row, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-from raytune_playbook.records.types import TIME_COLUMNS, Machine
+from raytune_playbook.records.types import Machine
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
@@ -129,9 +129,10 @@ def _with_times_of_the_slowest(ends: list[End]) -> End | None:
     """
     if not ends:
         return None
-    slowest = max(ends, key=lambda end: end.input_s)
-    times = {name: getattr(slowest, name) for name in TIME_COLUMNS}
-    return replace(ends[0], stages=slowest.stages, **times)
+    first, trainings = ends[0], [end.training for end in ends]
+    slowest = max(trainings, key=lambda training: training.input_s)
+    times = replace(first.training, time_by_part=slowest.time_by_part, stages=slowest.stages)
+    return replace(first, training=times)
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

@@ -14,7 +14,7 @@ import torch
 from raytune_playbook import InputError, load_model, run
 from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.rounds.result import Result
-from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.settings import Budget
 
 STEPS = 12

@@ -1,4 +1,8 @@
-"""One real Ray cluster per test session, started once and stopped at its end."""
+"""One real Ray cluster per test session, started once and stopped at its end, and which tests need one.
+
+Tests that need Ray are marked ``cluster``, so that ``pytest -m "not cluster"`` runs the others, and all that share a
+cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,18 @@ from rich.console import Console
 
 NUM_CPUS = 7
 """The shared two gangs of two workers, one gang more, and the pipeline."""
+
+RAY_FIXTURES = ("cluster", "head", "all_hosts")
+"""Each starts Ray, once in the process that asks for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((name for name in RAY_FIXTURES if name in fixtures), None)
+        if group is not None:
+            item.add_marker(pytest.mark.cluster)
+        item.add_marker(pytest.mark.xdist_group(group or str(item.path)))
 
 
 @pytest.fixture(scope="session")

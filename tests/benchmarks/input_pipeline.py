@@ -41,7 +41,7 @@ from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.examples import Examples, Preparation, prepare
 from raytune_playbook.data.materialized.store import start_store
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
-from raytune_playbook.engine.session import SYSTEM_CONFIG
+from raytune_playbook.engine.cluster.ray_internals import LOCAL_CLUSTER
 from raytune_playbook.study.datasets import Files, InputPipeline
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
@@ -347,7 +347,7 @@ def main() -> None:
         write_files(folder, NUM_ROWS)
         write_files(large, 8 * NUM_ROWS)
         ray.init(
-            address="local", num_cpus=2, log_to_driver=False, include_dashboard=False, _system_config=SYSTEM_CONFIG
+            address="local", num_cpus=2, log_to_driver=False, include_dashboard=False, _system_config=LOCAL_CLUSTER
         )
         try:
             store = start_store()

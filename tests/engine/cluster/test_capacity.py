@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +13,9 @@ from ray.experimental.internal_kv import _internal_kv_put
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.cluster.capacity import GIB, Node, cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.store import RoundStore, Storage
+from tests.waiting import wait_for
 
 
 def cpus(*counts: float) -> list[Node]:
@@ -83,7 +83,7 @@ def test_a_round_waits_for_room_as_long_as_it_was_told_and_then_says_so(gangs, m
         run(make_round("waits", resources=resources), storage=str(tmp_path), console=quiet)
     assert not (tmp_path / "waits").exists()
     # Nothing waits on for the five CPUs, to take them as soon as they are free.
-    wait_until(lambda: all({"CPU": 5.0} not in bundles for bundles in wanted_bundles()))
+    wait_for(lambda: all({"CPU": 5.0} not in bundles for bundles in wanted_bundles()))
 
 
 def report(config: ClusterConfig) -> None:
@@ -131,25 +131,25 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
             running = threads.submit(run, round_, storage=str(tmp_path), gangs=session, console=quiet)
             try:
                 # Tune may start them in any order.
-                wait_until(lambda: states(session) == ["busy"] and started(tmp_path / "grows") & {1, 2})
+                wait_for(lambda: states(session) == [GangState.BUSY] and started(tmp_path / "grows") & {1, 2})
                 nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
-                wait_until(lambda: states(session) == ["busy", "busy"])
+                wait_for(lambda: states(session) == [GangState.BUSY, GangState.BUSY])
                 holds[0].unlink()
-                wait_until(lambda: states(session) == ["busy"])  # the other gang has nothing more to do
+                wait_for(lambda: states(session) == [GangState.BUSY])  # the other gang has nothing more to do
             finally:
                 for hold in holds:
                     hold.unlink(missing_ok=True)
             trials = running.result().trials
             assert trials["outcome"].to_pylist() == ["completed"] * 3
             assert len({attempt["gang"] for trial in trials["attempts"].to_pylist() for attempt in trial}) == 2
-            wait_until(lambda: session.facts() == [])
-            wait_until(lambda: [free_cpus(node.node_id) for node in nodes] == [2, 2])
+            wait_for(lambda: session.facts() == [])
+            wait_for(lambda: [free_cpus(node.node_id) for node in nodes] == [2, 2])
     finally:
         for node in nodes:
             cluster.remove_node(node)
 
 
-def states(session: Gangs) -> list[str]:
+def states(session: Gangs) -> list[GangState]:
     return [gang.state for gang in session.facts()]
 
 
@@ -168,10 +168,3 @@ def wanted_bundles() -> list[list[dict[str, float]]]:
 def free_cpus(node_id: str) -> float:
     free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
     return free[node_id].get("CPU", 0.0)
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 240) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.2)

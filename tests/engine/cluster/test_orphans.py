@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import ray
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 
 from raytune_playbook.engine.cluster.orphans import remove_orphans
+from tests.waiting import wait_for
 
 
 @ray.remote(num_cpus=0)
@@ -24,17 +23,13 @@ def test_what_a_dead_actor_asked_for_is_removed_and_what_others_asked_for_stays(
     orphan, living = ray.get([dead.ask.remote(), alive.ask.remote()])
     assert remove_orphans() == 0
     ray.kill(dead)
-    deadline_s = time.monotonic() + 60
-    while not (num_removed := remove_orphans()):
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.1)
-    assert num_removed == 1
+    removed: list[int] = []
+    wait_for(lambda: removed.append(remove_orphans()) or removed[-1])
+    assert removed[-1] == 1
     states = {name: group["state"] for name, group in placement_group_table().items()}
     assert states.get(orphan, "REMOVED") == "REMOVED"
     assert states[living] == "PENDING"
     assert states[own.id.hex()] in ("PENDING", "CREATED")
     remove_placement_group(own)
     ray.kill(alive)
-    while not remove_orphans():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.1)
+    wait_for(remove_orphans)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
-=======
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
->>>>>>> main
 from typing import Literal, TypeAlias
 
 from pydantic import Field

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-<<<<<<< HEAD
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.records.types import Machine
-=======
-from raytune_playbook.records.measurements import Row
-from raytune_playbook.records.types import TIME_COLUMNS, Machine
->>>>>>> main
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
@@ -27,7 +23,7 @@ class RunningAttempt:
 
     assignment: Assignment
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
-    reports: dict[int, tuple[Row, ...]] = field(default_factory=dict)
+    reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)

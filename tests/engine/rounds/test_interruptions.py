@@ -20,18 +20,7 @@ from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
-<<<<<<< HEAD
-
-
-def wait_for(condition, timeout_s: float = 240) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.1)
-=======
-from raytune_playbook.records.types import TIME_COLUMNS
 from tests.waiting import wait_for
->>>>>>> main
 
 
 def num_done(folder: Path) -> int:

@@ -129,7 +129,7 @@ def test_what_each_node_has_and_has_free_and_which_one_is_the_head(cluster):
         assert [node_id for node_id, amounts in nodes.items() if HEAD in amounts] == [cluster.head_node.node_id]
         wait_for(lambda: free_amounts().keys() == nodes.keys())
         assert free_amounts()[added.node_id]["CPU"] == 2
-        group = placement_group([{"CPU": 2}], _soft_target_node_id=added.node_id)
+        group = placement_group([{"CPU": 2}], "STRICT_PACK", _soft_target_node_id=added.node_id)
         wait_for(lambda: free_amounts()[added.node_id].get("CPU", 0) == 0)
         remove_placement_group(group)
         wait_for(lambda: free_amounts()[added.node_id].get("CPU", 0) == 2)

@@ -8,6 +8,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from raytune_playbook.engine.tune.round_search import RoundSearch, interleaved
+from raytune_playbook.search.suggest import values_at
 
 
 def test_arms_progress_together_and_what_is_done_is_left_out(make_round):
@@ -41,7 +42,7 @@ def test_qr6_infeasible_and_failed_trials_change_nothing_about_later_points(make
         return configs
 
     plain = suggested((OUTCOMES[0],), newest_first=False)
-    assert [(config["study"], config["index"]) for config in plain] == [(study.name, index) for study, index in todo]
+    assert plain == [{"study": study.name, "index": index, "values": values_at(study, index)} for study, index in todo]
     for outcomes in itertools.permutations(OUTCOMES):
         for newest_first in (False, True):
             assert suggested(outcomes, newest_first=newest_first) == plain

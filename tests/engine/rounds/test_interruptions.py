@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -102,9 +103,9 @@ def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluste
         ray.kill(session.pool)
 
     round_ = make_round("lost", trials_per_study=6, steps=6, step_sleep_s=0.2, resources=resources)
-    with Gangs(resources) as session:
-        with during(kill_pool), pytest.raises(RunError, match="the pool of gangs was lost"):
-            run(round_, storage=str(tmp_path), gangs=session, console=quiet)
+    lost = pytest.raises(RunError, match="the pool of gangs was lost")
+    with Gangs(resources) as session, during(kill_pool), lost:
+        run(round_, storage=str(tmp_path), gangs=session, console=quiet)
     assert 1 <= num_done(tmp_path / "lost") < 6
     assert json.loads((tmp_path / "lost" / "status.json").read_text())["state"] == "failed"
 

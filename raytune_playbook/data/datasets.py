@@ -12,7 +12,8 @@ import pyarrow as pa
 import ray.data
 
 from raytune_playbook.data.columns import Columns, from_arrow
-from raytune_playbook.data.files.fragments import Listing, list_units
+from raytune_playbook.data.files.formats import list_fragments
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import SPLITS, Files, Split
 
@@ -67,7 +68,7 @@ def sources_of(datasets: object) -> Given:
 def _source(split: str, source: object) -> Source:
     match source:
         case Files():
-            return list_units(source)
+            return list_fragments(source)
         case ray.data.Dataset():
             return source
         case pa.Table():

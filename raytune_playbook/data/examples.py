@@ -14,7 +14,8 @@ import ray
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples
 from raytune_playbook.data.datasets import Given, Source, sources_of
 from raytune_playbook.data.decode import Handle, Recipe, read_and_decode
-from raytune_playbook.data.files.fragments import Listing, Unit
+from raytune_playbook.data.files.fragments import Fragment
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import Manifest
 from raytune_playbook.data.materialized.store import Loaded, Saving
 from raytune_playbook.data.order import Rows, permutation
@@ -32,8 +33,8 @@ MATERIALIZED_SHARE = 0.5
 MAX_TRAINING_SAMPLE = 1000
 """How many training examples every evaluation scores beside the validation set (rule EV7)."""
 
-SAMPLED_UNITS = 8
-"""Out of so many units that sample is drawn where the training examples are streamed."""
+SAMPLED_FRAGMENTS = 8
+"""Out of so many fragments that sample is drawn where the training examples are streamed."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ class Preparation:
     pipeline: InputPipeline = field(default_factory=InputPipeline)
 
     def recipe(self, **changes: Any) -> Recipe:
-        """What becomes of a unit, but for what is changed."""
+        """What becomes of a fragment, but for what is changed."""
         return replace(Recipe(self.workload, self.label, num_cpus=self.num_cpus), **changes)
 
     def recipe_of(self, given: Given, split: str, **changes: Any) -> Recipe:
-        """What becomes of a split's units."""
+        """What becomes of a split's fragments."""
         return self.recipe(skips=split in given.skips, **changes)
 
 
@@ -156,25 +157,27 @@ def save(given: Given, how: Preparation, *, split: Split | None, storage: str, n
 
 
 def _decoded_bytes(split: str, given: Given, how: Preparation) -> int:
-    """How much memory a split takes once decoded, estimated from its first unit where it lies in files."""
+    """How much memory a split takes once decoded, estimated from its first fragment where it lies in files."""
     source = given.sources[split]
     if isinstance(source, ray.data.Dataset):
         return 0  # only its execution tells
     if not isinstance(source, Listing):
         return num_bytes(source)
     require_cpu(how.num_cpus)
-    for unit in source.units:
-        probed, decoded_bytes = _probe(unit, how.recipe(skips=split in given.skips))
+    for fragment in source.fragments:
+        probed, decoded_bytes = _probe(fragment, how.recipe(skips=split in given.skips))
         if probed and source.num_examples is not None:
             return decoded_bytes * source.num_examples // probed
         if probed:
-            return decoded_bytes * sum(unit.num_bytes for unit in source.units) // max(1, unit.num_bytes)
+            return (
+                decoded_bytes * sum(fragment.num_bytes for fragment in source.fragments) // max(1, fragment.num_bytes)
+            )
     return 0  # nothing can be read, or all is pruned
 
 
-def _probe(unit: Unit, recipe: Recipe) -> tuple[int, int]:
-    """The number of examples of a unit, and their bytes once decoded; also shows at once what is wrong with it."""
-    probing = ray.remote(num_cpus=1, max_retries=0)(_size_of).remote(unit, recipe)
+def _probe(fragment: Fragment, recipe: Recipe) -> tuple[int, int]:
+    """The number of examples of a fragment, and their bytes once decoded; also shows at once what is wrong with it."""
+    probing = ray.remote(num_cpus=1, max_retries=0)(_size_of).remote(fragment, recipe)
     try:
         size: tuple[int, int] = ray.get(probing)
     except ray.exceptions.RayError as error:
@@ -182,8 +185,8 @@ def _probe(unit: Unit, recipe: Recipe) -> tuple[int, int]:
     return size
 
 
-def _size_of(unit: Unit, recipe: Recipe) -> tuple[int, int]:
-    columns = read_and_decode([unit], recipe, None, is_remote=False)
+def _size_of(fragment: Fragment, recipe: Recipe) -> tuple[int, int]:
+    columns = read_and_decode([fragment], recipe, None, is_remote=False)
     return (0, 0) if columns is None else (num_examples(columns), num_bytes(columns))
 
 
@@ -203,7 +206,7 @@ def _streams(total_bytes: int, train: Source, how: Preparation) -> bool:
 def _require_numbers(train: Source) -> Listing:
     if isinstance(train, Listing) and train.num_examples is not None:
         return train
-    given = f"{train.units[0].uri} does not" if isinstance(train, Listing) else "they lie in memory"
+    given = f"{train.fragments[0].file.uri} does not" if isinstance(train, Listing) else "they lie in memory"
     raise DataError(
         "Streaming needs training examples in files that say how many they hold (Parquet, NumPy or images), but "
         f"{given}; write them as Parquet with `raytune-playbook preprocess`, or use InputPipeline(mode='materialized')."
@@ -245,9 +248,9 @@ def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examp
     window = min(how.pipeline.window_examples, total)
     window_bytes = sizes["train"] * window // max(1, total)
     recipe = how.recipe(keeps_number=True, num_cpus=max(1, how.num_cpus // max(1, how.num_gangs)))
-    stream = Stream(train.units, recipe, window, window_bytes, train.is_remote)
-    chosen = sorted(permutation(len(train.units), 0)[:SAMPLED_UNITS])
-    some = replace(train, units=tuple(train.units[number] for number in chosen), skipped=())
+    stream = Stream(train.fragments, recipe, window, window_bytes, is_remote=train.is_remote)
+    chosen = sorted(permutation(len(train.fragments), 0)[:SAMPLED_FRAGMENTS])
+    some = replace(train, fragments=tuple(train.fragments[number] for number in chosen), skipped=())
     loaded = {
         "train": _load("train", some, how, how.recipe(keeps_number=True), sample=MAX_TRAINING_SAMPLE),
         "validation": _load("validation", validation, how, how.recipe_of(given, "validation")),

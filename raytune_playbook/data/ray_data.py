@@ -1,4 +1,4 @@
-"""Reading and preprocessing units with Ray Data, in parallel tasks whose blocks come in the units' order.
+"""Reading and preprocessing parts with Ray Data, in parallel tasks whose blocks come in the parts' order.
 
 Runs in actors of ours, so that Ray Data's settings, which belong to a process, stay out of the user's.
 """
@@ -22,7 +22,7 @@ NO_CPU_S = 30.0
 """A pipeline for which no CPU is free for this long ends with a sentence."""
 
 
-class _UnitSource(Datasource):
+class _Tasks(Datasource):
     """Ray Data's view of the tasks."""
 
     def __init__(self, tasks: list[list[Part]], recipe: Recipe, report: Report | None, *, is_remote: bool) -> None:
@@ -33,39 +33,39 @@ class _UnitSource(Datasource):
         return "Examples"
 
     def estimate_inmemory_data_size(self) -> int | None:
-        return sum(unit.num_bytes for task in self._tasks for unit in task) or None
+        return sum(part.num_bytes for task in self._tasks for part in task) or None
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
-        return [self._task(units) for units in self._tasks]
+        return [self._task(parts) for parts in self._tasks]
 
-    def _task(self, units: list[Part]) -> ReadTask:
+    def _task(self, parts: list[Part]) -> ReadTask:
         recipe, report, is_remote = self._recipe, self._report, self._is_remote
 
         def read() -> list[Block]:
-            columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+            columns = read_and_decode(parts, recipe, report, is_remote=is_remote)
             return [] if columns is None else [BlockAccessor.batch_to_block(columns)]
 
-        numbers = [unit.num_examples for unit in units]
+        numbers = [part.num_examples for part in parts]
         number = None if None in numbers else sum(each or 0 for each in numbers)
-        size = sum(unit.num_bytes for unit in units)
+        size = sum(part.num_bytes for part in parts)
         return ReadTask(read, BlockMetadata(number, size, None, None))
 
 
 def block_refs(
     tasks: list[list[Part]], recipe: Recipe, report: Report | None, *, is_remote: bool
 ) -> Iterator[tuple[Any, int]]:
-    """References to blocks with their numbers of examples, in the order of the units, as tasks make them.
+    """References to blocks with their numbers of examples, in the order of the parts, as tasks make them.
 
     Raises:
-        DataError: of the first unit that cannot be read or decoded.
+        DataError: of the first part that cannot be read or decoded.
     """
     if not tasks:
         return
     context = quiet_context()
     context.execution_options.resource_limits = ExecutionResources(cpu=recipe.num_cpus)
-    source = _UnitSource(tasks, recipe, report, is_remote=is_remote)
+    source = _Tasks(tasks, recipe, report, is_remote=is_remote)
     dataset = ray.data.read_datasource(source, override_num_blocks=len(tasks))
     bundles = iter(dataset.iter_internal_ref_bundles())
     try:

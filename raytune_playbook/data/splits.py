@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.study.datasets import SPLITS
+from raytune_playbook.study.splitmix64 import scrambled
 
 Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
@@ -136,14 +137,10 @@ def split_rows(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) 
 def _drawn(hashes: Hashes, stream: str, share: Fraction) -> npt.NDArray[np.bool_]:
     """Whether each example is among a share of below one, independently from stream to stream.
 
-    Mixes hash and stream as SplitMix64 does: Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
-    (2014).
+    Hash and stream are mixed as splitmix64 does.
     """
     offset = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=NUM_BITS // 8).digest(), "little")
-    mixed = hashes + np.uint64(offset)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
+    mixed = scrambled(hashes + np.uint64(offset))
     drawn: npt.NDArray[np.bool_] = mixed < np.uint64(int(share * 2**NUM_BITS))
     return drawn
 

@@ -6,7 +6,6 @@ store of every node that asks for it, mapped by its workers without copies.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 import uuid
@@ -22,12 +21,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples, require_alike
 from raytune_playbook.data.datasets import Source
 from raytune_playbook.data.decode import HASH, Handle, Notes, Part, Recipe, Report, decode, tasks_of
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, finish, folder_of
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import block_refs, columns_of, quiet_context, require_cpu
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.study.fingerprints import content_hash
 
 SLICE_EXAMPLES = 4096
 """As many of the examples that were given as arrays are preprocessed in one task."""
@@ -138,7 +138,7 @@ class ExampleStore:
             sample: keep only so many examples, drawn once and for all.
             keeps: whether files shall be here for the rounds to come.
         """
-        key = hashlib.blake2b(repr((source, recipe)).encode()).hexdigest() if isinstance(source, Listing) else ""
+        key = content_hash(repr((source.identity, recipe)).encode()) if isinstance(source, Listing) else ""
         with self._lock:
             if key in self._loaded:
                 return replace(self._loaded[key], read_s=0.0)
@@ -213,7 +213,7 @@ class _Reading:
 def _parts(split: str, source: Source) -> Sequence[Part]:
     """What tasks read of a source; arrays are put into the object store for them, a Ray Dataset is executed."""
     if isinstance(source, Listing):
-        return source.units
+        return source.fragments
     if isinstance(source, ray.data.Dataset):
         source.context.execution_options.preserve_order = True  # of this actor's copy
         source.context.enable_progress_bars = False

@@ -1,4 +1,4 @@
-"""Reading an endless stream of units ahead of its consumer, and cutting it into windows.
+"""Reading an endless stream of fragments ahead of its consumer, and cutting it into windows.
 
 By plain tasks, since memory must be bounded: what Ray Data keeps ready for a slow consumer exceeded the limit that it
 was given about eight times.
@@ -17,13 +17,13 @@ import ray
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decode import Handle, Part, Recipe, Report, read_and_decode, tasks_of
 from raytune_playbook.data.files.find import UnreadableError
-from raytune_playbook.data.files.fragments import Unit
-from raytune_playbook.data.streaming.windows import Layout, Place, Segment, unit_order
+from raytune_playbook.data.files.fragments import Fragment
+from raytune_playbook.data.streaming.windows import Layout, Place, Segment, fragment_order
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.trial import TrialSpec
 
 TASKS_PER_WINDOW = 8
-"""At least, where the units are small enough; what a task has in the making is memory, too."""
+"""At least, where the fragments are small enough; what a task has in the making is memory, too."""
 
 QUEUED_PER_CPU = 2
 """Without one that waits, a CPU idles for some milliseconds between two tasks."""
@@ -39,11 +39,11 @@ class Stream:
     """What a split is streamed from.
 
     Fields:
-        units: in the order of their names, each with its number of examples.
+        fragments: in the order of their names, each with its number of examples.
         window_bytes: about what a window takes once it is decoded.
     """
 
-    units: tuple[Unit, ...]
+    fragments: tuple[Fragment, ...]
     recipe: Recipe
     window_examples: int
     window_bytes: int
@@ -52,12 +52,12 @@ class Stream:
     @property
     def layout(self) -> Layout:
         """How an epoch is cut into windows."""
-        return Layout(sum(unit.num_examples or 0 for unit in self.units), self.window_examples)
+        return Layout(sum(fragment.num_examples or 0 for fragment in self.fragments), self.window_examples)
 
     @property
     def task_examples(self) -> int:
-        """The most examples of a task: some units, or a large one."""
-        largest = max(unit.num_examples or 0 for unit in self.units)
+        """The most examples of a task: some fragments, or a large one."""
+        largest = max(fragment.num_examples or 0 for fragment in self.fragments)
         return max(1, self.window_examples // TASKS_PER_WINDOW, largest)
 
     @property
@@ -76,7 +76,7 @@ class Stream:
 
 
 class Reader:
-    """Keeps the pipeline's CPUs at work on a stream's units, from the one on in which a window begins."""
+    """Keeps the pipeline's CPUs at work on a stream's fragments, from the one on in which a window begins."""
 
     def __init__(self, stream: Stream, trial: TrialSpec, first: Place, report: Report) -> None:
         self._stream, self._report = stream, report
@@ -91,10 +91,12 @@ class Reader:
         """Start tasks that begin before a position of the stream: for each CPU one, and one that waits for its end."""
         self._look(0)
         while len(self._running) < QUEUED_PER_CPU * self._stream.recipe.num_cpus and self._next[0] < before:
-            first, units = self._next
+            first, fragments = self._next
             self._next = next(self._tasks)
-            done, block = self._read.remote(units, self._stream.recipe, self._report, is_remote=self._stream.is_remote)
-            self._blocks.append((done, block, first, sum(unit.num_examples or 0 for unit in units)))
+            done, block = self._read.remote(
+                fragments, self._stream.recipe, self._report, is_remote=self._stream.is_remote
+            )
+            self._blocks.append((done, block, first, sum(fragment.num_examples or 0 for fragment in fragments)))
             self._running.append(done)
 
     def next_block(self) -> tuple[Any, int, int] | None:
@@ -122,23 +124,23 @@ class Reader:
 
 
 def _tasks(stream: Stream, trial: TrialSpec, first: Place) -> Iterator[tuple[int, Sequence[Part]]]:
-    """Epoch after epoch without end: the units of each task, and the position of their first example."""
+    """Epoch after epoch without end: the fragments of each task, and the position of their first example."""
     epoch, start = first.epoch, stream.layout.start(first)
     while True:
         position = epoch * stream.layout.num_examples
-        order = [stream.units[number] for number in unit_order(trial, epoch, len(stream.units))]
+        order = [stream.fragments[number] for number in fragment_order(trial, epoch, len(stream.fragments))]
         while position + (order[0].num_examples or 0) <= start:
             position += order.pop(0).num_examples or 0
         for task in tasks_of(order, max_examples=stream.task_examples):
             yield position, task
-            position += sum(unit.num_examples or 0 for unit in task)
+            position += sum(fragment.num_examples or 0 for fragment in task)
         epoch += 1
 
 
-def _read(units: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
+def _read(fragments: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
     """The task; the first value says that it is done without fetching the second."""
     try:
-        columns = read_and_decode(units, recipe, report, is_remote=is_remote)
+        columns = read_and_decode(fragments, recipe, report, is_remote=is_remote)
     except UnreadableError as error:
         what = str(error).rpartition("; ")[0]
         raise DataError(
@@ -146,7 +148,7 @@ def _read(units: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: b
             "files that show their damage when the round begins can be left out."
         ) from None
     if columns is None:
-        raise DataError(f"Examples are needed, but {units[0].name} has none; it had some when the round began.")
+        raise DataError(f"Examples are needed, but {fragments[0].name} has none; it had some when the round began.")
     return None, columns
 
 

@@ -1,7 +1,7 @@
 """The global stream of examples where they are read window by window (DESIGN decision 4).
 
-In each epoch the units (row groups, files) are laid end to end in a seeded order, cut into windows of equal size (the
-last one holds the rest), and each window is shuffled. Laid end to end, the windows of epochs 0, 1, 2, ... are the
+In each epoch the fragments (row groups, files) are laid end to end in a seeded order, cut into windows of equal size
+(the last one holds the rest), and each window is shuffled. Laid end to end, the windows of epochs 0, 1, 2, ... are the
 stream: global batch k is positions k B to (k + 1) B of it, and rank r takes its equal slice, whatever the number of
 workers. A position is (epoch, window, offset).
 """
@@ -60,9 +60,9 @@ class Layout:
         return Place(place.epoch + 1, 0) if last else Place(place.epoch, place.window + 1)
 
 
-def unit_order(trial: TrialSpec, epoch: int, num_units: int) -> Rows:
-    """The seeded order in which an epoch reads its units, of shape (num_units,)."""
-    return permutation(num_units, shared_seed("files", trial, epoch=epoch))
+def fragment_order(trial: TrialSpec, epoch: int, num_fragments: int) -> Rows:
+    """The seeded order in which an epoch reads its fragments, of shape (num_fragments,)."""
+    return permutation(num_fragments, shared_seed("files", trial, epoch=epoch))
 
 
 def window_order(trial: TrialSpec, place: Place, size: int) -> Rows:

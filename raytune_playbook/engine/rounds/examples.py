@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from raytune_playbook.data.datasets import Given, Source, sources_of
 from raytune_playbook.data.examples import Examples, prepare
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
@@ -22,6 +21,7 @@ from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
+from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.workload import Workload
@@ -117,12 +117,13 @@ def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, s
     spec = workload.spec()
     split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
-    parts = [repr((spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split))]
-    for name, source in sorted(given.sources.items()):
-        parts += [name, repr(source) if isinstance(source, Listing) else _content(source)]
-    return spec.name, hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
+    facts = (spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split)
+    sources = {name: _content(source) for name, source in given.sources.items()}
+    return spec.name, examples_fingerprint(facts, sources)
 
 
 def _content(source: Source) -> str:
+    if isinstance(source, Listing):
+        return source.identity
     # No round finds what a Ray Dataset holds preprocessed, since `preprocess` refuses one.
-    return hashlib.blake2b(example_hashes(source).tobytes()).hexdigest() if isinstance(source, dict) else ""
+    return content_hash(example_hashes(source).tobytes()) if isinstance(source, dict) else ""

@@ -19,10 +19,10 @@ import ray.cloudpickle as cloudpickle
 from raytune_playbook.data import ray_data as reading
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decode import Recipe
-from raytune_playbook.data.files.fragments import list_units
+from raytune_playbook.data.files.formats import list_fragments
 from raytune_playbook.data.ray_data import require_cpu
 from raytune_playbook.data.streaming.read_ahead import Stream
-from raytune_playbook.data.streaming.windows import unit_order, window_order
+from raytune_playbook.data.streaming.windows import fragment_order, window_order
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 from raytune_playbook.study.datasets import Files
@@ -76,8 +76,8 @@ def door(cluster) -> Iterator[StreamerDoor]:
 
 
 def stream_of(folder: Path, window_examples: int = 40, **recipe: object) -> Stream:
-    listing = list_units(Files(str(folder), columns=("row", "x")))
-    return Stream(listing.units, Recipe(keeps_number=True, **recipe), window_examples, window_bytes=2**20)
+    listing = list_fragments(Files(str(folder), columns=("row", "x")))
+    return Stream(listing.fragments, Recipe(keeps_number=True, **recipe), window_examples, window_bytes=2**20)
 
 
 ATTEMPTS = itertools.count()
@@ -118,13 +118,13 @@ def rows_of(found: list[Columns]) -> npt.NDArray[np.int64]:
 def test_mh3_every_example_comes_once_per_epoch_in_the_stated_order(door, files, window_examples):
     stream, epochs = stream_of(files, window_examples), 2
     found = rows_of(batches(door, stream, -(-epochs * 130 // 12)))
-    sizes = [unit.num_examples or 0 for unit in stream.units]
+    sizes = [fragment.num_examples or 0 for fragment in stream.fragments]
     starts = np.cumsum([0, *sizes[:-1]])
     for epoch in range(epochs):
         seen = found[epoch * 130 : (epoch + 1) * 130]
         assert sorted(seen.tolist()) == list(range(130))
-        order = unit_order(TRIAL, epoch, len(sizes))
-        laid = np.concatenate([np.arange(starts[unit], starts[unit] + sizes[unit]) for unit in order])
+        order = fragment_order(TRIAL, epoch, len(sizes))
+        laid = np.concatenate([np.arange(starts[fragment], starts[fragment] + sizes[fragment]) for fragment in order])
         for window, start in enumerate(range(0, 130, window_examples)):
             part = laid[start : start + window_examples]
             place = stream.layout.place(epoch * 130 + start)

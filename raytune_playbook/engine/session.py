@@ -12,7 +12,7 @@ from typing import Self, cast
 import ray
 import ray.exceptions
 
-from raytune_playbook.data.datasets import Given
+from raytune_playbook.data.datasets import Sources
 from raytune_playbook.data.examples import Examples, Preparation, prepare, save
 from raytune_playbook.data.materialized.preprocessed import Manifest
 from raytune_playbook.data.materialized.store import start_store
@@ -165,7 +165,7 @@ class Gangs:
 
     def save(
         self,
-        given: Given,
+        sources: Sources,
         workload: bytes | None,
         *,
         label: str,
@@ -182,7 +182,7 @@ class Gangs:
             InputError: they cannot be read or preprocessed.
         """
         how = self._preparation(workload, label, InputPipeline())
-        return save(given, how, split=split, storage=storage, names=names)
+        return save(sources, how, split=split, storage=storage, names=names)
 
     def _preparation(self, workload: bytes | None, label: str, pipeline: InputPipeline) -> Preparation:
         if self._store is None:

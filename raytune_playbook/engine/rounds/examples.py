@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from raytune_playbook.data.datasets import Given, Source, sources_of
+from raytune_playbook.data.datasets import Source, Sources, find_sources
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
@@ -109,8 +109,8 @@ def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -
 def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: Storage) -> Manifest | None:
     if FOLDER not in storage.folders():
         return None
-    given = sources_of(datasets)
-    manifest = find(storage, *names_of(workload, datasets, given))
+    sources = find_sources(datasets)
+    manifest = find(storage, *names_of(workload, datasets, sources))
     if manifest is not None:
         try:
             refuse_data_split(round_, files_of(storage, manifest))
@@ -119,13 +119,13 @@ def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: 
     return manifest
 
 
-def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, str]:
+def names_of(workload: Workload, datasets: object, sources: Sources) -> tuple[str, str]:
     """The workload's name, and a fingerprint of its file, all of its attributes and what its sources hold."""
     spec = workload.spec()
     split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
     parts = [repr((spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split))]
-    for name, source in sorted(given.sources.items()):
+    for name, source in sorted(sources.by_split.items()):
         parts += [name, source.identity if isinstance(source, Listing) else _content(source)]
     return spec.name, hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 

@@ -69,7 +69,7 @@ def axes(studies: Sequence[StudySpec], trials: Iterable[Trial]) -> list[Axis]:
     for study in studies:
         for name, hyperparameter in study.space.items():
             spaces.setdefault(name, []).append(hyperparameter)
-    return [*_arm_axes(studies, ended), *(_axis(name, kinds, ended) for name, kinds in spaces.items())]
+    return [*_arm_axes(studies, ended), *(_axis(name, given, ended) for name, given in spaces.items())]
 
 
 def _arm_axes(studies: Sequence[StudySpec], trials: Sequence[Trial]) -> list[Axis]:
@@ -92,24 +92,24 @@ def scientific(studies: Iterable[StudySpec]) -> list[str]:
     return list(dict.fromkeys(name for study in studies for arm in (study.arm, *study.arms) for name in arm))
 
 
-def _axis(name: str, kinds: Sequence[Hyperparameter], trials: Sequence[Trial]) -> Axis:
+def _axis(name: str, hyperparameters: Sequence[Hyperparameter], trials: Sequence[Trial]) -> Axis:
     points = [AxisPoint(trial.values[name], trial) for trial in trials if trial.values.get(name) is not None]
-    ranges = [kind for kind in kinds if isinstance(kind, Float | Int)]
+    ranges = [hyperparameter for hyperparameter in hyperparameters if isinstance(hyperparameter, Float | Int)]
     if ranges:
-        low, high = min(kind.low for kind in ranges), max(kind.high for kind in ranges)
+        low, high = min(range_.low for range_ in ranges), max(range_.high for range_ in ranges)
         return _sorted_out(name, ranges[0].scale, low, high, (), points)
-    choices = dict.fromkeys(choice for kind in kinds for choice in _choices(kind))
+    choices = dict.fromkeys(choice for hyperparameter in hyperparameters for choice in _choices(hyperparameter))
     if None in choices:  # a choice of its own here, not an absent value
         points = [AxisPoint(trial.values[name], trial) for trial in trials if name in trial.values]
     return _sorted_out(name, "linear", None, None, tuple(choices), points)
 
 
-def _choices(kind: Hyperparameter) -> tuple[Value, ...]:
-    match kind:
+def _choices(hyperparameter: Hyperparameter) -> tuple[Value, ...]:
+    match hyperparameter:
         case Categorical():
-            return kind.choices
+            return hyperparameter.choices
         case Discrete():
-            return kind.values
+            return hyperparameter.values
         case _:
             return ()
 

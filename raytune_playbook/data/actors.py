@@ -10,15 +10,18 @@ import ray.exceptions
 
 from raytune_playbook.errors import PlaybookError, RunError
 
-Arguments = ParamSpec("Arguments")
+Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
 
 
-class RemoteMethod(Protocol[Arguments, Answer]):
-    """A method of an actor, as its handle has it; Ray makes it at run time, so that a protocol must declare it."""
+class RemoteMethod(Protocol[Parameters, Answer]):
+    """A method of an actor as its handle has it, which Ray makes at run time.
 
-    def remote(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> ray.ObjectRef[Answer]:
-        """Call it, and wait for nothing."""
+    A `Protocol` with one of these for each method is the type of the handle to an actor of ours.
+    """
+
+    def remote(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> ray.ObjectRef[Answer]:
+        """Call it on the actor, and wait for nothing."""
 
 
 def answer(pending: ray.ObjectRef[Answer], timeout_s: float | None = None) -> Answer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -102,17 +103,25 @@ class RoundRecord(FrozenSpec):
     examples: ExamplesRecord | None = None
 
 
+class RoundState(StrEnum):
+    """How a round stands; a stopped one is to be resumed."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
 class RoundStatus(FrozenSpec):
     """What ``status.json`` holds: rewritten by the driver while the round goes on.
 
     Fields:
-        state: ``running``, ``finished``, ``stopped`` (to be resumed) or ``failed``.
         reason: one sentence, where it is neither running nor finished.
         driver: host and process that writes the records.
         seen_at_s: seconds since the epoch of the driver's last sign of life.
     """
 
-    state: Literal["running", "finished", "stopped", "failed"]
+    state: RoundState
     reason: str = ""
     driver: str
     seen_at_s: float

@@ -30,6 +30,7 @@ import numpy as np
 from raytune_playbook.errors import SpaceError, SpecError
 from raytune_playbook.search import halton
 from raytune_playbook.search.evidence import Cube, Goal, Observation, distances, unit_points
+from raytune_playbook.search.sequences import at_units
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
 
@@ -195,15 +196,12 @@ def _untried(
 
 def _all_points(space: Mapping[str, Hyperparameter]) -> list[dict[str, Value]] | None:
     """All points of a small finite space; None for any other."""
-    if math.prod(kind.num_values or math.inf for kind in space.values()) > MAX_FINITE:
+    if math.prod(hyperparameter.num_values or math.inf for hyperparameter in space.values()) > MAX_FINITE:
         return None
-    choices = [finite_values(kind) or () for kind in space.values()]
+    choices = [finite_values(hyperparameter) or () for hyperparameter in space.values()]
     return [dict(zip(space, values, strict=True)) for values in itertools.product(*choices)]
 
 
 def _many_points(space: Mapping[str, Hyperparameter], seed: int) -> list[dict[str, Value]]:
     """As many points all over a larger space."""
-    return [
-        {name: kind.from_unit(float(unit)) for (name, kind), unit in zip(space.items(), point, strict=True)}
-        for point in halton.points(MAX_FINITE, len(space), seed)
-    ]
+    return [at_units(space, map(float, point)) for point in halton.points(MAX_FINITE, len(space), seed)]

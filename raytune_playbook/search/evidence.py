@@ -54,8 +54,8 @@ def observations(space: Mapping[str, Hyperparameter], trials: Iterable[Trial]) -
     """
     found = []
     for trial in trials:
-        values = {name: _restored(kind, trial.values.get(name)) for name, kind in space.items()}
-        inside = all(kind.to_unit(values[name]) is not None for name, kind in space.items())
+        values = {name: _restored(hyperparameter, trial.values.get(name)) for name, hyperparameter in space.items()}
+        inside = all(hyperparameter.to_unit(values[name]) is not None for name, hyperparameter in space.items())
         judged = trial.outcome == "infeasible" or (trial.outcome == "completed" and trial.objective is not None)
         if inside and judged and trial.repeat == 0:
             found.append(Observation(values, trial.objective if trial.outcome == "completed" else None))
@@ -101,12 +101,12 @@ def unit_points(space: Mapping[str, Hyperparameter], points: Sequence[Mapping[st
         SpaceError: a point has no value in the range of a hyperparameter.
     """
     cube = np.empty((len(points), len(space)))
-    for dim, (name, kind) in enumerate(space.items()):
+    for dim, (name, hyperparameter) in enumerate(space.items()):
         for row, values in enumerate(points):
-            unit = kind.to_unit(values.get(name))
+            unit = hyperparameter.to_unit(values.get(name))
             if unit is None:
                 raise SpaceError(
-                    f"{name}: every trial that a search learns from needs a value in its range, {kind!r}, "
+                    f"{name}: every trial that a search learns from needs a value in its range, {hyperparameter!r}, "
                     f"but got {values.get(name)!r}; leave out the trials that lie elsewhere."
                 )
             cube[row, dim] = unit
@@ -125,7 +125,7 @@ def distances(space: Mapping[str, Hyperparameter], cube: Cube, point: Cube) -> C
         An array of shape ``(num_points,)``.
     """
     gaps = np.abs(cube - point)
-    unordered = [isinstance(kind, Categorical) for kind in space.values()]
+    unordered = [isinstance(hyperparameter, Categorical) for hyperparameter in space.values()]
     gaps[:, unordered] = gaps[:, unordered] > 0
     lengths: Cube = np.sqrt(np.square(gaps).sum(axis=1))
     return lengths
@@ -149,17 +149,17 @@ def _require_comparable(study: StudySpec, earlier: StudySpec) -> None:
             )
 
 
-def _restored(kind: Hyperparameter, value: Value) -> Value:
+def _restored(hyperparameter: Hyperparameter, value: Value) -> Value:
     """The value as the space has it: a table gives it back in its column's type, 32 as 32.0 or as "32"."""
-    match kind:
+    match hyperparameter:
         case Float():
             return value
         case Int():
             return int(value) if isinstance(value, float) and value.is_integer() else value
         case Discrete():
-            return next((own for own in kind.values if _agree(value, own)), value)
+            return next((own for own in hyperparameter.values if _agree(value, own)), value)
         case Categorical():
-            return next((own for own in kind.choices if _agree(value, own)), value)
+            return next((own for own in hyperparameter.choices if _agree(value, own)), value)
 
 
 def _agree(recorded: Value, own: Value) -> bool:

@@ -53,7 +53,7 @@ def best_point(space: Mapping[str, Hyperparameter], told: Sequence[Told], seed: 
     params = _ask(
         space, told, GPSampler(seed=seed, n_startup_trials=_NUM_STARTUP_TRIALS, warn_independent_sampling=False)
     )
-    return {name: _decoded(kind, params[name]) for name, kind in space.items()}
+    return {name: _decoded(hyperparameter, params[name]) for name, hyperparameter in space.items()}
 
 
 def best_among(
@@ -88,7 +88,7 @@ def _ask(space: Mapping[str, Hyperparameter], told: Sequence[Told], sampler: GPS
     with _quiet():
         study = optuna.create_study(sampler=sampler, direction="minimize")
         study.add_trials([_trial(space, each) for each in told])
-        return study.ask({name: _distribution(kind) for name, kind in space.items()}).params
+        return study.ask({name: _distribution(hyperparameter) for name, hyperparameter in space.items()}).params
 
 
 @contextlib.contextmanager
@@ -106,45 +106,45 @@ def _trial(space: Mapping[str, Hyperparameter], told: Told) -> FrozenTrial:
     return create_trial(
         state=TrialState.RUNNING if told.target is None else TrialState.COMPLETE,
         value=told.target,
-        params={name: _encoded(kind, told.values[name]) for name, kind in space.items()},
-        distributions={name: _distribution(kind) for name, kind in space.items()},
+        params={name: _encoded(hyperparameter, told.values[name]) for name, hyperparameter in space.items()},
+        distributions={name: _distribution(hyperparameter) for name, hyperparameter in space.items()},
         constraints=None if told.violation is None else {_CONSTRAINT: told.violation},
     )
 
 
-def _distribution(kind: Hyperparameter) -> BaseDistribution:
-    match kind:
-        case Int() if kind.num_values <= MAX_GRID:
-            return IntDistribution(kind.low, kind.high, log=kind.scale == "log")
+def _distribution(hyperparameter: Hyperparameter) -> BaseDistribution:
+    match hyperparameter:
+        case Int() if hyperparameter.num_values <= MAX_GRID:
+            return IntDistribution(hyperparameter.low, hyperparameter.high, log=hyperparameter.scale == "log")
         case Float() | Int():
             return FloatDistribution(0.0, 1.0)
         case Discrete():
-            return IntDistribution(0, kind.num_values - 1)
+            return IntDistribution(0, hyperparameter.num_values - 1)
         case Categorical():
-            return CategoricalDistribution(range(kind.num_values))
+            return CategoricalDistribution(range(hyperparameter.num_values))
 
 
-def _encoded(kind: Hyperparameter, value: Value) -> int | float:
+def _encoded(hyperparameter: Hyperparameter, value: Value) -> int | float:
     """A value of the space where `_distribution` has it."""
-    unit = kind.to_unit(value)
+    unit = hyperparameter.to_unit(value)
     assert unit is not None, "unit_points has refused it"
-    match kind:
-        case Int() if kind.num_values <= MAX_GRID:
-            return kind.from_unit(unit)
+    match hyperparameter:
+        case Int() if hyperparameter.num_values <= MAX_GRID:
+            return hyperparameter.from_unit(unit)
         case Float() | Int():
             return unit
         case Discrete() | Categorical():
-            return int(unit * kind.num_values)
+            return int(unit * hyperparameter.num_values)
 
 
-def _decoded(kind: Hyperparameter, param: int | float) -> Value:
+def _decoded(hyperparameter: Hyperparameter, param: int | float) -> Value:
     """The inverse of `_encoded`."""
-    match kind:
-        case Int() if kind.num_values <= MAX_GRID:
+    match hyperparameter:
+        case Int() if hyperparameter.num_values <= MAX_GRID:
             return int(param)
         case Float() | Int():
-            return kind.from_unit(param)
+            return hyperparameter.from_unit(param)
         case Discrete():
-            return kind.values[int(param)]
+            return hyperparameter.values[int(param)]
         case Categorical():
-            return kind.choices[int(param)]
+            return hyperparameter.choices[int(param)]

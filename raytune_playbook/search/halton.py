@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raytune_playbook.errors import SpaceError
+from raytune_playbook.study.splitmix64 import GOLDEN, scrambled
 
 __all__ = ["MAX_DIMS", "MAX_INDEX", "MAX_SEED", "fractions", "point", "points"]
 
@@ -37,8 +38,6 @@ _U64 = npt.NDArray[np.uint64]
 _I64 = npt.NDArray[np.int64]
 
 _MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of splitmix64
-_MULTIPLIERS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 # The choice of the permutations: over how many points, at which budgets, among how many.
 _HORIZON = 128
@@ -331,14 +330,7 @@ def _hashed_permutations(seed: int, dim: int, draft: int, shape: tuple[int, ...]
     """Returns hashed permutations of the digits, one for each position, with shape ``(num_positions, base)``."""
     key = 0
     for word in (seed, dim, draft):
-        key = int(_mix(np.array([(key + word + _GOLDEN) & _MASK], dtype=np.uint64))[0])
+        key = int(scrambled(np.array([(key + word + GOLDEN) & _MASK], dtype=np.uint64))[0])
     counters = np.arange(1, shape[0] * shape[1] + 1, dtype=np.uint64).reshape(shape)
     # A stable sort, so that equal hashes could not be ordered in two ways.
-    return np.argsort(_mix(counters * np.uint64(_GOLDEN) + np.uint64(key)), axis=1, kind="stable")
-
-
-def _mix(words: _U64) -> _U64:
-    """Returns the words scrambled by the finalizer of splitmix64 (Steele, Lea & Flood 2014)."""
-    for shift, multiplier in _MULTIPLIERS:
-        words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
-    return words ^ (words >> np.uint64(31))
+    return np.argsort(scrambled(counters * np.uint64(GOLDEN) + np.uint64(key)), axis=1, kind="stable")

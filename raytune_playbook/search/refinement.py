@@ -106,8 +106,8 @@ def _boundaries(space: Mapping[str, Hyperparameter], observed: Sequence[Observat
     if min(costs, default=math.inf) == math.inf:
         return
     best = observed[int(np.argmin(costs))].values
-    for name, kind in space.items():
-        if where := _boundary(kind, best[name]):
+    for name, hyperparameter in space.items():
+        if where := _boundary(hyperparameter, best[name]):
             yield _Finding(
                 name,
                 "Bayesian optimization needs a space that comfortably contains the best trial, but its "
@@ -116,12 +116,16 @@ def _boundaries(space: Mapping[str, Hyperparameter], observed: Sequence[Observat
             )
 
 
-def _boundary(kind: Hyperparameter, value: Value) -> str | None:
+def _boundary(hyperparameter: Hyperparameter, value: Value) -> str | None:
     """Near which end of its range the value lies, in words; None where it lies inside."""
-    unit = kind.to_unit(value)
-    if unit is None or isinstance(kind, Categorical) or (kind.num_values is not None and kind.num_values < 3):
+    unit = hyperparameter.to_unit(value)
+    num_values = hyperparameter.num_values
+    if unit is None or isinstance(hyperparameter, Categorical) or (num_values is not None and num_values < 3):
         return None
-    low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.low, kind.high)
+    if isinstance(hyperparameter, Discrete):
+        low, high = hyperparameter.values[0], hyperparameter.values[-1]
+    else:
+        low, high = hyperparameter.low, hyperparameter.high
     # Few values have wide bins, whose middles are never near an end: there the end itself counts.
     if unit < MARGIN or value == low:
         side, end = "low", low
@@ -129,7 +133,7 @@ def _boundary(kind: Hyperparameter, value: Value) -> str | None:
         side, end = "high", high
     else:
         return None
-    scale = kind.scale if isinstance(kind, Float | Int) else "linear"
+    scale = hyperparameter.scale if isinstance(hyperparameter, Float | Int) else "linear"
     return f"at or near the {side} end {_text(end)} of its range (in the outer {MARGIN:.0%} on its {scale} scale)"
 
 

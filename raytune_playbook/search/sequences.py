@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 
@@ -39,14 +39,20 @@ def point_of(space: Space, search: Search, seed: int, index: int, start: int = 0
     return _different_points(_Finite(space, search, seed, start)).at(index)
 
 
+def at_units(space: Space, units: Iterable[Unit]) -> dict[str, Value]:
+    """The value of every hyperparameter at a point of the unit cube."""
+    dims = zip(space.items(), units, strict=True)
+    return {name: hyperparameter.from_unit(unit) for (name, hyperparameter), unit in dims}
+
+
 def grid_point(space: Space, shape: tuple[int, ...], index: int) -> dict[str, Value]:
     """One point of an even grid, the last hyperparameter varying fastest; ranges include both ends (rule QR7)."""
     places = []
     for size in reversed(shape):
         index, place = divmod(index, size)
         places.append((place, size))
-    units = [_grid_unit(kind, *place) for kind, place in zip(space.values(), reversed(places), strict=True)]
-    return {name: kind.from_unit(unit) for (name, kind), unit in zip(space.items(), units, strict=True)}
+    dims = zip(space.values(), reversed(places), strict=True)
+    return at_units(space, [_grid_unit(hyperparameter, *place) for hyperparameter, place in dims])
 
 
 def arm_at(index: int, num_points_of_arms: list[int | None], seed: int) -> tuple[int, int]:
@@ -87,17 +93,17 @@ def arm_start(arm: int, seed: int) -> int:
 
 def _values(space: Space, search: Search, seed: int, index: int) -> dict[str, Value]:
     units = _halton_units(space, seed, index) if search == "halton" else _random_units(space, seed, index)
-    return {name: kind.from_unit(unit) for (name, kind), unit in zip(space.items(), units, strict=True)}
+    return at_units(space, units)
 
 
 def _halton_units(space: Space, seed: int, index: int) -> list[Unit]:
     """Exact coordinates where they decide between few values, floating-point ones elsewhere."""
     floats = halton.point(index, len(space), seed)
-    if all(kind.num_values is None for kind in space.values()):
+    is_continuous = [hyperparameter.num_values is None for hyperparameter in space.values()]
+    if all(is_continuous):
         return [float(unit) for unit in floats]
     exact = halton.fractions(index, len(space), seed)
-    kinds = space.values()
-    return [float(f) if kind.num_values is None else e for kind, f, e in zip(kinds, floats, exact, strict=True)]
+    return [float(f) if continuous else e for continuous, f, e in zip(is_continuous, floats, exact, strict=True)]
 
 
 def _random_units(space: Space, seed: int, index: int) -> list[Unit]:
@@ -105,8 +111,8 @@ def _random_units(space: Space, seed: int, index: int) -> list[Unit]:
     return [(_hash("random", seed, name, index) >> 11) * 2.0**-53 for name in space]
 
 
-def _grid_unit(kind: Hyperparameter, place: int, size: int) -> Unit:
-    if kind.num_values == size:
+def _grid_unit(hyperparameter: Hyperparameter, place: int, size: int) -> Unit:
+    if hyperparameter.num_values == size:
         return Fraction(2 * place + 1, 2 * size)  # the middle of its bin: each value once
     return Fraction(place, size - 1) if size > 1 else Fraction(1, 2)
 
@@ -116,8 +122,8 @@ class _Finite:
 
     def __init__(self, space: Space, search: Search, seed: int, start: int) -> None:
         self.space, self.search, self.seed, self.start = dict(space), search, seed, start
-        kinds = [[name, kind.model_dump(mode="json")] for name, kind in space.items()]
-        self._key = json.dumps([kinds, search, seed, start])
+        hyperparameters = [[name, hyperparameter.model_dump(mode="json")] for name, hyperparameter in space.items()]
+        self._key = json.dumps([hyperparameters, search, seed, start])
 
     def __hash__(self) -> int:
         return hash(self._key)

@@ -100,7 +100,7 @@ class BayesianSearch(Searcher):
             )
         self._space = TuneSpace(config, emits_constants=False)
         if self._earlier:
-            for warning in require_refined(self._space.kinds, self._earlier, self._goal, self._reasons):
+            for warning in require_refined(self._space.hyperparameters, self._earlier, self._goal, self._reasons):
                 LOG.warning("BayesianSearch: %s", warning)
         return True
 
@@ -129,12 +129,12 @@ class BayesianSearch(Searcher):
             self._warn_if_not_refined(space, observed)
         pending = [*self._points.values(), *self._crashed]
         # Another seed each time: else two proposals from the same evidence would start their search alike.
-        return propose(space.kinds, observed, pending, self._seed + self._num_suggested, self._goal)
+        return propose(space.hyperparameters, observed, pending, self._seed + self._num_suggested, self._goal)
 
     def _warn_if_not_refined(self, space: TuneSpace, observed: Sequence[Observation]) -> None:
         """The search has explored by itself: too late to refuse, but the user should know."""
         try:
-            require_refined(space.kinds, observed, self._goal, self._reasons)
+            require_refined(space.hyperparameters, observed, self._goal, self._reasons)
         except SpaceError as finding:
             LOG.warning("BayesianSearch: its quasi-random points have not refined the space: %s", finding)
 

@@ -14,50 +14,51 @@ from raytune_playbook.study.hyperparameter import Hyperparameter, Int
 
 @dataclass(frozen=True)
 class Dimension:
-    """A hyperparameter of the search: ``kind`` takes a coordinate and gives its value."""
+    """One dimension of a search: ``hyperparameter`` takes a coordinate and gives its value."""
 
-    kind: Hyperparameter
+    hyperparameter: Hyperparameter
 
     def value(self, drawn: Value) -> Value:
-        """What ``drawn``, a value of ``kind``, stands for."""
+        """What ``drawn``, a value of ``hyperparameter``, stands for."""
         return drawn
 
     def contains(self, value: Any) -> bool:
-        if isinstance(self.kind, Int) and not isinstance(value, int):
+        if isinstance(self.hyperparameter, Int) and not isinstance(value, int):
             return False
-        return (value is None or isinstance(value, str | int | float)) and self.kind.to_unit(value) is not None
+        is_plain = value is None or isinstance(value, str | int | float)
+        return is_plain and self.hyperparameter.to_unit(value) is not None
 
 
 @dataclass(frozen=True)
 class Steps(Dimension):
-    """Evenly spaced numbers from ``low`` to ``high``; ``kind`` numbers them, on the scale on which they are sampled.
+    """Evenly spaced numbers from ``low`` to ``high``, which ``hyperparameter`` numbers on the scale of their sampling.
 
     The spacing is exact in decimals: ``quniform(0, 1, 0.1)`` gives 0.3, not 0.30000000000000004.
     """
 
-    kind: Int
+    hyperparameter: Int
     low: int | float
     high: int | float
 
     def value(self, drawn: Value) -> int | float:
         assert isinstance(drawn, int)
-        value = _exact(self.low) + self._spacing * (drawn - self.kind.low)
+        value = _exact(self.low) + self._spacing * (drawn - self.hyperparameter.low)
         return int(value) if isinstance(self.low, int) else float(value)
 
     def contains(self, value: Any) -> bool:
         if not is_number(value):
             return False
         steps = (_exact(value) - _exact(self.low)) / self._spacing
-        return 0 <= round(steps) < self.kind.num_values and _is_whole(float(steps))
+        return 0 <= round(steps) < self.hyperparameter.num_values and _is_whole(float(steps))
 
     @property
     def _spacing(self) -> Fraction:
-        return (_exact(self.high) - _exact(self.low)) / (self.kind.num_values - 1)
+        return (_exact(self.high) - _exact(self.low)) / (self.hyperparameter.num_values - 1)
 
 
 @dataclass(frozen=True)
 class Normal(Dimension):
-    """A normally distributed number, or the multiple of ``step`` next to it; ``kind`` is the unit interval."""
+    """A normal number, or the multiple of ``step`` next to it; ``hyperparameter`` is the unit interval."""
 
     mean: float
     sd: float

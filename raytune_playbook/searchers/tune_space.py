@@ -18,19 +18,17 @@ that neither the order of a dict nor a constant changes what a dimension gets.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-import numpy as np
 from ray.tune.search import sample
 
 from raytune_playbook.errors import InputError, SpaceError
 from raytune_playbook.search.sequences import point_of
 from raytune_playbook.searchers.tune_dimensions import Dimension, Normal, Steps, is_number
-from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.fingerprints import space_fingerprint
+from raytune_playbook.study.frozen import Value, plain
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.space import num_points
 
@@ -45,7 +43,7 @@ class TuneSpace:
 
     Attributes:
         dims: the dimensions by name, in the order of their names.
-        kinds: their hyperparameters, by name.
+        hyperparameters: their hyperparameters, by name.
 
     Raises:
         SpaceError: the space holds `grid_search`, `sample_from`, a domain in a list, a choice between objects, or a
@@ -70,29 +68,28 @@ class TuneSpace:
             elif emits_constants:
                 self._constants[name] = _constant(name, leaf)
             self._paths[name] = path
-        self.kinds = {name: dim.kind for name, dim in self.dims.items()}
+        self.hyperparameters = {name: dim.hyperparameter for name, dim in self.dims.items()}
 
     @property
     def num_points(self) -> int | None:
         """How many points a small finite space has; None for no end. Without any dimension there is one."""
-        return num_points(self.kinds)
+        return num_points(self.hyperparameters)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides about the values, in hexadecimal."""
-        content = [{name: _described(dim) for name, dim in self.dims.items()}, self._constants]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """Equal for two spaces exactly when all that decides about the values is."""
+        return space_fingerprint({name: _described(dim) for name, dim in self.dims.items()}, self._constants)
 
     def values_at(self, position: int, seed: int) -> dict[str, Value]:
         """The values, by name, of the n-th Halton point; of the n-th different one in a small finite space."""
         return self.values_of(self.drawn_at(position, seed))
 
     def drawn_at(self, position: int, seed: int) -> dict[str, Value]:
-        """The same point as values of `kinds`."""
-        return point_of(self.kinds, "halton", seed, position)
+        """The same point as values of `hyperparameters`."""
+        return point_of(self.hyperparameters, "halton", seed, position)
 
     def values_of(self, drawn: Mapping[str, Value]) -> dict[str, Value]:
-        """What values of `kinds` stand for."""
+        """What values of `hyperparameters` stand for."""
         return {name: dim.value(drawn[name]) for name, dim in self.dims.items()}
 
     def config(self, values: Mapping[str, Value]) -> dict[str, Any]:
@@ -115,7 +112,7 @@ class TuneSpace:
             raise SpaceError(
                 f"A point of points_to_evaluate must be a dict of values, but got {point!r}; name its values."
             )
-        values = {name: _plain(value) for name, _, value in _leaves(point, ())}
+        values = {name: plain(value) for name, _, value in _leaves(point, ())}
         if values.keys() != self.dims.keys():
             missing, unknown = sorted(self.dims.keys() - values.keys()), sorted(values.keys() - self.dims.keys())
             raise SpaceError(
@@ -166,7 +163,7 @@ def _check_form(name: str, value: Any) -> None:
 def _dimension(name: str, domain: sample.Domain) -> Dimension:
     sampler, step = domain.get_sampler(), None
     if isinstance(sampler, sample.Quantized):
-        sampler, step = sampler.get_sampler(), _plain(sampler.q)
+        sampler, step = sampler.get_sampler(), plain(sampler.q)
     try:
         match domain:
             case sample.Float() if isinstance(sampler, sample.Normal):
@@ -177,8 +174,8 @@ def _dimension(name: str, domain: sample.Domain) -> Dimension:
                 return _whole(_integer(domain.lower), _integer(domain.upper), step, _scale(sampler))
             case sample.Categorical() if not isinstance(sampler, sample.Grid):
                 return Dimension(Categorical([_choice(choice) for choice in domain.categories]))
-        kinds = f"{type(domain).__name__} with {type(sampler).__name__}"
-        raise SpaceError(f"a domain must be a range or tune.choice, but got {kinds}; use one of them.")
+        given = f"{type(domain).__name__} with {type(sampler).__name__}"
+        raise SpaceError(f"a domain must be a range or tune.choice, but got {given}; use one of them.")
     except InputError as error:
         raise SpaceError(f"Hyperparameter {name!r}: {error}") from None
 
@@ -228,32 +225,32 @@ def _scale(sampler: sample.Sampler) -> Literal["linear", "log"]:
 
 
 def _integer(number: Any) -> int:
-    if not is_number(_plain(number)) or int(number) != number:
+    if not is_number(plain(number)) or int(number) != number:
         raise SpaceError(f"bounds and q of integers must be whole numbers, but got {number!r}; round it.")
     return int(number)
 
 
 def _choice(choice: Any) -> Value:
-    plain = _plain(choice)
-    if not _is_primitive(plain):
+    given = plain(choice)
+    if not _is_primitive(given):
         raise SpaceError(
             f"choices must be None, booleans, numbers or strings, but got {_shown(choice)}; name it by a string and "
             "look it up in the trainable (numpy's numbers: pass array.tolist())."
         )
-    value: Value = plain
+    value: Value = given
     return value
 
 
 def _constant(name: str, value: Any) -> Any:
-    plain = _plain(value)
-    if isinstance(plain, list | tuple):
-        return [_constant(name, element) for element in plain]
-    if not _is_primitive(plain) and plain != {}:
+    given = plain(value)
+    if isinstance(given, list | tuple):
+        return [_constant(name, element) for element in given]
+    if not _is_primitive(given) and given != {}:
         raise SpaceError(
             f"Hyperparameter {name!r}: a constant of space= must be what JSON can hold, but got {_shown(value)}; "
             "give objects in the Tuner's param_space."
         )
-    return plain
+    return given
 
 
 def _shown(value: Any) -> str:
@@ -263,13 +260,10 @@ def _shown(value: Any) -> str:
 
 def _described(dim: Dimension) -> dict[str, Any]:
     # Without defaults, so that a field that hyperparameters get some day changes no fingerprint.
-    kind = [type(dim.kind).__name__, dim.kind.model_dump(mode="json", exclude_defaults=True)]
-    return {"type": type(dim).__name__, **vars(dim), "kind": kind}
+    kind = [type(dim.hyperparameter).__name__, dim.hyperparameter.model_dump(mode="json", exclude_defaults=True)]
+    rest = {name: value for name, value in vars(dim).items() if name != "hyperparameter"}
+    return {"type": type(dim).__name__, **rest, "kind": kind}
 
 
 def _is_primitive(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

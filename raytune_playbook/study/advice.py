@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical
-from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, kind_of, last_part
+from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, last_part, purpose_of
 from raytune_playbook.study.round import Round
 
 _OFF: frozenset[Value] = frozenset({0, None, "none"})
@@ -79,11 +79,11 @@ def _optimizer_roles(round_: Round) -> list[str]:
     tuned_names = {*round_.tuned, *(round_.sets.get(name, name) for name in round_.tuned)}
     relevant = {name for optimizer in tuned_optimizers for name in OPTIMIZERS.get(optimizer, ())}
     for name in sorted(round_.defaults):
-        if kind_of(name) == "optimizer choice" and name in tuned_names:
+        if purpose_of(name) == "optimizer choice" and name in tuned_names:
             found.append(
                 f"SD4: {name} is nuisance, but the choice of the optimizer is a scientific or fixed matter; fix it."
             )
-        if kind_of(name) != "optimizer" or name in tuned_names or name in round_.reasons:
+        if purpose_of(name) != "optimizer" or name in tuned_names or name in round_.reasons:
             continue
         if name in round_.scientific:
             found.append(
@@ -99,11 +99,11 @@ def _optimizer_roles(round_: Round) -> list[str]:
 
 def _regularizer_roles(round_: Round) -> list[str]:
     found = []
-    for name, kind in sorted(round_.scientific.items()):
-        if kind_of(name) != "regularization" or name in round_.reasons:
+    for name, hyperparameter in sorted(round_.scientific.items()):
+        if purpose_of(name) != "regularization" or name in round_.reasons:
             continue
-        includes_absence = isinstance(kind, Categorical) and any(choice in _OFF for choice in kind.choices)
-        if not includes_absence:
+        choices = hyperparameter.choices if isinstance(hyperparameter, Categorical) else ()
+        if not any(choice in _OFF for choice in choices):
             found.append(
                 f"SD4: the strength of {name} is scientific; whether to use it is the question, "
                 "its strength is nuisance."
@@ -115,7 +115,7 @@ def _architecture_roles(round_: Round) -> list[str]:
     return [
         f"SD4: {name} is nuisance, but it changes the cost of training; make it scientific or fix it."
         for name in sorted(round_.tuned)
-        if kind_of(name) == "architecture" and name not in round_.reasons
+        if purpose_of(name) == "architecture" and name not in round_.reasons
     ]
 
 
@@ -123,7 +123,7 @@ def _batch_size_roles(round_: Round) -> list[str]:
     changed = [
         name
         for name in sorted(round_.defaults)
-        if kind_of(name) == "batch size"
+        if purpose_of(name) == "batch size"
         and (name in round_.scientific or round_.fixed.get(name, round_.defaults[name]) != round_.defaults[name])
     ]
     tuned = {last_part(name) for name in round_.tuned}
@@ -190,7 +190,7 @@ def _adam_allowance(num_trials: int) -> set[str]:
 
 def _optimizers(round_: Round) -> set[str]:
     for role in (round_.scientific, round_.tuned):
-        for name, kind in role.items():
-            if kind_of(name) == "optimizer choice" and isinstance(kind, Categorical):
-                return {str(choice) for choice in kind.choices}
-    return {str(value) for name, value in round_.fixed_values.items() if kind_of(name) == "optimizer choice"}
+        for name, hyperparameter in role.items():
+            if purpose_of(name) == "optimizer choice" and isinstance(hyperparameter, Categorical):
+                return {str(choice) for choice in hyperparameter.choices}
+    return {str(value) for name, value in round_.fixed_values.items() if purpose_of(name) == "optimizer choice"}

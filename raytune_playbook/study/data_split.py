@@ -56,6 +56,6 @@ def _asked_for(round_: Round) -> Iterator[Value]:
     for name, value in ((name, value) for arm in round_.arms for name, value in arm.items()):
         if round_.sets.get(name, name) == DATA_SPLIT:
             yield value
-    for name, kind in round_.space.items():
-        if round_.sets.get(name, name) == DATA_SPLIT and isinstance(kind, Int | Float):
-            yield from (kind.low, kind.high)
+    for name, hyperparameter in round_.space.items():
+        if round_.sets.get(name, name) == DATA_SPLIT and isinstance(hyperparameter, Int | Float):
+            yield from (hyperparameter.low, hyperparameter.high)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from raytune_playbook.errors import SpecError
 
+_T = TypeVar("_T")
 
-def _plain(value: object) -> object:
+
+def plain(value: _T) -> _T:
     """numpy's scalars as Python's own: else pydantic would turn a numpy integer into a float."""
-    return value.item() if hasattr(value, "item") else value
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
-Number: TypeAlias = Annotated[int | float, BeforeValidator(_plain)]
+Number: TypeAlias = Annotated[int | float, BeforeValidator(plain)]
 
-Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(_plain)]
+Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(plain)]
 """A hyperparameter's value: what JSON can hold as it is."""
 
 

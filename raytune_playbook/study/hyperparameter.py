@@ -238,9 +238,9 @@ def _given(values: object) -> Iterable[object]:
     return values if isinstance(values, list | tuple) else (values,)
 
 
-def _listed(kind: str, values: Iterable[Value]) -> tuple[Value, ...]:
+def _listed(owner: str, values: Iterable[Value]) -> tuple[Value, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise SpaceError(f"{kind}: a list of values is needed, but got {values!r}; put them in brackets.")
+        raise SpaceError(f"{owner}: a list of values is needed, but got {values!r}; put them in brackets.")
     return tuple(values)
 
 
@@ -259,15 +259,15 @@ def _between(start: float, end: float, unit: float) -> float:
     return start + unit * (end - start)
 
 
-def _check_range(kind: str, low: float, high: float, scale: Scale) -> None:
+def _check_range(owner: str, low: float, high: float, scale: Scale) -> None:
     if not low < high:
-        raise SpaceError(f"{kind}: low < high must hold, but got low={low}, high={high}; swap or widen them.")
+        raise SpaceError(f"{owner}: low < high must hold, but got low={low}, high={high}; swap or widen them.")
     if scale == "log" and low <= 0:
         raise SpaceError(
-            f"{kind}: a log scale needs low > 0, but got low={low}, high={high}; "
+            f"{owner}: a log scale needs low > 0, but got low={low}, high={high}; "
             "raise low above zero or use scale='linear'."
         )
     if scale == "log_one_minus" and high >= 1:
         raise SpaceError(
-            f"{kind}: scale='log_one_minus' needs high < 1, but got low={low}, high={high}; lower high below one."
+            f"{owner}: scale='log_one_minus' needs high < 1, but got low={low}, high={high}; lower high below one."
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["optimizer choice", "optimizer", "regularization", "architecture", "batch size", "other"]
+Purpose: TypeAlias = Literal["optimizer choice", "optimizer", "regularization", "architecture", "batch size", "other"]
 
 OPTIMIZERS: dict[str, tuple[str, ...]] = {
     "sgd": ("learning_rate",),
@@ -29,7 +29,7 @@ ADAMS = frozenset({"adam", "nadam", "torch_adam", "torch_adamw", "torch_nadam"})
 SECONDARY = frozenset({"beta1", "beta2", "epsilon", "rho", "momentum_decay"})
 """Rule ST3: these stay at their defaults in a simple first optimizer, and need no reason for it."""
 
-_KINDS: dict[str, Kind] = {
+_PURPOSES: dict[str, Purpose] = {
     "optimizer": "optimizer choice",
     "learning_rate": "optimizer",
     "momentum": "optimizer",
@@ -50,9 +50,9 @@ NUMBER_OF_STEPS = frozenset({"max_train_steps", "train_steps", "num_train_steps"
 """Rule SD11: names under which the length of training must not enter a search space."""
 
 
-def kind_of(name: str) -> Kind:
+def purpose_of(name: str) -> Purpose:
     """What the hyperparameter called ``name`` is for."""
-    return _KINDS.get(last_part(name), "other")
+    return _PURPOSES.get(last_part(name), "other")
 
 
 def last_part(name: str) -> str:

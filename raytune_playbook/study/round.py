@@ -16,10 +16,10 @@ from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import InputPipeline
-from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.fingerprints import round_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
-from raytune_playbook.study.known_hyperparameters import NUMBER_OF_STEPS, kind_of, last_part
+from raytune_playbook.study.known_hyperparameters import NUMBER_OF_STEPS, last_part, purpose_of
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.space import (
     active,
@@ -154,7 +154,7 @@ class Round(FrozenSpec):
         """The search's dimensions in order; some exist under some scientific values only."""
         # Scientific dimensions come first, where the Halton sequence has its smallest bases; the others by name, so
         # that reordering a dict changes no point.
-        sampled = sorted(name for name, kind in self.scientific.items() if arm_values(kind) is None)
+        sampled = sorted(name for name, hyperparameter in self.scientific.items() if arm_values(hyperparameter) is None)
         return {name: self.scientific[name] for name in sampled} | self.tuned
 
     @cached_property
@@ -215,7 +215,7 @@ class Round(FrozenSpec):
     @property
     def fingerprint(self) -> str:
         """Equal for two rounds exactly when all their trials are."""
-        return fingerprint([self.name, self.seed, *(study.fingerprint for study in self.studies)])
+        return round_fingerprint(self.name, self.seed, (study.fingerprint for study in self.studies))
 
 
 def _study_name(arm: Mapping[str, Value]) -> str:
@@ -279,7 +279,7 @@ def _refuse_names(round_: Round) -> None:
 
 def _refuse_roles(round_: Round) -> None:
     for name in round_.tuned:
-        if kind_of(name) == "batch size":
+        if purpose_of(name) == "batch size":
             raise SpecError(
                 f"Round.nuisance: {name!r} must not be a nuisance hyperparameter: with the others re-tuned, every "
                 "batch size reaches the same validation performance, so the playbook chooses it by training time and "
@@ -293,8 +293,8 @@ def _refuse_roles(round_: Round) -> None:
 
 
 def _has_condition(round_: Round, name: str) -> bool:
-    kind = round_.scientific.get(name) or round_.tuned.get(name)
-    return kind is not None and bool(kind.when)
+    hyperparameter = round_.scientific.get(name) or round_.tuned.get(name)
+    return hyperparameter is not None and bool(hyperparameter.when)
 
 
 def _refuse_search(round_: Round) -> None:

@@ -27,7 +27,7 @@ MAX_SCIENTIFIC_INTS = 1000
 
 def active(space: Space, values: Mapping[str, Value]) -> dict[str, Hyperparameter]:
     """The hyperparameters that exist beside these scientific values, in the space's order."""
-    return {name: kind for name, kind in space.items() if kind.is_active(values)}
+    return {name: hyperparameter for name, hyperparameter in space.items() if hyperparameter.is_active(values)}
 
 
 def num_points(space: Space) -> int | None:
@@ -36,23 +36,24 @@ def num_points(space: Space) -> int | None:
     No hyperparameter at all makes one point.
     """
     total = 1
-    for kind in space.values():
-        if kind.num_values is None:
+    for hyperparameter in space.values():
+        if hyperparameter.num_values is None:
             return None
-        total *= kind.num_values
+        total *= hyperparameter.num_values
     return total if total <= MAX_SMALL else None
 
 
-def arm_values(kind: Hyperparameter) -> tuple[Value, ...] | None:
+def arm_values(hyperparameter: Hyperparameter) -> tuple[Value, ...] | None:
     """The values of a scientific hyperparameter that are compared one by one; None where they are too many."""
-    if isinstance(kind, Int) and kind.num_values > MAX_SCIENTIFIC_INTS:
+    if isinstance(hyperparameter, Int) and hyperparameter.num_values > MAX_SCIENTIFIC_INTS:
         return None
-    return finite_values(kind)
+    return finite_values(hyperparameter)
 
 
 def num_combinations(scientific: Space) -> int:
     """How many arms there can be at most, without making them."""
-    return math.prod(len(values) for kind in scientific.values() if (values := arm_values(kind)) is not None)
+    values_of_each = map(arm_values, scientific.values())
+    return math.prod(len(values) for values in values_of_each if values is not None)
 
 
 def arms(scientific: Space) -> list[dict[str, Value]]:
@@ -86,7 +87,8 @@ def listed(configurations: Sequence[Mapping[str, Value]]) -> dict[str, Hyperpara
 
 def grid_shape(space: Mapping[str, Hyperparameter], num_trials: int) -> tuple[int, ...]:
     """How many values of each of one or two hyperparameters make the largest even grid of at most ``num_trials``."""
-    most = [num_trials if kind.num_values is None else min(num_trials, kind.num_values) for kind in space.values()]
+    limits = [hyperparameter.num_values for hyperparameter in space.values()]
+    most = [num_trials if limit is None else min(num_trials, limit) for limit in limits]
     if len(most) != 2:
         return tuple(most)
     side = math.isqrt(num_trials)
@@ -129,8 +131,8 @@ def refuse_conditions(scientific: Space, nuisance: Space) -> None:
         SpecError: a condition on a hyperparameter that is not scientific, on a value that it never takes, or a circle.
     """
     _conditions_first(scientific)
-    for owner, kind in [*scientific.items(), *nuisance.items()]:
-        for name, wanted in kind.when.items():
+    for owner, hyperparameter in [*scientific.items(), *nuisance.items()]:
+        for name, wanted in hyperparameter.when.items():
             if name not in scientific:
                 among = ", ".join(sorted(scientific)) or "none"
                 raise SpecError(

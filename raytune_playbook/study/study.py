@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from raytune_playbook.study.datasets import InputPipeline
-from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.fingerprints import study_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
 from raytune_playbook.study.settings import Objective
@@ -17,12 +17,6 @@ from raytune_playbook.study.space import active, num_points
 
 Search: TypeAlias = Literal["halton", "random", "grid"]
 """How points are chosen: the scrambled Halton sequence (rule QR1), or one of its substitutes (rule QR7)."""
-
-
-_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations", "input_pipeline"})
-
-_NEUTRAL: dict[str, Value] = {"data_split": 0}
-"""Hyperparameters of the loop that earlier versions did not have, with the value at which trials are what they were."""
 
 
 class WorkloadSpec(FrozenSpec):
@@ -100,17 +94,6 @@ class StudySpec(FrozenSpec):
     @property
     def fingerprint(self) -> str:
         """Equal for two studies exactly when their trials are: the objective may be changed after the fact (QR5)."""
-        content = self.model_dump(mode="json", exclude={"num_trials", "objective", "workload"})
-        # What a study makes no use of is left out, so that a later version's new fields change no older fingerprint.
-        content = {name: value for name, value in content.items() if value or name not in _OPTIONAL}
-        content["fixed"] = {n: value for n, value in self.fixed.items() if n not in _NEUTRAL or value != _NEUTRAL[n]}
-        if self.search == "halton":
-            del content["search"]
-        # An ordered list, since the order of the dimensions decides the points.
-        content["space"] = [
-            [name, {field: value for field, value in kind.items() if value or field != "when"}]
-            for name, kind in content["space"].items()
-        ]
-        # Not the module: it is another one when the same file is run as a script, a job or a notebook.
-        content["workload"] = [self.workload.name, self.workload.settings]
-        return fingerprint(content)
+        fields = self.model_dump(mode="json")
+        workload = self.workload
+        return study_fingerprint(fields, self.fixed, fields["space"], workload.name, workload.settings)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.store import Storage
-from raytune_playbook.study.fingerprints import fingerprint
+from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import synchronized_statistics
@@ -43,11 +43,6 @@ FORMAT = 2
 def checkpoints_folder(study: str, key: str) -> str:
     """Where a trial's checkpoints are in its round's folder."""
     return f"{study}/checkpoints/{key}"
-
-
-def trial_fingerprint(trial: TrialSpec, num_workers: int) -> str:
-    """Equal for two trials exactly when one may go on from the other's checkpoint; the objective may change (QR5)."""
-    return fingerprint([trial.model_dump(mode="json", exclude={"objective"}), num_workers])
 
 
 def best_steps(evaluated: Mapping[int, float | None], objective: Objective, num_best: int) -> list[int]:

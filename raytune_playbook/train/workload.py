@@ -7,7 +7,6 @@ costs. Everything else (optimizer, schedule, batches, gradients, evaluation, rec
 from __future__ import annotations
 
 import builtins
-import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import Columns as Columns
 from raytune_playbook.study.datasets import Files, Split
+from raytune_playbook.study.fingerprints import source_hash
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
 
@@ -32,7 +32,7 @@ Source: TypeAlias = Columns | pa.Table | str | Files | object
 """Where examples come from: arrays by column, an Arrow table, `Files`, their path or URI, or a Ray Dataset."""
 
 TRAINING_DEFAULTS: dict[str, Value] = {
-    "optimizer": "momentum",  # one of `study.kinds.OPTIMIZERS`
+    "optimizer": "momentum",  # one of `study.known_hyperparameters.OPTIMIZERS`
     "learning_rate": 0.1,  # the base learning rate of the schedule
     "momentum": 0.9,  # of momentum, nesterov and RMSProp
     "beta1": 0.9,
@@ -227,5 +227,5 @@ class Workload(ABC):
             source = Path(inspect.getfile(cls)).read_bytes()
         except (OSError, TypeError):  # defined in a notebook or a shell
             source = b""
-        source_hash = hashlib.blake2b(source, digest_size=8).hexdigest()
-        return WorkloadSpec(module=cls.__module__, name=cls.__qualname__, settings=settings, source_hash=source_hash)
+        hashed = source_hash(source)
+        return WorkloadSpec(module=cls.__module__, name=cls.__qualname__, settings=settings, source_hash=hashed)

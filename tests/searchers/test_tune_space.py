@@ -26,7 +26,9 @@ def values(domain: object, num_points: int = 600) -> list[object]:
     drawn = []
     for index in range(num_points):
         fraction = halton.fractions(index, 1, 0)[0]
-        drawn.append(dim.value(dim.kind.from_unit(fraction if dim.kind.num_values else float(fraction))))
+        drawn.append(
+            dim.value(dim.hyperparameter.from_unit(fraction if dim.hyperparameter.num_values else float(fraction)))
+        )
     return drawn
 
 
@@ -85,7 +87,7 @@ def test_continuous_domains_follow_their_distributions():
 
 def test_a_coordinate_of_zero_is_a_finite_normal_number():
     dim = space_of(x=tune.randn()).dims["x"]
-    assert dim.value(dim.kind.from_unit(0.0)) == pytest.approx(scipy.stats.norm.ppf(2.0**-54))
+    assert dim.value(dim.hyperparameter.from_unit(0.0)) == pytest.approx(scipy.stats.norm.ppf(2.0**-54))
 
 
 def test_quantized_floats_are_decimals_and_reach_the_very_ends():

@@ -143,9 +143,7 @@ class StreamedBatches:
 class StreamRun:
     """One pass over windows, as one worker sees it."""
 
-    def __init__(
-        self, windows: Iterator[Columns], share: BatchShare, streamer: StreamerHandle, name: RunName
-    ) -> None:
+    def __init__(self, windows: Iterator[Columns], share: BatchShare, streamer: StreamerHandle, name: RunName) -> None:
         self._windows, self._share = windows, share
         self._streamer, self._name = streamer, name
 

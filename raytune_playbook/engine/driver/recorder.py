@@ -12,8 +12,8 @@ from raytune_playbook.analysis.best import best_trial
 from raytune_playbook.analysis.evaluation_sample import best_on_all
 from raytune_playbook.analysis.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
-from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
-from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, Measured
+from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
+from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
 from raytune_playbook.records import tensorboard
 from raytune_playbook.records.measurements import MeasurementStream
 from raytune_playbook.records.store import RoundStore
@@ -24,11 +24,11 @@ from raytune_playbook.train.end import End
 
 FIRST_TRIALS = 3
 LAST_TRIALS = 10
-_FINAL: dict[str, Outcome] = {
-    "completed": "completed",
-    "infeasible": "infeasible",
-    "exception": "failed",
-    "worker died": "failed",
+_FINAL: dict[Cause, Outcome] = {
+    Cause.COMPLETED: "completed",
+    Cause.INFEASIBLE: "infeasible",
+    Cause.EXCEPTION: "failed",
+    Cause.WORKER_DIED: "failed",
 }
 
 
@@ -95,7 +95,7 @@ class Recorder:
         match event:
             case AttemptStarted():
                 self._started(event)
-            case Measured():
+            case NewMeasurements():
                 self._streams[event.key].append(event.rows)
             case AttemptEnded():
                 self._ended(event)
@@ -127,7 +127,7 @@ class Recorder:
         number = self._number(event.key, event.attempt)
         first_step = ended.end.first_step if ended.end else None
         attempts = tuple(
-            replace(attempt, ended=ended.cause, traceback=ended.traceback, first_step=first_step)
+            replace(attempt, ended=str(ended.cause), traceback=ended.traceback, first_step=first_step)
             if attempt.number == number
             else attempt
             for attempt in record.attempts

@@ -12,6 +12,7 @@ import torch
 
 from raytune_playbook import InputError, load_model, run
 from raytune_playbook.engine.driver.requests import stop
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.settings import Budget
@@ -71,7 +72,7 @@ def test_ck2_a_worker_killed_in_the_middle_of_a_trial_costs_no_finished_interval
     def kill_worker() -> None:
         wait_for(lambda: num_steps(tmp_path, "r", "00000") >= 6)
         for gang in gangs.facts():
-            if gang.state == "busy":
+            if gang.state is GangState.BUSY:
                 os.kill(gang.worker_process_ids[1], signal.SIGKILL)
 
     thread = threading.Thread(target=kill_worker)

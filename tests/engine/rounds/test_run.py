@@ -17,6 +17,7 @@ from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
 from raytune_playbook.analysis.divergence import diverged_again
 from raytune_playbook.engine.driver import driver
 from raytune_playbook.engine.driver.recorder import Tally
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.records.types import TIME_COLUMNS
@@ -74,7 +75,7 @@ def test_each_gang_starts_once_over_three_studies_with_failing_trials_and_a_paus
         ("batch_norm=sync", 5),
     ]
     assert [(gang.name, gang.num_starts) for gang in gangs.facts()] == before
-    assert [gang.state for gang in gangs.facts()] == ["ready", "ready"]
+    assert [gang.state for gang in gangs.facts()] == [GangState.READY, GangState.READY]
 
 
 def test_numbers_are_the_same_on_used_and_fresh_gangs_and_after_a_crash_and_a_long_idle_time(
@@ -160,7 +161,7 @@ def test_a_killed_worker_and_a_killed_controller_are_survived(gangs, make_round,
 
     def kill_worker() -> None:
         when_running("worker")
-        busy = next(gang for gang in gangs.facts() if gang.state == "busy")
+        busy = next(gang for gang in gangs.facts() if gang.state is GangState.BUSY)
         os.kill(busy.worker_process_ids[1], signal.SIGKILL)
 
     def kill_controller() -> None:

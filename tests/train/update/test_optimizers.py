@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, kind_of
+from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, purpose_of
 from raytune_playbook.train.update.optimizers import WEIGHT_DECAY_KINDS, Optimizer, optimizer
 from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
 
@@ -248,7 +248,7 @@ def test_st2_every_hyperparameter_that_is_listed_is_used_and_no_other_is_looked_
 
 def test_st3_kinds_know_every_optimizer_hyperparameter():
     assert all(names[0] == "learning_rate" for names in OPTIMIZERS.values())
-    assert all(kind_of(name) == "optimizer" and name in TRAINING_DEFAULTS for name in [*NAMES, "learning_rate"])
+    assert all(purpose_of(name) == "optimizer" and name in TRAINING_DEFAULTS for name in [*NAMES, "learning_rate"])
     assert {*NAMES} >= SECONDARY
     assert {kind for kind, names in OPTIMIZERS.items() if "beta1" in names} == ADAMS
 

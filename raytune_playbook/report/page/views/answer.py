@@ -159,15 +159,16 @@ def _row(
     trial = arm.best
     best = None
     if trial is not None:
-        per_step_s = trial.train_s / trial.num_steps if trial.train_s is not None and trial.num_steps else None
+        training = trial.training
+        per_step_s = training.train_s / training.num_steps if training and training.num_steps else None
         numbers = [
             *([_behind(reading, trial)] if len(reading.summary.arms) > 1 else []),
             step_text(trial),
             *(trial_value(trial, name) for name in reading.varied),
             *(number_text(measured[trial.id].get(name)) for name in others),
             duration_text(per_step_s),
-            duration_text(trial.train_s),
-            count_text(trial.num_parameters),
+            duration_text(training.train_s if training else None),
+            count_text(training.num_parameters if training else None),
         ]
         best = BestTrial(trial_link(trial), number_text(trial.objective), tuple(numbers))
     return AnswerRow(

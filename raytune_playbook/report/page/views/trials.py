@@ -91,6 +91,7 @@ def trials_view(reading: RoundReading, logs: Mapping[TrialId, Sequence[str]]) ->
 def _row(trial: Trial, arm: str, varied: Sequence[str], logs: Sequence[str]) -> TrialRow:
     time = step_time([trial])
     share = time.input_share if time else None
+    train_s = trial.training.train_s if trial.training else None
     return TrialRow(
         name=trial_name(trial.id),
         key=trial.key,
@@ -101,7 +102,7 @@ def _row(trial: Trial, arm: str, varied: Sequence[str], logs: Sequence[str]) -> 
             SortableCell(number_text(trial.objective), trial.objective),
             SortableCell(step_text(trial), trial.best_step),
             *(SortableCell(trial_value(trial, name), trial.values.get(name)) for name in varied),
-            SortableCell(duration_text(trial.train_s), trial.train_s),
+            SortableCell(duration_text(train_s), train_s),
             SortableCell(ABSENT if share is None else f"{share:.0%}", share),
             SortableCell(str(len(trial.attempts)), len(trial.attempts)),
         ),

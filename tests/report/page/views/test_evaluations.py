@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.records.measurements import MeasurementStream
-from raytune_playbook.records.types import measurements_table
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.page.views.answer import answer_view
 from raytune_playbook.report.page.views.evaluations import ClassHead, SampleView, classes_view, sample_view

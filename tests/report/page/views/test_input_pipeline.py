@@ -29,6 +29,7 @@ def test_pi1_shares_are_told_per_scientific_value_and_for_all(make_round):
     view = view_of(make_round(outcomes=lambda arm, i: "infeasible" if i == 2 else "completed"))
     heads = ("waiting for data", "copy to device", "augmentation", "synchronization", "computing")
     assert view.part_heads == heads
+    assert view.input_bound_share == "10%"
     device, _, ghost, whole = view.rows
     assert (device.arm, device.step, device.works) == ("device", "50 ms", "read 2.5 ms, decode 9 ms, collate 2.5 ms")
     assert device.shares == ("2.0%", "1.2%", "3.8%", "10.0%", "83.0%")

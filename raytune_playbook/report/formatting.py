@@ -78,8 +78,8 @@ def counts_text(counts: Counts) -> str:
     """How trials ended, in one line."""
     parts = [f"{counts.completed:,} completed"]
     if counts.num_infeasible:
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in counts.infeasible.items())
-        parts.append(f"{counts.num_infeasible:,} infeasible ({kinds})")
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.infeasible.items())
+        parts.append(f"{counts.num_infeasible:,} infeasible ({reasons})")
     if counts.failed:
         parts.append(f"{counts.failed:,} failed")
     if counts.unfinished:

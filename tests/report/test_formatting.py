@@ -51,6 +51,16 @@ def test_absent_is_a_dash_and_zero_is_a_number():
     assert (number_text(None), number_text(0.0)) == ("—", "0")
 
 
-def test_ranges():
-    kinds = [Float(1e-4, 1, scale="log"), Int(1, 8), Discrete([16, 32]), Categorical(["a", None])]
-    assert [range_text(kind) for kind in kinds] == ["0.0001 to 1, log scale", "1 to 8", "16, 32", "a, none"]
+@pytest.mark.parametrize(
+    ("hyperparameter", "text"),
+    [
+        (Float(1e-4, 1, scale="log"), "0.0001 to 1, log scale"),
+        (Float(0.5, 0.99, scale="log_one_minus"), "0.5 to 0.99, log scale in 1 - value"),
+        (Int(1, 8), "1 to 8"),
+        (Int(1, 8, when={"optimizer": ["adam", "nadam"]}), "1 to 8, where optimizer = adam or nadam"),
+        (Discrete([16, 32]), "16, 32"),
+        (Categorical(["a", None]), "a, none"),
+    ],
+)
+def test_ranges(hyperparameter, text):
+    assert range_text(hyperparameter) == text

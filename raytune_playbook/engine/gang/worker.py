@@ -45,6 +45,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
 from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import LeakCheck, reset
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 
 MAX_CACHED_ROUNDS = 4
@@ -152,14 +153,9 @@ def _run(
                 weight_column=WEIGHT,
                 chosen=workload.chosen_examples(),
             )
-            checkpoints = _checkpoints(assignment, context)
             end = train(
-                workload,
-                trial,
-                data,
-                group,
-                watcher,
-                checkpoints,
+                TrialRun(workload, trial, data, group, watcher),
+                _checkpoints(assignment, context, group),
                 _save_predictions(assignment, context, group),
                 memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
                 profile=_profile(assignment, context, group),
@@ -193,7 +189,7 @@ def _stream(
     )
 
 
-def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints | None:
+def _checkpoints(assignment: Assignment, context: RoundContext, group: Group) -> Checkpoints | None:
     trial = assignment.trial
     if not assignment.keeps_checkpoints:
         return None
@@ -205,6 +201,7 @@ def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints |
         code=context.studies[trial.study].workload.source_hash,
         num_best=context.num_best_checkpoints,
         interval_steps=context.checkpoint_interval_steps,
+        group=group,
     )
 
 

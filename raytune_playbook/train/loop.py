@@ -166,7 +166,7 @@ def _train(
             if stop and so_far.step < num_steps:
                 return True
 
-    # ------------------------------------------------------------------ divergence, by the test that the budget states
+    # ------------------------------------------------------------------ divergence, beyond Budget.divergence_factor
     if diverged(measurements.initial_loss, measurements.last_mean_loss, trial.divergence_factor):
         raise Infeasible(
             f"diverged: training loss {measurements.last_mean_loss:.4g} over the last interval exceeds "

@@ -83,8 +83,8 @@ def initial_model(workload: Workload, trial: TrialSpec, group: Group) -> TrialMo
     values = Values(trial.values)
     group.seed_(shared_seed("initialization", trial))
     module = workload.model(values)
-    statistics = values.str("batch_norm")
-    ghost = {"virtual_batch_size": values.int("virtual_batch_size")} if statistics == "ghost" else {}
+    statistics = values.text("batch_norm")
+    ghost = {"virtual_batch_size": values.integer("virtual_batch_size")} if statistics == "ghost" else {}
     module = convert_batch_norm(module, statistics=statistics, group=group, **ghost).to(group.device)
     require_equal("the initial model", [*module.parameters(), *module.buffers()], group)
     return TrialModel(workload, module.train(), values, group)

@@ -51,7 +51,7 @@ class Small(Workload):
                 nn.Linear(NUM_FEATURES, 8),
                 nn.BatchNorm1d(8),
                 nn.Tanh(),
-                nn.Dropout(values.float("dropout")),
+                nn.Dropout(values.number("dropout")),
                 nn.Linear(8, 2),
             )
         )
@@ -73,7 +73,7 @@ def batches_of(workload: Workload, trial: TrialSpec, group: Group) -> SharedBatc
     return SharedBatches(
         workload.datasets(),
         trial=trial,
-        batch_size=Values(trial.values).int("batch_size"),
+        batch_size=Values(trial.values).integer("batch_size"),
         rank=0,
         num_workers=1,
         device=group.device,

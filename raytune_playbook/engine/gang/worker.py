@@ -146,7 +146,7 @@ def _run(
                 rows=context.examples.rows(data_split(trial.values)),
                 stream=_stream(assignment, context, streamer, group),
                 trial=trial,
-                batch_size=Values(trial.values).int("batch_size"),
+                batch_size=Values(trial.values).integer("batch_size"),
                 rank=group.rank,
                 num_workers=group.size,
                 device=group.device,

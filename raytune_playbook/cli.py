@@ -132,9 +132,10 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    from raytune_playbook.submission.submit import submit
+    from raytune_playbook.submission.submit import Job, submit
 
-    print(submit(options.job, options.address, storage=options.storage, ship_package=options.ship_package))  # noqa: T201
+    job = Job(options.job, storage=options.storage, ship_package=options.ship_package)
+    print(submit(job, options.address))  # noqa: T201
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What one task of the pipeline does: read some units, preprocess and check them, and tell how long it took."""
+"""What one task of the pipeline does: read some parts, preprocess and check them, and tell how long it took."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import ray.cloudpickle as cloudpickle
 
+from raytune_playbook.data.actors import RemoteMethod
 from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
 from raytune_playbook.data.files.find import UnreadableError
-from raytune_playbook.data.files.fragments import IMAGE_COLUMNS, IMAGE_PATH
+from raytune_playbook.data.files.images import IMAGE_COLUMNS, IMAGE_PATH
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 
 Preprocess: TypeAlias = Callable[[Columns], object]
-Handle: TypeAlias = Any
-"""A handle to an actor, whose remote methods no static type knows."""
 
 TASK_BYTES = 8 * 2**20
-"""Units are read together in one task until they hold so much, since a task costs some 10 ms."""
+"""Fragments are read together in one task until they hold so much, since a task costs some 10 ms."""
 
 NOTES_TIMEOUT_S = 30.0
 
@@ -32,7 +31,7 @@ HASH = "_hash"
 
 
 class Part(Protocol):
-    """What a task reads one or more of, such as a `Unit`."""
+    """What a task reads one or more of: a `Fragment` of files, some rows of arrays, or a block of a Ray Dataset."""
 
     @property
     def name(self) -> str:
@@ -52,7 +51,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What becomes of a unit once it is read.
+    """What becomes of a part once it is read.
 
     Fields:
         workload: pickled, with a method ``preprocess``; None where the examples are used as they are.
@@ -73,16 +72,23 @@ class Recipe:
     num_cpus: int = 1
 
 
+class NoteTaker(Protocol):
+    """The actor that a task works for."""
+
+    @property
+    def note(self) -> RemoteMethod[[str, dict[str, float], list[str]], None]:
+        """Takes the name of the piece of work, the seconds by stage, and a sentence for each part left out."""
+
+
 @dataclass(frozen=True)
 class Report:
     """How a task tells the actor that it works for what it did.
 
     Fields:
-        actor: with a method ``note(of, seconds, skipped)``.
         of: names the piece of work.
     """
 
-    actor: Handle
+    actor: NoteTaker
     of: str
 
     def __call__(self, seconds: dict[str, float], skipped: list[str]) -> None:
@@ -153,7 +159,7 @@ def decode(columns: Columns, recipe: Recipe, where: str) -> Columns:
     decoded = _preprocessed(columns, recipe, where)
     if recipe.hashes == "decoded":
         hashes = example_hashes(decoded, recipe.key)
-    return decoded if hashes is None else decoded | {HASH: hashes}
+    return decoded if hashes is None else {**decoded, HASH: hashes}
 
 
 def _without_image_paths(columns: Columns) -> Columns:
@@ -184,15 +190,15 @@ def _preprocessed(columns: Columns, recipe: Recipe, where: str) -> Columns:
     )
 
 
-def read_and_decode(units: Sequence[Part], recipe: Recipe, report: Report | None, *, is_remote: bool) -> Columns | None:
-    """Some units' examples, ready to train on; None where all were skipped."""
+def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None, *, is_remote: bool) -> Columns | None:
+    """Some parts' examples, ready to train on; None where all were skipped."""
     if report is not None:
         report({}, [])  # this task has a CPU
-    seconds, skipped, parts = {"read": 0.0, "decode": 0.0}, [], []
-    for unit in units:
+    seconds, skipped, blocks = {"read": 0.0, "decode": 0.0}, [], []
+    for part in parts:
         started_s = time.perf_counter()
         try:
-            columns = unit.read()
+            columns = part.read()
         except UnreadableError as error:
             if not recipe.skips:
                 raise
@@ -201,29 +207,29 @@ def read_and_decode(units: Sequence[Part], recipe: Recipe, report: Report | None
         if not num_examples(columns):
             continue
         read_s = time.perf_counter()
-        decoded = decode(columns, recipe, unit.name)
+        decoded = decode(columns, recipe, part.name)
         seconds["read"] += read_s - started_s
         seconds["decode"] += time.perf_counter() - read_s
         if num_examples(decoded):
-            parts.append(decoded)
+            blocks.append(decoded)
     if is_remote:
         seconds["remote read"] = seconds.pop("read")
     if report is not None:
         report(seconds, skipped)
-    return concatenated(parts) if parts else None
+    return concatenated(blocks) if blocks else None
 
 
-def tasks_of(units: Sequence[Part], *, max_examples: float = math.inf) -> list[list[Part]]:
-    """Consecutive units grouped so that each task has enough to do: at most `TASK_BYTES`, and so many examples.
+def tasks_of(parts: Sequence[Part], *, max_examples: float = math.inf) -> list[list[Part]]:
+    """Consecutive parts grouped so that each task has enough to do: at most `TASK_BYTES`, and so many examples.
 
-    A unit beyond a limit makes a task of its own.
+    A part beyond a limit makes a task of its own.
     """
     tasks: list[list[Part]] = []
     size = number = 0
-    for unit in units:
-        size, number = size + unit.num_bytes, number + (unit.num_examples or 0)
+    for part in parts:
+        size, number = size + part.num_bytes, number + (part.num_examples or 0)
         if not tasks or size > TASK_BYTES or number > max_examples:
             tasks.append([])
-            size, number = unit.num_bytes, unit.num_examples or 0
-        tasks[-1].append(unit)
+            size, number = part.num_bytes, part.num_examples or 0
+        tasks[-1].append(part)
     return tasks

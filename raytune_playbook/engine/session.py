@@ -7,36 +7,33 @@ import logging
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import ray
 import ray.exceptions
 
-from raytune_playbook.data.datasets import Given
-from raytune_playbook.data.examples import Examples, Preparation, prepare, save
-from raytune_playbook.data.materialized.preprocessed import Manifest
-from raytune_playbook.data.materialized.store import start_store
-from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.data.examples import Preparation
+from raytune_playbook.data.materialized.store import StoreHandle, start_store
+from raytune_playbook.engine.cluster.calls import answer_of, kill_actor
 from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
     num_gangs,
     require_one_gang,
     smallest_object_store_bytes,
 )
-from raytune_playbook.engine.gang.messages import AttemptEnd, Handle
+from raytune_playbook.engine.cluster.ray_internals import start_local_cluster
+from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.pool.events import News
+from raytune_playbook.engine.pool.handle import PoolHandle
 from raytune_playbook.engine.pool.pool import start_pool
 from raytune_playbook.engine.pool.state import GangFacts
 from raytune_playbook.errors import CapacityError, RunError
-from raytune_playbook.study.datasets import InputPipeline, Split
+from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec
 
 ANSWER_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 90.0
-SYSTEM_CONFIG = {"free_objects_period_milliseconds": 100}
-"""Ray frees what nobody holds any more once a second, in which a fast stream makes several windows."""
 
 
 def connect(address: str | None) -> bool:
@@ -61,13 +58,7 @@ def connect(address: str | None) -> bool:
             else:
                 # One CPU runs a gang of small workers and the other the pipeline, also where there is only one core.
                 cpus = max(2, len(os.sched_getaffinity(0)))
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _system_config=SYSTEM_CONFIG,
-                )
+                start_local_cluster(num_cpus=cpus, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise CapacityError(
             f"A running Ray cluster is needed at {address!r}, but there is none ({str(error).splitlines()[0]}); "
@@ -107,8 +98,8 @@ class Gangs:
     ) -> None:
         self.resources = resources or Resources()
         self._address, self._keep_idle_s = address, keep_idle_s
-        self._pool: Handle | None = None
-        self._store: Handle | None = None
+        self._pool: PoolHandle | None = None
+        self._store: StoreHandle | None = None
         self._owns_cluster = False
 
     def __enter__(self) -> Self:
@@ -124,24 +115,24 @@ class Gangs:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._pool is not None:
             try:
-                ask(type(None), self._pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
+                answer_of(self._pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
             except ray.exceptions.RayError as failure:
                 logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
-            ray.kill(self._pool)
+            kill_actor(self._pool)
             self._pool = None
         if self._store is not None:
-            ray.kill(self._store)
+            kill_actor(self._store)
             self._store = None
         if self._owns_cluster:
             ray.shutdown()
             self._owns_cluster = False
 
     @property
-    def pool(self) -> Handle:
+    def pool(self) -> PoolHandle:
         """The pool's actor.
 
         Raises:
@@ -151,40 +142,13 @@ class Gangs:
             raise RunError("Gangs work inside their `with` block only; enter it first.")
         return self._pool
 
-    def prepare(self, datasets: object, workload: bytes | None, *, label: str, pipeline: InputPipeline) -> Examples:
-        """Read a round's examples, or what is left of them to read, for all gangs.
+    def preparation(self, workload: bytes | None, *, label: str, pipeline: InputPipeline) -> Preparation:
+        """How a round's examples are read for all gangs.
 
         Args:
             workload: pickled, where it preprocesses examples; else None.
             label: the column of labels.
-
-        Raises:
-            InputError: they cannot be read, preprocessed or trained on.
         """
-        return prepare(datasets, self._preparation(workload, label, pipeline))
-
-    def save(
-        self,
-        given: Given,
-        workload: bytes | None,
-        *,
-        label: str,
-        split: Split | None,
-        storage: str,
-        names: tuple[str, str],
-    ) -> Manifest:
-        """Preprocess examples and save them.
-
-        Args:
-            names: of the workload, and the fingerprint under which it is saved.
-
-        Raises:
-            InputError: they cannot be read or preprocessed.
-        """
-        how = self._preparation(workload, label, InputPipeline())
-        return save(given, how, split=split, storage=storage, names=names)
-
-    def _preparation(self, workload: bytes | None, label: str, pipeline: InputPipeline) -> Preparation:
         if self._store is None:
             raise RunError("Gangs work inside their `with` block only; enter it first.")
         return Preparation(
@@ -204,7 +168,7 @@ class Gangs:
 
     def facts(self) -> list[GangFacts]:
         """The gangs as they are now."""
-        return cast(list[GangFacts], ask(list, self.pool.gangs.remote(), timeout_s=ANSWER_TIMEOUT_S))
+        return answer_of(self.pool.gangs.remote(), timeout_s=ANSWER_TIMEOUT_S)
 
     def try_out(self, context: RoundContext, spec: TrialSpec) -> AttemptEnd:
         """Run one trial that is not recorded, and say how it ended.
@@ -213,11 +177,11 @@ class Gangs:
             RunError: no gang could be had.
         """
         pool = self.pool
-        ask(type(None), pool.try_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
+        answer_of(pool.try_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
         while True:
-            ended = ask(object, pool.tried_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
-            if isinstance(ended, AttemptEnd):
+            ended = answer_of(pool.tried_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
+            if not isinstance(ended, NothingYet):
                 return ended
-            news = ask(News, pool.news.remote(0), timeout_s=ANSWER_TIMEOUT_S)
+            news = answer_of(pool.news.remote(0, 1), timeout_s=ANSWER_TIMEOUT_S)
             if news.failure:
                 raise RunError(f"The round did not start: {news.failure}.")

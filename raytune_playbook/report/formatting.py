@@ -40,15 +40,20 @@ def count_text(count: int | None) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """A duration in the unit that suits it."""
+    """A duration in the units that suit it: ``12.3 ms``, ``45.7 s``, ``3 min 05 s`` or ``2 h 10 min``.
+
+    An estimate, which is known to no more than a second, is rounded by who tells it.
+    """
     if seconds is None:
         return ABSENT
-    if seconds < 1:
+    if 0 < seconds < 1:
         return f"{seconds * 1000:.3g} ms"
-    if seconds < 120:
+    if float(f"{seconds:.3g}") < 60:
         return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def objective_text(objective: Objective) -> str:

@@ -1,18 +1,21 @@
-"""Where examples come from, and how they reach the trainers; a workload says the first, a round may say the second."""
+"""Examples as a workload gives them (arrays, `Files`, a `Split`), and how a round wants them to reach its workers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, SupportsFloat, TypeAlias, get_args
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import FrozenSpec
 
-Format: TypeAlias = Literal["parquet", "csv", "numpy", "images"]
+Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
+"""Examples by column; every array has the shape (num_examples, ...)."""
 
 OnUnreadable: TypeAlias = Literal["refuse", "skip"]
 
@@ -28,16 +31,16 @@ class Files:
             patterns in which ``*`` stands for any part of a name and ``**`` for any folders.
         format: ``"parquet"``; ``"csv"``; ``"numpy"`` (``.npz`` with one array per column, or ``.npy``, whose column is
             called ``data``); ``"images"`` (one example per file: ``image`` as height x width x channels, and ``path``).
-            None to tell by the endings.
+            None to tell by the endings. `raytune_playbook.data.files.formats` lists them.
         columns: the only ones that are read (rule PI2: drop unused columns at the read); None for all.
         on_unreadable: ``"refuse"``, or ``"skip"`` files and row groups that cannot be read; the report counts them.
 
     Raises:
-        SpecError: no name is given, or the format or ``on_unreadable`` is none of these.
+        SpecError: no name is given, or ``on_unreadable`` is neither of these.
     """
 
     uris: str | Sequence[str]
-    format: Format | None = None
+    format: str | None = None
     columns: Sequence[str] | None = None
     on_unreadable: OnUnreadable = "refuse"
 
@@ -47,7 +50,6 @@ class Files:
         object.__setattr__(self, "uris", uris[0] if is_one else uris)
         if self.columns is not None:
             object.__setattr__(self, "columns", _texts("Files.columns", self.columns))
-        _require_choice("Files.format", self.format, (*get_args(Format), None))
         _require_choice("Files.on_unreadable", self.on_unreadable, get_args(OnUnreadable))
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from raytune_playbook.data.columns import Columns, concatenated
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.files.listing import Listing
 
 """Examples of a file."""
 
@@ -54,11 +54,11 @@ def picture(path: Path, size: tuple[int, int] = (4, 3), mode: str = "RGB", value
 
 
 def names(listing: Listing) -> list[str]:
-    return [Path(path).name for unit in listing.units for path in (unit.path, *unit.more_paths)]
+    return [Path(path).name for fragment in listing.fragments for path in (file.path for file in fragment.files)]
 
 
 def rows(listing: Listing) -> list[int]:
-    return concatenated([{"row": unit.read()["row"]} for unit in listing.units])["row"].tolist()
+    return concatenated([{"row": fragment.read()["row"]} for fragment in listing.fragments])["row"].tolist()
 
 
 def files_in(folder: Path, ending: str, num_files: int = 3) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decode import HASH, TASK_BYTES, Notes, Recipe, decode, tasks_of
-from raytune_playbook.data.files.fragments import Unit
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.errors import DataError, RunError
 
@@ -61,13 +61,23 @@ def test_what_was_left_out_is_counted_once_all_tasks_have_told():
         notes.all_skipped(4, timeout_s=0.05)
 
 
-def test_units_are_read_together_up_to_a_limit_and_never_cut():
-    units = [
-        Unit("csv", str(n), "", None, num_examples=n, num_bytes=size) for n, size in enumerate([1, 1, TASK_BYTES, 1])
-    ]
-    numbers = [[unit.num_examples for unit in task] for task in tasks_of(units)]
-    assert numbers == [[0, 1], [2], [3]]
-    assert [[unit.num_examples for unit in task] for task in tasks_of(units[:2] + units[3:], max_examples=3)] == [
-        [0, 1],
-        [3],
-    ]
+@dataclass(frozen=True)
+class Sized:
+    """Stands for a part of the examples."""
+
+    num_examples: int | None
+    num_bytes: int
+    name: str = "here"
+
+    def read(self) -> Columns:
+        raise NotImplementedError
+
+
+def test_parts_are_read_together_up_to_a_limit_and_never_cut():
+    parts = [Sized(number, size) for number, size in enumerate([1, 1, TASK_BYTES, 1])]
+
+    def numbers(parts: list[Sized], **limit: int) -> list[list[int | None]]:
+        return [[part.num_examples for part in task] for task in tasks_of(parts, **limit)]
+
+    assert numbers(parts) == [[0, 1], [2], [3]]
+    assert numbers(parts[:2] + parts[3:], max_examples=3) == [[0, 1], [3]]

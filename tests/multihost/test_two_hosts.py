@@ -23,10 +23,10 @@ import pytest
 import torch
 from torch import nn
 
-from raytune_playbook.data.streaming.windows import Layout, unit_order, window_order
+from raytune_playbook.data.streaming.windows import Layout, fragment_order, window_order
 from raytune_playbook.engine.gang.host import DRAIN_CHECK_S
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec
 from tests.waiting import wait_for
@@ -148,7 +148,7 @@ def test_mh3_hosts_that_stream_see_the_global_batches_that_files_windows_and_see
     spec_ = streamed.trial_spec("batch_norm=device", 0)
     parts = [[json.loads(line[5:]) for line in streamed.printed("rows", rank)] for rank in (0, 1)]
     found = [row for one, two in zip(*parts, strict=True) for row in one + two]
-    laid = np.concatenate([np.arange(13 * unit, 13 * (unit + 1)) for unit in unit_order(spec_, 0, 10)])
+    laid = np.concatenate([np.arange(13 * fragment, 13 * (fragment + 1)) for fragment in fragment_order(spec_, 0, 10)])
     layout = Layout(130, 50)
     windows = [laid[start : start + 50] for start in (0, 50, 100)]
     expected = np.concatenate(

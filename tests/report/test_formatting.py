@@ -24,7 +24,18 @@ def test_log_ticks_are_few_and_round(low, high, ticks):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "—"), (0.0123, "12.3 ms"), (45.678, "45.7 s"), (600, "10 min"), (9000, "2 h 30 min")],
+    [
+        (None, "—"),
+        (0, "0 s"),
+        (0.0123, "12.3 ms"),
+        (1, "1 s"),
+        (45.678, "45.7 s"),
+        (59.96, "1 min 00 s"),
+        (61.4, "1 min 01 s"),
+        (600, "10 min 00 s"),
+        (3599.6, "1 h 00 min"),
+        (9000, "2 h 30 min"),
+    ],
 )
 def test_durations_have_the_unit_that_suits_them(seconds, text):
     assert duration_text(seconds) == text

@@ -59,11 +59,6 @@ def test_files_say_nothing_more_by_default():
         ({"columns": ["x", None]}, r"Files.columns: .*but got \['x', None\]"),
         ({"columns": ["x", "y", "x"]}, r"Files.columns: each name may come once, but 'x' comes twice; drop one"),
         (
-            {"format": "Parquet"},
-            r"Files.format must be one of 'parquet', 'csv', 'numpy', 'images', None, but got 'Parq",
-        ),
-        ({"format": ["csv"]}, r"Files.format must be one of .*but got \['csv'\]"),
-        (
             {"on_unreadable": "ignore"},
             r"Files.on_unreadable must be one of 'refuse', 'skip', but got 'ignore'; correct",
         ),

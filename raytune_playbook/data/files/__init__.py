@@ -1,1 +1,1 @@
-"""Finding and reading files, one module a format."""
+"""Finding and reading files: `formats.py` says which formats there are, and each has a module of its own."""

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
+import glob
 import os
+import re
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+from fsspec.utils import glob_translate
 
 from raytune_playbook.errors import DataError
-from raytune_playbook.study.datasets import Files, Format
-
-ENDINGS: dict[Format, tuple[str, ...]] = {
-    "parquet": (".parquet", ".pq"),
-    "csv": (".csv", ".csv.gz", ".csv.zst"),
-    "numpy": (".npz", ".npy"),
-    "images": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-}
 
 DAMAGED = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SyntaxError, RuntimeError),
@@ -34,8 +28,14 @@ DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """One file; the fields are those of a `Unit`."""
+class File:
+    """One file that was found.
+
+    Fields:
+        filesystem: a URI that leads to it; empty for this machine's.
+        path: on its filesystem, absolute, since tasks run in other folders.
+        version: changes when the file does.
+    """
 
     filesystem: str
     path: str
@@ -44,22 +44,35 @@ class Found:
 
     @property
     def uri(self) -> str:
-        """How messages call it."""
-        return shown(self.filesystem, self.path)
+        """How messages call it: with its scheme, and without the secrets that a filesystem's URI may hold."""
+        return f"{self.filesystem.partition('://')[0]}://{self.path.lstrip('/')}" if self.filesystem else self.path
+
+    def open(self) -> pa.NativeFile:
+        """To read any part of it."""
+        return _filesystem_of(self.filesystem).open_input_file(self.path)
+
+    def open_decompressed(self) -> pa.NativeFile:
+        """To read it from its beginning, decompressed where its ending says so."""
+        return _filesystem_of(self.filesystem).open_input_stream(self.path, compression="detect")
 
 
 class UnreadableError(DataError):
     """What may be left out where the user allows it."""
 
 
-def find(files: Files) -> list[Found]:
+def find(uris: str | Sequence[str], endings: tuple[str, ...], *, any_ending: bool) -> list[File]:
     """All files that are named, in the order in which they are, and those of a folder in the order of their names.
+
+    Args:
+        uris: paths or URIs of files and folders, or patterns.
+        endings: which files of a folder are wanted.
+        any_ending: whether the files that a pattern names are wanted whatever their ending.
 
     Raises:
         DataError: there are none, one comes twice, or they cannot be looked for.
     """
-    uris = (files.uris,) if isinstance(files.uris, str) else files.uris
-    found = [file for uri in uris for file in _files_of(uri, files.format)]
+    uris = (uris,) if isinstance(uris, str) else uris
+    found = [file for uri in uris for file in _files_of(uri, endings, any_ending=any_ending)]
     if not found:
         raise DataError(f"Files: examples are needed, but {', '.join(map(repr, uris))} matches no file; correct it.")
     if len(set(found)) < len(found):
@@ -68,8 +81,8 @@ def find(files: Files) -> list[Found]:
     return found
 
 
-def _files_of(uri: str, kind: Format | None) -> Iterator[Found]:
-    base, pattern = _split_pattern(uri)
+def _files_of(uri: str, endings: tuple[str, ...], *, any_ending: bool) -> Iterator[File]:
+    base, pattern = _base_and_pattern(uri)
     try:
         fs, root = _connect(base)
         info = fs.get_file_info(root)
@@ -82,12 +95,12 @@ def _files_of(uri: str, kind: Format | None) -> Iterator[Found]:
     if info.type == pafs.FileType.NotFound:
         raise DataError(f"Files: examples are needed, but there is no {uri}; correct the path.")
     filesystem = "" if isinstance(fs, pafs.LocalFileSystem) else base
-    endings = ENDINGS[kind] if kind else tuple(ending for each in ENDINGS.values() for ending in each)
+    matched = None if pattern is None else _translated(pattern)
     for each in sorted(infos, key=lambda info: str(info.path)):
-        parts = tuple(part for part in each.path[len(root) :].split("/") if part)
-        is_wanted = not is_folder or _is_wanted(parts, pattern, endings, any_ending=kind is not None)
+        names = tuple(name for name in each.path[len(root) :].split("/") if name)
+        is_wanted = not is_folder or _is_wanted(names, matched, endings, any_ending=any_ending)
         if each.type == pafs.FileType.File and is_wanted:
-            yield Found(filesystem, each.path, each.size or 0, f"{each.size} {each.mtime_ns}")
+            yield File(filesystem, each.path, each.size or 0, f"{each.size} {each.mtime_ns}")
 
 
 def _links_to_nowhere(folder: str) -> list[pafs.FileInfo]:
@@ -96,35 +109,35 @@ def _links_to_nowhere(folder: str) -> list[pafs.FileInfo]:
     return [pafs.FileInfo(str(path), pafs.FileType.File) for path in paths if path.is_symlink() and not path.exists()]
 
 
-def _is_wanted(parts: tuple[str, ...], pattern: tuple[str, ...], endings: tuple[str, ...], *, any_ending: bool) -> bool:
-    if any(part.startswith((".", "_")) for part in parts):
+def _is_wanted(
+    names: tuple[str, ...], pattern: re.Pattern[str] | None, endings: tuple[str, ...], *, any_ending: bool
+) -> bool:
+    """Whether a file is, of whose path below a folder these are the names; a pattern may match it or a folder of it."""
+    if any(name.startswith((".", "_")) for name in names):
         return False  # hidden, as what is being written often is
-    if pattern and any_ending and _matches(parts, pattern):
-        return True  # named by the user
-    below = not pattern or any(_matches(parts[:number], pattern) for number in range(1, len(parts) + 1))
-    return below and parts[-1].lower().endswith(endings)
+    if pattern is None:
+        return names[-1].lower().endswith(endings)
+    matched = [pattern.match("/".join(names[:number])) is not None for number in range(1, len(names) + 1)]
+    # One that the user named needs no ending.
+    return (any_ending and matched[-1]) or (any(matched) and names[-1].lower().endswith(endings))
 
 
-def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Whether a path is what a pattern says; of each, the parts between slashes."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_matches(parts[number:], pattern[1:]) for number in range(len(parts) + 1))
-    if not parts:
-        return False
-    is_same = fnmatch.fnmatchcase(parts[0], pattern[0]) if "*" in pattern[0] else parts[0] == pattern[0]
-    return is_same and _matches(parts[1:], pattern[1:])
+def _translated(pattern: str) -> re.Pattern[str]:
+    """A pattern as fsspec takes it, but that names without ``*`` mean themselves, and ``**`` within a name is ``*``."""
+    names = [re.sub(r"\*+", "*", name) if name != "**" else name for name in pattern.split("/")]
+    whole = "/".join(name if "*" in name else glob.escape(name) for name in names)
+    without_end = re.sub(r"(/\*\*)+$", "", whole)  # where it stands for no folder
+    return re.compile(f"{glob_translate(whole)}|{glob_translate(without_end)}")
 
 
-def _split_pattern(uri: str) -> tuple[str, tuple[str, ...]]:
-    """What comes before the first part with a wildcard, a remote URI's options included, and the parts from there."""
+def _base_and_pattern(uri: str) -> tuple[str, str | None]:
+    """The folder before the first name with a wildcard, a remote URI's options included, and what comes from there."""
     whole, mark, options = uri.partition("?") if "://" in uri else (uri, "", "")
     before, star, after = whole.partition("*")
     if not star:
-        return uri, ()
+        return uri, None
     folder, slash, start = before.rpartition("/")
-    return (folder or slash or ".") + mark + options, tuple(f"{start}*{after}".split("/"))
+    return (folder or slash or ".") + mark + options, f"{start}*{after}"
 
 
 def _connect(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -136,14 +149,9 @@ def _connect(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 @functools.lru_cache(maxsize=64)
-def filesystem_of(uri: str) -> pafs.FileSystem:
+def _filesystem_of(uri: str) -> pafs.FileSystem:
     """The filesystem that a URI leads to; this machine's where it is empty."""
     return _connect(uri)[0] if uri else pafs.LocalFileSystem()
-
-
-def shown(filesystem: str, path: str) -> str:
-    """A path with its scheme, and without the secrets that a URI may hold."""
-    return f"{filesystem.partition('://')[0]}://{path.lstrip('/')}" if filesystem else path
 
 
 def unreadable(what: str, error: Exception) -> UnreadableError:

@@ -1,27 +1,31 @@
-"""Questions to actors: every wait has a deadline, and every answer the type that was expected."""
+"""Questions to actors: answers with a deadline, and the end of an actor."""
 
 from __future__ import annotations
 
 from typing import TypeVar, cast
 
 import ray
+from ray.actor import ActorHandle
+
+from raytune_playbook.data.actors import RemoteMethod as RemoteMethod
 
 Answer = TypeVar("Answer")
 
 
-def ask(kind: type[Answer], question: object, *, timeout_s: float) -> Answer:
-    """The answer to a remote call.
-
-    Args:
-        kind: its type; ``type(None)`` for a call that returns nothing.
-        question: what ``actor.method.remote(...)`` returned.
+def answer_of(call: ray.ObjectRef[Answer], *, timeout_s: float) -> Answer:
+    """What a remote call returned.
 
     Raises:
-        ray.exceptions.GetTimeoutError: no answer within ``timeout_s``.
+        ray.exceptions.GetTimeoutError: it has not returned within ``timeout_s``.
         ray.exceptions.RayError: the actor is gone, or its method raised.
-        TypeError: the answer is of another type.
     """
-    answer: object = ray.get(cast("ray.ObjectRef[object]", question), timeout=timeout_s)
-    if not isinstance(answer, kind):
-        raise TypeError(f"expected {kind.__name__} from an actor, but got {answer!r}")
-    return answer
+    return ray.get(call, timeout=timeout_s)
+
+
+def kill_actor(handle: object) -> None:
+    """End an actor at once, with all that it owns.
+
+    Args:
+        handle: to an actor, whatever methods it is typed to have.
+    """
+    ray.kill(cast("ActorHandle[object]", handle))

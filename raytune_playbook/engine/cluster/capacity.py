@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from raytune_playbook.engine.cluster.node_health import draining_nodes
+from raytune_playbook.engine.cluster.ray_internals import HEAD, draining_nodes, free_amounts, node_groups
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.study.settings import Resources
 
@@ -20,8 +20,6 @@ GIB = 2**30
 MAX_GANGS = 1024
 MAX_NODES_PER_GROUP = 256
 """What an autoscaler's group without a limit counts for."""
-
-HEAD = "node:__internal_head__"
 
 
 @dataclass(frozen=True)
@@ -89,23 +87,22 @@ def cluster_nodes() -> tuple[list[Node], bool]:
     A node that is being drained counts no more. Needs a connection to Ray.
     """
     alive = _staying_nodes()
-    config = ray._private.state.state.get_cluster_config()
-    groups = list(config.node_group_configs) if config is not None else []
+    groups = node_groups()
     if not groups:
         return [Node(node["Resources"], node.get("Labels") or {}) for node in alive], False
     # The groups at their largest replace the workers that there are; the head is in no group.
     heads = [Node(node["Resources"], node.get("Labels") or {}) for node in alive if HEAD in node["Resources"]]
     grown = [
-        Node(dict(group.resources), is_planned=True)
+        Node(group.amounts, is_planned=True)
         for group in groups
-        for _ in range(group.max_count if group.max_count >= 0 else MAX_NODES_PER_GROUP)
+        for _ in range(MAX_NODES_PER_GROUP if group.max_nodes is None else group.max_nodes)
     ]
     return [*heads, *grown], True
 
 
 def num_gangs_now(resources: Resources) -> int:
     """How many gangs what is free now holds; ``resources.num_gangs`` limits all gangs, and not these."""
-    free = ray._private.state.available_resources_per_node()
+    free = free_amounts()
     nodes = [Node(free.get(node["NodeID"], {}), node.get("Labels") or {}) for node in _staying_nodes()]
     return num_gangs(nodes, resources.model_copy(update={"num_gangs": None}))
 

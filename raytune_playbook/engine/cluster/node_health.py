@@ -1,4 +1,4 @@
-"""Whether a node is still there, and whether it is about to go.
+"""Whether a node is still there.
 
 Ray gives up an unreachable node only after several missed health checks, a minute by default. Who waits for a silent
 worker asks its node directly, and knows within `CONNECT_S`.
@@ -22,11 +22,6 @@ async def lost_nodes(node_ids: Collection[str]) -> set[str]:
     asked = sorted(set(node_ids))
     answers = await asyncio.gather(*(_answers(nodes.get(node_id)) for node_id in asked))
     return {node_id for node_id, answered in zip(asked, answers, strict=True) if not answered}
-
-
-def draining_nodes() -> set[str]:
-    """Nodes that are about to be taken away, as `ray drain-node` or an autoscaler has announced."""
-    return set(ray._private.state.state.get_draining_nodes())
 
 
 async def _answers(node: Mapping[str, Any] | None) -> bool:

@@ -10,24 +10,16 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import ray._private.worker as ray_worker
+from raytune_playbook.engine.cluster.ray_internals import TUNE_ENVIRONMENT, raylet_silenced
 
 CHATTERERS = ("ray", "raytune_playbook", "torch", "py.warnings")
-
-ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own records replace Tune's CSV, JSON and TensorBoard files
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune's state is scratch
-    "TUNE_WARN_THRESHOLD_S": "30",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1024",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
 
 
 @contextlib.contextmanager
 def driver_log() -> Iterator[Path]:
     """Within it log records and warnings go to a file, whose path this yields; copy it before the end."""
-    saved_environment = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
+    saved_environment = {name: os.environ.get(name) for name in TUNE_ENVIRONMENT}
+    os.environ.update(TUNE_ENVIRONMENT)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "driver.log"
         handler = logging.FileHandler(path)
@@ -41,15 +33,10 @@ def driver_log() -> Iterator[Path]:
         # It misses Tune's own result files, a line for each trial; our records replace them.
         logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)
         logging.captureWarnings(True)
-        # The raylet's remarks (many processes on few cores, say) are printed by a thread of Ray's that knows no logger;
-        # they stand in Ray's own logs.
-        shows_raylet = ray_worker._worker_logs_enabled
-        ray_worker._worker_logs_enabled = False
         try:
-            with warnings.catch_warnings():
+            with raylet_silenced(), warnings.catch_warnings():
                 yield path
         finally:
-            ray_worker._worker_logs_enabled = shows_raylet
             logging.captureWarnings(False)
             for name, (handlers, propagate, level) in saved.items():
                 logger = logging.getLogger(name)

@@ -15,22 +15,13 @@ from rich.text import Text
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.engine.driver.recorder import Tally
+from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Objective
 
 PRINT_EVERY_S = 30.0
 
 
-def duration_text(seconds: float) -> str:
-    """``45 s``, ``3 min 05 s`` or ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-class Progress:
+class ProgressLine:
     """Shows a tally; as a context manager it owns the terminal's last line.
 
     Args:
@@ -51,7 +42,7 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._live is not None:
             self._live.stop()
@@ -81,7 +72,7 @@ class Progress:
             if not has_workers:
                 parts.append("workers are starting")
             elif left_s is not None:
-                parts.append(f"about {duration_text(left_s)} left")
+                parts.append(f"about {duration_text(round(left_s))} left")
         return " | ".join(parts)
 
     def _left_s(self, tally: Tally) -> float | None:

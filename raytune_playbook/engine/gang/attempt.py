@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, Row, WorkerEnd
+from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-from raytune_playbook.records.types import TIME_COLUMNS, Machine
+from raytune_playbook.records.columns import MeasurementRow
+from raytune_playbook.records.types import Machine
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
@@ -22,7 +23,7 @@ class RunningAttempt:
 
     assignment: Assignment
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
-    reports: dict[int, tuple[Row, ...]] = field(default_factory=dict)
+    reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)
@@ -46,17 +47,17 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     raised = [end for end in ends if end.traceback is not None]
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
-            return AttemptEnd("infeasible", infeasible, machine=machine, restarts_gang=True, warning=warning)
+            return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
         text = "\n".join(f"rank {end.rank}:\n{end.traceback}" for end in raised)
         first = raised[0]
-        return AttemptEnd("exception", None, text, first.error, first.is_input_error, machine, restarts, warning)
+        return AttemptEnd(Cause.EXCEPTION, None, text, first.error, first.is_input_error, machine, restarts, warning)
     end = _with_times_of_the_slowest([end.end for end in ends if end.end is not None])
     if end is None:
         raise RuntimeError("a worker ended without an outcome and without an error")
-    cause: Cause = end.outcome if end.outcome in ("completed", "infeasible") else "stopped"
+    cause = Cause.STOPPED if end.outcome is None else Cause(end.outcome)
     why = f"{', '.join(attempt.drained)} is being drained" if attempt.drained else None
-    if attempt.drained and cause == "stopped" and not stop_wanted:
-        cause = "node lost"
+    if attempt.drained and cause is Cause.STOPPED and not stop_wanted:
+        cause = Cause.NODE_LOST
     restarts = restarts or bool(attempt.drained)
     return AttemptEnd(cause, end, why, why, machine=machine, restarts_gang=restarts, warning=warning)
 
@@ -67,15 +68,15 @@ def aborted(
     """Workers had to be ended: some did not go on while others did, or their node was out of reach."""
     if 0 in attempt.ends and attempt.num_reports >= attempt.ends[0].num_reports:  # all that is to be recorded is here
         whole = ended(attempt, machine, stop_wanted=stop_wanted, fresh_workers=True)
-        if whole.cause in ("completed", "infeasible"):
+        if whole.cause in (Cause.COMPLETED, Cause.INFEASIBLE):
             return whole
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
-        return AttemptEnd("infeasible", infeasible, machine=machine, restarts_gang=True)
+        return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
     if is_node_lost:
-        return AttemptEnd("node lost", None, text, reason, machine=machine, restarts_gang=True)
+        return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
-    cause: Cause = "exception" if raised else "worker died"
+    cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED
     error = next((end.error for end in raised if end.error), reason)
     is_input_error = any(end.is_input_error for end in raised)
     return AttemptEnd(cause, None, text, error, is_input_error, machine, restarts_gang=True)
@@ -84,7 +85,7 @@ def aborted(
 def lost(attempt: RunningAttempt, machine: Machine, error: str | None, *, is_node_lost: bool) -> AttemptEnd:
     """`fit()` ended under the attempt: a node is gone, or a worker or the controller died."""
     text = _tracebacks(attempt, error or "the workers returned in the middle of a trial")
-    cause: Cause = "node lost" if is_node_lost else "worker died"
+    cause = Cause.NODE_LOST if is_node_lost else Cause.WORKER_DIED
     return AttemptEnd(cause, None, text, why(error or text), machine=machine, restarts_gang=True)
 
 
@@ -129,9 +130,10 @@ def _with_times_of_the_slowest(ends: list[End]) -> End | None:
     """
     if not ends:
         return None
-    slowest = max(ends, key=lambda end: end.input_s)
-    times = {name: getattr(slowest, name) for name in TIME_COLUMNS}
-    return replace(ends[0], stages=slowest.stages, **times)
+    first, trainings = ends[0], [end.training for end in ends]
+    slowest = max(trainings, key=lambda training: training.input_s)
+    times = replace(first.training, time_by_part=slowest.time_by_part, stages=slowest.stages)
+    return replace(first, training=times)
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

@@ -13,20 +13,33 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from typing import cast
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.node_health import lost_nodes
+from raytune_playbook.engine.cluster.ray_internals import TRAIN_ENVIRONMENT
 from raytune_playbook.engine.gang import attempt as verdict
 from raytune_playbook.engine.gang.attempt import RunningAttempt
 from raytune_playbook.engine.gang.changes import Changes
-from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Handle, Hello, Row, WorkerEnd
-from raytune_playbook.engine.gang.train_run import TRAIN_ENVIRONMENT, Fit, drained_hosts_of, kill, run_fit
+from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
+from raytune_playbook.engine.gang.messages import (
+    Assignment,
+    AttemptEnd,
+    Cause,
+    Hello,
+    NoMoreTrials,
+    NothingYet,
+    Wish,
+    WorkerEnd,
+)
+from raytune_playbook.engine.gang.train_run import Fit, WorkerConfig, drained_hosts_of, kill, run_fit
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.settings import Resources
 
 POLL_S = 20.0
-"""How long a worker's question for an assignment waits before it is answered with "wait"."""
+"""How long a worker's question for an assignment waits before it is answered with `NothingYet`."""
 
 LAGGARD_S = 10.0
 """After one worker of an attempt has ended, the others have this long to end too; then the gang is restarted."""
@@ -46,7 +59,7 @@ DRAIN_CHECK_S = 3.0
 CHECK_S = 0.5
 
 
-def start_host(name: str, resources: Resources, pool: Handle, node_id: str) -> Handle:
+def start_host(name: str, resources: Resources, pool: PoolOfGang, node_id: str) -> HostHandle:
     """A new host on the given node; it dies with the pool, which owns it."""
     # Train's helpers that free the resources of a run which was cut off look for the cluster by themselves, in vain
     # where a machine shows several.
@@ -55,7 +68,7 @@ def start_host(name: str, resources: Resources, pool: Handle, node_id: str) -> H
         runtime_env={"env_vars": TRAIN_ENVIRONMENT | address},
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
     )
-    return actor.remote(name, resources, pool)
+    return cast(HostHandle, actor.remote(name, resources, pool))
 
 
 class GangLost(Exception):  # noqa: N818 - a state of the gang that its pool handles, not a bug
@@ -65,9 +78,9 @@ class GangLost(Exception):  # noqa: N818 - a state of the gang that its pool han
 class Host:
     """Runs in an asyncio loop; every method returns within `POLL_S` but `run`, which its pool watches over."""
 
-    def __init__(self, name: str, resources: Resources, pool: Handle) -> None:
+    def __init__(self, name: str, resources: Resources, pool: PoolOfGang) -> None:
         self._name, self._resources, self._pool = name, resources, pool
-        self._me = ray.get_runtime_context().current_actor
+        self._me = cast(HostHandle, ray.get_runtime_context().current_actor)
         self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
         self._fit: Fit | None = None
         self._num_starts = 0
@@ -107,7 +120,7 @@ class Host:
         """Run one attempt to its end, whatever that is; the workers must have been started."""
         fit = self._fit
         if fit is None or fit.ended.is_set():
-            return AttemptEnd(cause="worker died", error=fit.error if fit else "not started", restarts_gang=True)
+            return AttemptEnd(Cause.WORKER_DIED, error=fit.error if fit else "not started", restarts_gang=True)
         self._number += 1
         self._stop_wanted = False
         attempt = self._attempt = RunningAttempt(Assignment(**{**vars(assignment), "number": self._number}))
@@ -172,19 +185,21 @@ class Host:
             self._fit.hellos[hello.rank] = hello
             self._changes.notify()
 
-    async def next_assignment(self, generation: int, rank: int, after: int) -> Assignment | str | None:
-        """The next assignment, None when the worker is to return, or "wait" after a while without either."""
+    async def next_assignment(self, generation: int, rank: int, after: int) -> Assignment | NoMoreTrials | NothingYet:
+        """The next assignment with a number above ``after``."""
         deadline_s = time.monotonic() + POLL_S
         while time.monotonic() < deadline_s:
             fit, attempt = self._fit, self._attempt
             if fit is None or fit.generation != generation or fit.leaving_since_s is not None:
-                return None
+                return NoMoreTrials()
             if attempt is not None and attempt.assignment.number > after and rank not in attempt.ends:
                 return attempt.assignment
             await self._changes.wait(deadline_s - time.monotonic())
-        return "wait"
+        return NothingYet()
 
-    async def measured(self, generation: int, number: int, report: int, rows: tuple[Row, ...]) -> None:
+    async def new_measurements(
+        self, generation: int, number: int, report: int, rows: tuple[MeasurementRow, ...]
+    ) -> None:
         """New measurements, passed on to the pool in the order of their report numbers 1, 2, ..."""
         attempt = self._current(generation, number)
         if attempt is None:
@@ -196,21 +211,21 @@ class Host:
         trial = attempt.assignment.trial
         while (rows_in_turn := attempt.reports.pop(attempt.num_reports + 1, None)) is not None:
             # Waited for, so that the pool has all rows before it hears that the attempt has ended.
-            await self._pool.measured.remote((trial.study, trial.key), attempt.assignment.attempt, rows_in_turn)
+            await self._pool.new_measurements.remote((trial.study, trial.key), attempt.assignment.attempt, rows_in_turn)
             attempt.num_reports += 1
         attempt.is_forwarding = False
         self._changes.notify()
 
-    async def heartbeat(self, generation: int, number: int, rank: int, num_batches: int) -> str:
-        """A worker is alive and has begun so many batches; the answer is "go on", "stop" or "exit"."""
+    async def heartbeat(self, generation: int, number: int, rank: int, num_batches: int) -> Wish:
+        """A worker is alive and has begun so many batches."""
         attempt = self._current(generation, number)
         if attempt is None or self._fit is None or self._fit.exiting:
-            return "exit"
+            return Wish.EXIT
         attempt.heard_at_s[rank] = time.monotonic()
         if attempt.num_batches.get(rank) != num_batches:
             attempt.num_batches[rank] = num_batches
             attempt.moved_at_s = time.monotonic()
-        return "stop" if self._stop_wanted or attempt.drained else "go on"
+        return Wish.STOP if self._stop_wanted or attempt.drained else Wish.GO_ON
 
     async def ended(self, generation: int, number: int, end: WorkerEnd) -> None:
         """A worker's part of the attempt is over."""
@@ -223,7 +238,8 @@ class Host:
     # ------------------------------------------------------------------ inside
 
     def _run_fit(self, fit: Fit) -> None:
-        run_fit(fit, self._name, self._resources, host=self._me, pool=self._pool, scratch=self._scratch.name)
+        config = WorkerConfig(self._me, self._pool, fit.generation, self._resources)
+        run_fit(fit, self._name, config, scratch=self._scratch.name)
 
     def _is_ready(self) -> bool:
         fit = self._fit

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from enum import Enum, StrEnum
+from typing import TypeAlias
 
 from raytune_playbook.records.types import Machine
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
 
-Handle: TypeAlias = Any
-"""A handle to an actor of ours; Ray makes its remote methods at run time, so no static type knows them."""
-
-Row: TypeAlias = Mapping[str, float | int | str | None]
-
 TrialKey: TypeAlias = tuple[str, str]
 """(study, trial key)."""
+
+
+@dataclass(frozen=True)
+class NothingYet:
+    """The answer to a question that was answered after a while without what it asks for: ask again."""
+
+
+@dataclass(frozen=True)
+class NoMoreTrials:
+    """The answer to a worker that is to return."""
+
+
+class Wish(Enum):
+    """The answer to a worker's heartbeat: what its host wants it to do."""
+
+    GO_ON = "go on"
+    STOP = "stop"
+    EXIT = "exit"
 
 
 @dataclass(frozen=True)
@@ -80,16 +93,22 @@ class WorkerEnd:
     leak: str | None = None
 
 
-Cause: TypeAlias = Literal["completed", "infeasible", "stopped", "exception", "worker died", "node lost"]
+class Cause(StrEnum):
+    """Why an attempt ended, in the words of its record; what follows is the retry rule's business (`retry`)."""
+
+    COMPLETED = "completed"
+    INFEASIBLE = "infeasible"
+    STOPPED = "stopped"
+    EXCEPTION = "exception"
+    WORKER_DIED = "worker died"
+    NODE_LOST = "node lost"
 
 
 @dataclass(frozen=True)
 class AttemptEnd:
-    """How an attempt ended, for the retry rule (DESIGN decision 2).
+    """How an attempt ended.
 
     Fields:
-        cause: ``stopped`` is neither counted nor final; ``node lost`` is retried and not counted; ``exception`` and
-            ``worker died`` are counted.
         restarts_gang: the gang is not usable as it is.
     """
 

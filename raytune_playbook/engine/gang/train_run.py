@@ -14,19 +14,28 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.capacity import bundle
-from raytune_playbook.engine.cluster.node_health import draining_nodes
-from raytune_playbook.engine.gang.messages import Handle, Hello
+from raytune_playbook.engine.cluster.ray_internals import draining_nodes
+from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
+from raytune_playbook.engine.gang.messages import Hello
 from raytune_playbook.study.settings import Resources
 
-TRAIN_ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed this soon
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # trials print to log files of their own
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "TENSORBOARDX_DISABLED": "1",
-}
-"""Of the process that calls `run_fit`."""
+CONFIG = "worker"
+"""Train hands its workers a dict, in which a `WorkerConfig` has this name."""
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What each worker of a `Fit` gets.
+
+    Fields:
+        host, pool: whom it talks to.
+        generation: of its `Fit`.
+    """
+
+    host: HostHandle
+    pool: PoolOfGang
+    generation: int
+    resources: Resources
 
 
 @dataclass
@@ -46,34 +55,33 @@ class Fit:
         return {hello.node_id for hello in self.hellos.values()}
 
 
-def run_fit(fit: Fit, name: str, resources: Resources, *, host: Handle, pool: Handle, scratch: str) -> None:
+def run_fit(fit: Fit, name: str, config: WorkerConfig, *, scratch: str) -> None:
     """Start the workers and wait for their end, in a thread of their host.
 
     Args:
         name: of the gang.
-        host, pool: whom the workers talk to.
+        config: for the workers.
         scratch: a folder for what Train writes.
     """
     # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
-    from ray.train import FailureConfig, RunConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.config import ScalingConfig
 
-    from raytune_playbook.engine.gang.watcher import WorkerConfig
     from raytune_playbook.engine.gang.worker import run_worker
 
-    config = WorkerConfig(host=host, pool=pool, generation=fit.generation, resources=resources)
+    resources = config.resources
     try:
         trainer = TorchTrainer(
             run_worker,
-            train_loop_config=dict(vars(config)),
+            train_loop_config={CONFIG: config},
             torch_config=TorchConfig(timeout_s=max(1, round(resources.collective_timeout_s))),
             scaling_config=ScalingConfig(
                 num_workers=resources.num_workers,
                 use_gpu=resources.gpus_per_worker > 0,
                 resources_per_worker=bundle(resources),
                 placement_strategy="PACK" if resources.placement == "packed" else "SPREAD",
-                label_selector=resources.node_labels or None,
+                # mypy sees the class of Train's first version, which Train takes no more.
+                label_selector=resources.node_labels or None,  # type: ignore[call-arg]
             ),
             run_config=RunConfig(
                 name=f"{name}-{fit.generation}",

@@ -12,8 +12,6 @@ import socket
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,22 +21,24 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
-from raytune_playbook.engine.cluster.calls import ask
-from raytune_playbook.engine.gang.messages import Assignment, Handle, Hello, WorkerEnd
+from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
+from raytune_playbook.engine.gang.messages import Assignment, Hello, NoMoreTrials, NothingYet, WorkerEnd
 from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.gang.train_run import CONFIG, WorkerConfig
 from raytune_playbook.engine.gang.trial_log import captured_output
-from raytune_playbook.engine.gang.watcher import HOST_TIMEOUT_S, HostWatcher, WorkerConfig
+from raytune_playbook.engine.gang.watcher import HOST_TIMEOUT_S, HostWatcher
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
 from raytune_playbook.records.store import Storage, profile_path
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
-from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
+from raytune_playbook.train.evaluation import SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
@@ -49,25 +49,29 @@ from raytune_playbook.train.workload import Values
 MAX_CACHED_ROUNDS = 4
 
 
-def run_worker(config: dict[Any, Any]) -> None:
-    """One worker's life: trial after trial, until its host says that there are no more."""
-    worker = WorkerConfig(config["host"], config["pool"], config["generation"], config["resources"])
+def run_worker(config: dict[str, WorkerConfig]) -> None:
+    """One worker's life: trial after trial, until its host says that there are no more.
+
+    Args:
+        config: what Train hands on, with the one entry `CONFIG`.
+    """
+    worker = config[CONFIG]
     host, generation, resources = worker.host, worker.generation, worker.resources
     group = _group(resources)
     reset(resources.threads_per_worker)
     leaks = LeakCheck()
-    ask(type(None), host.hello.remote(generation, _hello(group)), timeout_s=HOST_TIMEOUT_S)
+    answer_of(host.hello.remote(generation, _hello(group)), timeout_s=HOST_TIMEOUT_S)
     contexts: dict[str, RoundContext] = {}
     streamer = StreamerDoor()
     number = 0
-    while (assignment := _next_assignment(host, generation, group.rank, number)) is not None:
+    while not isinstance(assignment := _next_assignment(host, generation, group.rank, number), NoMoreTrials):
         number = assignment.number
         _check_group(group, number, resources)
         context = _context(contexts, worker.pool, assignment.round_id)
         ended = _run(assignment, context, worker, group, streamer)
         reset(resources.threads_per_worker)
         leak = leaks.leak()
-        ask(type(None), host.ended.remote(generation, number, replace(ended, leak=leak)), timeout_s=HOST_TIMEOUT_S)
+        answer_of(host.ended.remote(generation, number, replace(ended, leak=leak)), timeout_s=HOST_TIMEOUT_S)
 
 
 def _group(resources: Resources) -> Group:
@@ -96,11 +100,10 @@ def _hello(group: Group) -> Hello:
     )
 
 
-def _next_assignment(host: Handle, generation: int, rank: int, after: int) -> Assignment | None:
-    while True:
-        # The host answers within its own poll time, with "wait" where there is nothing yet.
-        answer = ask(object, host.next_assignment.remote(generation, rank, after), timeout_s=HOST_TIMEOUT_S)
-        if answer is None or isinstance(answer, Assignment):
+def _next_assignment(host: HostHandle, generation: int, rank: int, after: int) -> Assignment | NoMoreTrials:
+    while True:  # the host answers within its own poll time
+        answer = answer_of(host.next_assignment.remote(generation, rank, after), timeout_s=HOST_TIMEOUT_S)
+        if not isinstance(answer, NothingYet):
             return answer
 
 
@@ -108,18 +111,21 @@ def _check_group(group: Group, number: int, resources: Resources) -> None:
     """All workers are at the same trial and can talk; else this worker ends, which restarts the gang."""
     if group.process_group is None:
         return
-    _set_pg_timeout(timedelta(seconds=resources.collective_timeout_s), group.process_group)
+    group.set_timeout(resources.collective_timeout_s)
     numbers = group.gather(torch.tensor([number], device=group.device))
     if any(int(other) != number for other in numbers):
         raise RuntimeError(f"workers are at different trials: {[int(other) for other in numbers]}")
-    _set_pg_timeout(timedelta(seconds=resources.first_step_timeout_s), group.process_group)
+    group.set_timeout(resources.first_step_timeout_s)
 
 
-def _context(contexts: dict[str, RoundContext], pool: Handle, round_id: str) -> RoundContext:
+def _context(contexts: dict[str, RoundContext], pool: PoolOfGang, round_id: str) -> RoundContext:
     if round_id not in contexts:
         while len(contexts) >= MAX_CACHED_ROUNDS:
             del contexts[next(iter(contexts))]
-        contexts[round_id] = ask(RoundContext, pool.round_context.remote(round_id), timeout_s=HOST_TIMEOUT_S)
+        context = answer_of(pool.round_context.remote(round_id), timeout_s=HOST_TIMEOUT_S)
+        if context is None:
+            raise RuntimeError(f"round {round_id} was closed before its trial began")
+        contexts[round_id] = context
     return contexts[round_id]
 
 
@@ -133,17 +139,14 @@ def _run(
         try:
             workload = context.load_workload()
             trial = assignment.trial
+            share = BatchShare(Values(trial.values).int("batch_size"), group.rank, group.size)
+            rows = context.examples.rows(data_split(trial.values))
             data = SharedBatches(
-                context.examples.arrays(),
-                rows=context.examples.rows(data_split(trial.values)),
-                stream=_stream(assignment, context, streamer, group),
-                trial=trial,
-                batch_size=Values(trial.values).int("batch_size"),
-                rank=group.rank,
-                num_workers=group.size,
-                device=group.device,
-                weight_column=WEIGHT,
-                chosen=workload.chosen_examples(),
+                TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
+                trial,
+                share,
+                group.device,
+                _stream(assignment, context, streamer, group, share),
             )
             checkpoints = _checkpoints(assignment, context)
             end = train(
@@ -171,19 +174,13 @@ def _run(
 
 
 def _stream(
-    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group
+    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group, share: BatchShare
 ) -> StreamedBatches | None:
     if (stream := context.examples.stream) is None:
         return None
     name = group.from_first(streamer.open().encode() if group.rank == 0 else None) or b""
-    return StreamedBatches(
-        stream,
-        streamer.find(name.decode()),
-        f"{assignment.round_id} {assignment.number}",
-        assignment.trial,
-        rank=group.rank,
-        num_workers=group.size,
-    )
+    attempt = f"{assignment.round_id} {assignment.number}"
+    return StreamedBatches(stream, streamer.find(name.decode()), attempt, assignment.trial, share)
 
 
 def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints | None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 import traceback
 
+import psutil
 import torch
 from torch import nn
 
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import InputError, SpecError
-from raytune_playbook.records.types import RoundStatus
+from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.evaluation_settings import check_evaluation
@@ -66,7 +66,7 @@ def check_values(round_: Round) -> None:
 def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     values, toy = Values(trial.values), nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     batch_size = values.int("batch_size")
-    next(batch_rows(trial, batch_size, batch_size, rank=0, num_workers=num_workers))
+    next(batch_rows(trial, batch_size, BatchShare(batch_size, num_workers=num_workers)))
     convert_batch_norm(toy, statistics=values.str("batch_norm"), virtual_batch_size=values.int("virtual_batch_size"))
     optimizer(toy, values)
     weight_average(toy, values)
@@ -79,18 +79,12 @@ def _check_trial(trial: TrialSpec, num_workers: int) -> None:
 
 def is_live(status: RoundStatus) -> bool:
     """Whether a driver runs the round now."""
-    if status.state != "running" or time.time() - status.seen_at_s >= DRIVER_LOST_S:
+    if status.state is not RoundState.RUNNING or time.time() - status.seen_at_s >= DRIVER_LOST_S:
         return False
     host, _, process_id = status.driver.rpartition(":")
     if host != socket.gethostname():
         return True
-    try:
-        os.kill(int(process_id), 0)  # on this machine a killed driver is known at once
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is another user's, and there
-    return True
+    return psutil.pid_exists(int(process_id))  # on this machine a killed driver is known at once
 
 
 def datasets_of(workload: Workload) -> object:

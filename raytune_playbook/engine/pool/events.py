@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from raytune_playbook.engine.gang.changes import Changes
-from raytune_playbook.engine.gang.messages import AttemptEnd, Row, TrialKey
+from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
+from raytune_playbook.engine.gang.state import GangState
+from raytune_playbook.records.columns import MeasurementRow
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,12 @@ class AttemptStarted:
 
 
 @dataclass(frozen=True)
-class Measured:
+class NewMeasurements:
     """Event: rows of a running attempt."""
 
     key: TrialKey
     attempt: int
-    rows: tuple[Row, ...]
+    rows: tuple[MeasurementRow, ...]
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,12 @@ class AttemptEnded:
 
 @dataclass(frozen=True)
 class GangChanged:
-    """Event: a gang started, was lost or retired; ``sentence`` is for the log."""
+    """Event: a gang is in another state; ``sentence`` says so in the log."""
 
-    gang: str
-    state: Literal["starting", "ready", "restarting", "retired", "lost"]
     sentence: str
-    start_s: float | None = None
 
 
-Event: TypeAlias = AttemptStarted | Measured | AttemptEnded | GangChanged
+Event: TypeAlias = AttemptStarted | NewMeasurements | AttemptEnded | GangChanged
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,12 @@ class News:
 
     Fields:
         events: numbered, in order.
-        gangs: the state of each gang that there is.
+        gangs: the state of each gang that there is, by its name.
         failure: a sentence when no gang can be had any more.
     """
 
     events: tuple[tuple[int, Event], ...]
-    gangs: Mapping[str, str]
+    gangs: Mapping[str, GangState]
     failure: str | None
 
 

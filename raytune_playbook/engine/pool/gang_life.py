@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Literal
 
 import ray
 
+from raytune_playbook.engine.cluster.calls import kill_actor
 from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
 from raytune_playbook.engine.cluster.orphans import remove_orphans
 from raytune_playbook.engine.gang.host import GangLost
-from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd
+from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, GangChanged
 from raytune_playbook.engine.pool.queue import QueuedTrial
+from raytune_playbook.engine.pool.starts import may_start_again
 from raytune_playbook.engine.pool.state import PooledGang, PoolState
 
 MAX_FAILED_STARTS = 3
@@ -33,10 +35,11 @@ ORPHANED_S = 15.0
 async def serve(state: PoolState, gang: PooledGang) -> None:
     """One gang's life: start, then trial after trial, until it is retired or lost."""
     try:
-        while not gang.retiring and await _started(state, gang):
+        while not gang.is_to_retire and await _started(state, gang):
             await _run_next(state, gang)
     except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
-        _say(state, gang, "lost", f"{gang.name} lost its host: {str(error).splitlines()[0]}")
+        gang.become(GangState.LOST)
+        _say(state, f"{gang.name} lost its host: {str(error).splitlines()[0]}")
     except Exception as error:  # a bug of ours must end the round, which would otherwise wait for ever
         state.failure = f"the pool failed with {type(error).__name__}: {error}"
         raise
@@ -45,9 +48,9 @@ async def serve(state: PoolState, gang: PooledGang) -> None:
 
 
 async def _started(state: PoolState, gang: PooledGang) -> bool:
-    if gang.state == "ready":
+    if gang.state is GangState.READY:
         return True
-    _say(state, gang, "starting" if gang.num_starts == 0 else "restarting", f"{gang.name} starts")
+    _say(state, f"{gang.name} starts")
     gang.starts_in_room = num_gangs_now(state.resources) > 0
     timeout_s = state.resources.start_timeout_s if gang.starts_in_room else state.resources.wait_for_nodes_s
     try:
@@ -55,15 +58,17 @@ async def _started(state: PoolState, gang: PooledGang) -> bool:
     except ray.exceptions.RayTaskError as error:
         state.num_failed_starts += 1
         cause = error.cause if isinstance(error.cause, GangLost) else error
-        _say(state, gang, "lost", f"{gang.name}: {cause}")
-        has_others = any(other.state in ("ready", "busy") for other in state.gangs)
+        gang.become(GangState.LOST)
+        _say(state, f"{gang.name}: {cause}")
+        has_others = any(other.state.has_workers for other in state.gangs)
         if state.num_failed_starts >= MAX_FAILED_STARTS and not has_others:
             state.failure = f"workers cannot start: {str(cause).splitlines()[0]}"
         return False
     finally:
         gang.starts_in_room = False
-    gang.state, gang.idle_since_s, state.num_failed_starts = "ready", time.monotonic(), 0
-    _say(state, gang, "ready", f"{gang.name} is ready after {start_s:.1f} s", start_s)
+    gang.become(GangState.READY)
+    gang.idle_since_s, state.num_failed_starts = time.monotonic(), 0
+    _say(state, f"{gang.name} is ready after {start_s:.1f} s")
     return True
 
 
@@ -72,33 +77,32 @@ async def _run_next(state: PoolState, gang: PooledGang) -> None:
     if trial is None:
         await state.changes.wait(WAIT_S)
         if hosts := await gang.host.drained_hosts.remote():
-            _say(state, gang, "restarting", f"{gang.name} leaves {', '.join(hosts)}, which is being drained")
-            await _leave(state, gang)
+            await _restart(state, gang, f"{gang.name} leaves {', '.join(hosts)}, which is being drained")
         return
-    gang.trial, gang.state = trial, "busy"
+    gang.become(GangState.BUSY)
+    gang.trial = trial
     try:
         ended = await _attempt(state, gang, trial)
     except ray.exceptions.RayError as error:
-        _settle(state, gang, AttemptEnd(cause="worker died", error=str(error).splitlines()[0], traceback=str(error)))
+        _settle(state, gang, AttemptEnd(Cause.WORKER_DIED, error=str(error).splitlines()[0], traceback=str(error)))
         raise
     _settle(state, gang, ended)
     gang.idle_since_s = time.monotonic()
     if ended.restarts_gang:
         why = (ended.error or ended.warning or "as asked").strip().splitlines()[0]
-        _say(state, gang, "restarting", f"the workers of {gang.name} go: {why}")
-        await _leave(state, gang)
+        await _restart(state, gang, f"the workers of {gang.name} go: {why}")
     else:
-        gang.state = "ready"
+        gang.become(GangState.READY)
 
 
-async def _leave(state: PoolState, gang: PooledGang) -> None:
+async def _restart(state: PoolState, gang: PooledGang, sentence: str) -> None:
     """End a gang's workers; it starts new ones where a whole gang still fits, and is retired elsewhere."""
-    gang.state = "restarting"
+    gang.become(GangState.RESTARTING)
+    _say(state, sentence)
     has_left = await gang.host.leave.remote()
-    others = sum(not other.retiring for other in state.gangs) - 1
-    # Alone it waits for room, as the round's first gang did.
-    fits = others == 0 or num_gangs(cluster_nodes()[0], state.resources) > others
-    gang.retiring = gang.retiring or not has_left or not fits or not state.queue.num_left
+    num_others = sum(not other.is_to_retire for other in state.gangs) - 1
+    fits = may_start_again(num_others=num_others, num_fitting=num_gangs(cluster_nodes()[0], state.resources))
+    gang.is_to_retire = gang.is_to_retire or not has_left or not fits or not state.queue.num_left
 
 
 async def _attempt(state: PoolState, gang: PooledGang, trial: QueuedTrial) -> AttemptEnd:
@@ -109,7 +113,7 @@ async def _attempt(state: PoolState, gang: PooledGang, trial: QueuedTrial) -> At
             await state.changes.wait(WAIT_S)
     context = state.queue.context(trial.round_id)
     if context is None:
-        return AttemptEnd(cause="stopped")
+        return AttemptEnd(Cause.STOPPED)
     spec, attempt = trial.spec, trial.num_attempts
     assignment = Assignment(
         number=0,
@@ -120,8 +124,7 @@ async def _attempt(state: PoolState, gang: PooledGang, trial: QueuedTrial) -> At
         log_name=f"{spec.key}.attempt{attempt}" if trial.is_recorded else "check",
         keeps_checkpoints=trial.is_recorded,
     )
-    ended: AttemptEnd = await gang.host.run.remote(assignment)
-    return ended
+    return await gang.host.run.remote(assignment)
 
 
 def _settle(state: PoolState, gang: PooledGang, ended: AttemptEnd) -> None:
@@ -135,24 +138,19 @@ def _settle(state: PoolState, gang: PooledGang, ended: AttemptEnd) -> None:
 
 
 async def _let_go(state: PoolState, gang: PooledGang) -> None:
-    gang.state = "retiring"
+    gang.become(GangState.RETIRING)
     has_left = False
     with contextlib.suppress(ray.exceptions.RayActorError):
         has_left = await gang.host.leave.remote()
-    ray.kill(gang.host)
+    kill_actor(gang.host)
     if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
         deadline_s = time.monotonic() + ORPHANED_S
         while not remove_orphans() and time.monotonic() < deadline_s:
             await asyncio.sleep(0.5)
     state.gangs.remove(gang)
-    _say(state, gang, "retired", f"{gang.name} gave its resources back")
+    gang.become(GangState.RETIRED)
+    _say(state, f"{gang.name} gave its resources back")
 
 
-def _say(
-    state: PoolState,
-    gang: PooledGang,
-    now: Literal["starting", "ready", "restarting", "retired", "lost"],
-    sentence: str,
-    start_s: float | None = None,
-) -> None:
-    state.events.emit(GangChanged(gang.name, now, sentence, start_s))
+def _say(state: PoolState, sentence: str) -> None:
+    state.events.emit(GangChanged(sentence))

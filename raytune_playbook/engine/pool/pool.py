@@ -1,7 +1,7 @@
 """The pool: starts, leases and retires gangs, and keeps the queue of trials that wait for one.
 
-One actor per session. Tune's trials put themselves into the queue and wait; each gang takes the next trial from it. The
-unit of retry is the trial in this queue, so another gang may take what one gang lost (DESIGN decision 2). An attempt
+One actor per session. Tune's trials put themselves into the queue and wait; each gang takes the next trial from it.
+What is retried is the trial in this queue, so another gang may take what one gang lost (DESIGN decision 2). An attempt
 starts only after the driver has recorded it: the driver fetches events with `news`, whose argument acknowledges all
 earlier ones.
 """
@@ -12,18 +12,24 @@ import asyncio
 import itertools
 import tempfile
 import time
+from typing import cast
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.gang.handles import PoolOfGang
 from raytune_playbook.engine.gang.host import start_host
-from raytune_playbook.engine.gang.messages import AttemptEnd, Handle, Row, TrialKey
+from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, NothingYet, TrialKey
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.pool.events import Measured, News
+from raytune_playbook.engine.gang.state import GangState
+from raytune_playbook.engine.pool.events import NewMeasurements, News
 from raytune_playbook.engine.pool.gang_life import serve
+from raytune_playbook.engine.pool.handle import PoolHandle
 from raytune_playbook.engine.pool.queue import QueuedTrial
+from raytune_playbook.engine.pool.starts import GangCounts, num_to_start, num_wanted
 from raytune_playbook.engine.pool.state import GangFacts, PooledGang, PoolState
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec, trial_key
 
@@ -41,7 +47,7 @@ class Pool:
 
     def __init__(self, resources: Resources, keep_idle_s: float) -> None:
         self._resources, self._keep_idle_s = resources, keep_idle_s
-        self._me = ray.get_runtime_context().current_actor
+        self._me = cast(PoolOfGang, ray.get_runtime_context().current_actor)
         self._node_id = ray.get_runtime_context().get_node_id()
         self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
         state = self._state = PoolState(resources, self._scratch.name)
@@ -97,11 +103,11 @@ class Pool:
         self._queue.submit(round_id, study, index)
         self._changes.notify()
 
-    async def wait_cause(self, round_id: str, study: str, index: int) -> str:
-        """How a trial ended for good, in the words of `Cause`, or "wait" after a while."""
+    async def wait_cause(self, round_id: str, study: str, index: int) -> Cause | NothingYet:
+        """How a trial ended for good."""
         ended = await self._ended(self._queue.find(round_id, (study, trial_key(index))))
         if ended is None:
-            return "wait"
+            return NothingYet()
         leases = self._queue.leases(round_id)
         deadline_s = time.monotonic() + POLL_S
         while leases is not None and not leases.may_return() and time.monotonic() < deadline_s:
@@ -115,9 +121,9 @@ class Pool:
         self._queue.try_out(round_id, spec)
         self._changes.notify()
 
-    async def tried_out(self, round_id: str, spec: TrialSpec) -> AttemptEnd | None:
-        """How it ended, or None after a while."""
-        return await self._ended(self._queue.find(round_id, (spec.study, spec.key)))
+    async def tried_out(self, round_id: str, spec: TrialSpec) -> AttemptEnd | NothingYet:
+        """How it ended."""
+        return await self._ended(self._queue.find(round_id, (spec.study, spec.key))) or NothingYet()
 
     async def _ended(self, trial: QueuedTrial | None) -> AttemptEnd | None:
         deadline_s = time.monotonic() + POLL_S
@@ -125,17 +131,17 @@ class Pool:
             if self._state.failure is not None and not trial.is_recorded:
                 break  # who waits for a check asks for news next; recorded trials are ended by the driver
             await self._changes.wait(deadline_s - time.monotonic())
-        return AttemptEnd(cause="stopped") if trial is None else trial.final
+        return AttemptEnd(Cause.STOPPED) if trial is None else trial.final
 
-    async def measured(self, key: TrialKey, attempt: int, rows: tuple[Row, ...]) -> None:
+    async def new_measurements(self, key: TrialKey, attempt: int, rows: tuple[MeasurementRow, ...]) -> None:
         """Measurements of a running attempt, from its gang's host."""
         running = [gang.trial for gang in self._gangs if gang.trial is not None]
         if any(trial.key == key and trial.is_recorded for trial in running):
-            self._events.emit(Measured(key, attempt, rows))
+            self._events.emit(NewMeasurements(key, attempt, rows))
 
     # ------------------------------------------------------------------ for the driver
 
-    async def news(self, after: int, num_slots: int = 1) -> News:
+    async def news(self, after: int, num_slots: int) -> News:
         """Events with numbers above ``after``, all up to which are acknowledged; waits a while for one.
 
         ``num_slots`` is how many trials Tune keeps live at once from now on.
@@ -151,8 +157,7 @@ class Pool:
         """All gangs that have not been retired."""
         facts = []
         for gang in list(self._gangs):
-            has_workers = gang.state in ("ready", "busy")
-            process_ids = await gang.host.processes.remote() if has_workers else {}
+            process_ids = await gang.host.processes.remote() if gang.state.has_workers else {}
             facts.append(GangFacts(gang.name, gang.state, gang.num_starts, process_ids))
         return facts
 
@@ -161,7 +166,7 @@ class Pool:
         if self._manager is not None:
             self._manager.cancel()
         for gang in self._gangs:
-            gang.retiring = True
+            gang.is_to_retire = True
         self._changes.notify()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
@@ -184,29 +189,29 @@ class Pool:
         for gang in self._gangs:
             if (
                 excess > 0
-                and gang.state == "ready"
-                and not gang.retiring
+                and gang.state is GangState.READY
+                and not gang.is_to_retire
                 and now_s - gang.idle_since_s >= self._keep_idle_s
             ):
-                gang.retiring = True
+                gang.is_to_retire = True
                 excess -= 1
         self._changes.notify()
 
     def _start_wanted(self) -> None:
-        active = [gang for gang in self._gangs if not gang.retiring]
-        wanted = self._queue.num_left - len(active)
-        if wanted <= 0 or any(gang.state == "retiring" for gang in self._gangs):
+        counts, num_left = GangCounts.of(self._gangs), self._queue.num_left
+        if not num_wanted(counts, num_left):  # nothing to ask the cluster for
             return
-        nodes, _ = cluster_nodes()
-        room = num_gangs(nodes, self._resources) - len(self._gangs)
-        if active:  # the first gang may wait for nodes to come; others start only where there is room now
-            starting = sum(gang.state in ("starting", "restarting") for gang in active)
-            room = min(room, num_gangs_now(self._resources) - starting)
-        for _ in range(min(wanted, max(room, 0 if active else 1))):
+        num = num_to_start(
+            counts,
+            num_trials_left=num_left,
+            num_fitting=num_gangs(cluster_nodes()[0], self._resources),
+            num_fitting_now=num_gangs_now(self._resources),
+        )
+        for _ in range(num):
             self._start_gang()
 
     def _require_gangs(self) -> None:
-        has_gang = any(gang.state in ("ready", "busy") for gang in self._gangs)
+        has_gang = any(gang.state.has_workers for gang in self._gangs)
         # A start in room that was free, and is still there, has a deadline of its own.
         starts = any(gang.starts_in_room for gang in self._gangs) and num_gangs(cluster_nodes()[0], self._resources)
         if has_gang or starts or not self._queue.num_left:
@@ -228,8 +233,8 @@ class Pool:
         serving.add_done_callback(self._serving.discard)
 
 
-def start_pool(resources: Resources, keep_idle_s: float) -> Handle:
+def start_pool(resources: Resources, keep_idle_s: float) -> PoolHandle:
     """A new pool on the driver's node; it dies with the driver, which owns it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_restarts=0)(Pool).options(scheduling_strategy=here)
-    return actor.remote(resources, keep_idle_s)
+    return cast(PoolHandle, actor.remote(resources, keep_idle_s))

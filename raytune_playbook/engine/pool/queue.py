@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
+from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
+from raytune_playbook.engine.gang.retry import is_counted, is_retried
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec
-
-MAX_COUNTED_ATTEMPTS = 2
-"""Attempts that end in a dead worker or an exception before a trial has failed for good (DESIGN decision 2)."""
 
 
 @dataclass(eq=False)
@@ -137,22 +135,18 @@ class TrialQueue:
         if trial not in self._waiting:
             return False
         self._waiting.remove(trial)
-        trial.final = AttemptEnd(cause="stopped")
+        trial.final = AttemptEnd(Cause.STOPPED)
         return True
 
     def settle(self, trial: QueuedTrial, ended: AttemptEnd) -> bool:
         """Apply the retry rule to an attempt that ended; True when the trial has ended for good.
 
-        A lost node is not counted. A dead worker or an exception is, and another gang may take the retry. An exception
-        in the check before trial 0 is the code's, and ends it at once.
+        Another gang may take the retry. A round that was closed or stopped wants none.
         """
-        counts = ended.cause in ("exception", "worker died")
-        trial.num_counted += counts
+        trial.num_counted += is_counted(ended.cause)
         round_ = self._rounds.get(trial.round_id)
-        is_retriable = ended.cause == "node lost" or (counts and trial.num_counted < MAX_COUNTED_ATTEMPTS)
-        is_answer = not trial.is_recorded and ended.cause == "exception"
         is_wanted = round_ is not None and (round_.num_left > 0 or not trial.is_recorded)
-        if is_retriable and is_wanted and not is_answer:
+        if is_wanted and is_retried(ended.cause, num_counted=trial.num_counted, is_check=not trial.is_recorded):
             self._waiting.appendleft(trial)
             return False
         trial.final = ended

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 from raytune_playbook.engine.gang.changes import Changes
-from raytune_playbook.engine.gang.messages import Handle
+from raytune_playbook.engine.gang.handles import HostHandle
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.pool.events import Events
 from raytune_playbook.engine.pool.queue import QueuedTrial, TrialQueue
 from raytune_playbook.study.settings import Resources
@@ -14,16 +15,26 @@ from raytune_playbook.study.settings import Resources
 
 @dataclass(eq=False)
 class PooledGang:
-    """A gang as the pool sees it."""
+    """A gang as the pool sees it.
+
+    Fields:
+        starts_in_room: its workers are starting, and there was room for them.
+        is_to_retire: it takes no more trials.
+        trial: what its workers are at.
+    """
 
     name: str
-    host: Handle
-    state: str = "starting"
+    host: HostHandle
+    state: GangState = GangState.STARTING
     num_starts: int = 0
     idle_since_s: float = field(default_factory=time.monotonic)
     starts_in_room: bool = False
-    retiring: bool = False
+    is_to_retire: bool = False
     trial: QueuedTrial | None = None
+
+    def become(self, state: GangState) -> None:
+        """Enter another state, which must be one that may follow."""
+        self.state = self.state.then(state)
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class GangFacts:
     """What tests and the terminal may know of a gang."""
 
     name: str
-    state: str
+    state: GangState
     num_starts: int
     worker_process_ids: dict[int, int]
 

@@ -8,17 +8,17 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from raytune_playbook.data.datasets import Given, Source, sources_of
-from raytune_playbook.data.examples import Examples
-from raytune_playbook.data.files.fragments import Listing
+from raytune_playbook.data.datasets import Source, Sources, find_sources
+from raytune_playbook.data.examples import Examples, prepare
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
-from raytune_playbook.engine.driver.progress import duration_text
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
-from raytune_playbook.engine.session import Gangs
+from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
@@ -29,14 +29,7 @@ from raytune_playbook.train.workload import Workload
 MIB = 2**20
 
 
-def examples_of(
-    console: Console,
-    round_: Round,
-    session: Gangs,
-    packed: bytes,
-    storage: Storage | None,
-    recorded: ExamplesRecord | None,
-) -> Examples:
+def examples_of(running: RunningRound, storage: Storage | None, recorded: ExamplesRecord | None) -> Examples:
     """Read a round's examples and say what they are; those that were preprocessed before where there are such.
 
     Args:
@@ -46,6 +39,7 @@ def examples_of(
     Raises:
         InputError: they cannot be read, preprocessed or trained on.
     """
+    round_, console = running.round, running.console
     workload = workload_of(round_)
     datasets: object = datasets_of(workload)
     refuse_data_split(round_, datasets)
@@ -56,11 +50,10 @@ def examples_of(
     if recorded is not None:
         window = recorded.window_examples or pipeline.window_examples
         pipeline = pipeline.model_copy(update={"mode": recorded.mode, "window_examples": window})
-    preprocesses = workload.preprocesses() and manifest is None
+    packed = running.packed if workload.preprocesses() and manifest is None else None
     with console.status("Reading the examples ..."):
-        examples = session.prepare(
-            datasets, packed if preprocesses else None, label=workload.label_column, pipeline=pipeline
-        )
+        how = running.session.preparation(packed, label=workload.label_column, pipeline=pipeline)
+        examples = prepare(datasets, how)
     if manifest is not None and storage is not None:
         update = {
             "preprocessed": f"{storage.uri}/{manifest.folder}",
@@ -83,7 +76,7 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
             f"for a gang; {cpus}, {record.pipeline_cpus} for each gang"
         )
     else:
-        read = f", read in {duration_text(record.read_s)}" if record.read_s >= 1 else ""
+        read = f", read in {duration_text(round(record.read_s))}" if record.read_s >= 1 else ""
         how = f"in memory, {total:,.1f} MiB{read}; {cpus}"
     console.print(f"  Examples: {numbers}; {how}", soft_wrap=True)
     if record.preprocessed:
@@ -109,8 +102,8 @@ def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -
 def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: Storage) -> Manifest | None:
     if FOLDER not in storage.folders():
         return None
-    given = sources_of(datasets)
-    manifest = find(storage, *names_of(workload, datasets, given))
+    sources = find_sources(datasets)
+    manifest = find(storage, *names_of(workload, datasets, sources))
     if manifest is not None:
         try:
             refuse_data_split(round_, files_of(storage, manifest))
@@ -119,18 +112,18 @@ def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: 
     return manifest
 
 
-def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, str]:
+def names_of(workload: Workload, datasets: object, sources: Sources) -> tuple[str, str]:
     """The workload's name, and a fingerprint of its file, all of its attributes and what its sources hold."""
     spec = workload.spec()
     split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
     facts = (spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split)
-    sources = {name: _content(source) for name, source in given.sources.items()}
-    return spec.name, examples_fingerprint(facts, sources)
+    contents = {name: _content(source) for name, source in sources.by_split.items()}
+    return spec.name, examples_fingerprint(facts, contents)
 
 
 def _content(source: Source) -> str:
     if isinstance(source, Listing):
-        return repr(source)
+        return source.identity
     # No round finds what a Ray Dataset holds preprocessed, since `preprocess` refuses one.
     return content_hash(example_hashes(source).tobytes()) if isinstance(source, dict) else ""

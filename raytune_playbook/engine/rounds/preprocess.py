@@ -5,18 +5,19 @@ from __future__ import annotations
 import ray
 from rich.console import Console
 
-from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.datasets import find_sources
+from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.progress import duration_text
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
-from raytune_playbook.study.datasets import Split
+from raytune_playbook.study.datasets import InputPipeline, Split
 from raytune_playbook.study.round import Round
 
 
@@ -38,31 +39,30 @@ def preprocess(
     place.check_writable()
     with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
         datasets: object = datasets_of(workload)
-        given = sources_of(datasets)
-        if any(isinstance(source, ray.data.Dataset) for source in given.sources.values()):
+        sources = find_sources(datasets)
+        if any(isinstance(source, ray.data.Dataset) for source in sources.by_split.values()):
             raise DataError(
                 "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
                 "returns a Ray Dataset; write it with its own write_parquet and return Files."
             )
-        names = names_of(workload, datasets, given)
+        names = names_of(workload, datasets, sources)
         manifest = find(place, *names)
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
             return manifest
         with console.status("Preprocessing the examples ..."):
-            manifest = session.save(
-                given,
-                packed,
-                label=workload.label_column,
-                split=datasets if isinstance(datasets, Split) else None,
-                storage=place.uri,
-                names=names,
-            )
+            how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
+            split = datasets if isinstance(datasets, Split) else None
+            manifest = save(sources, how, split=split, storage=place.uri, names=names)
+    _say_what_was_saved(console, manifest, place)
+    warn_of(console, manifest.overlaps, manifest.skipped)
+    return manifest
+
+
+def _say_what_was_saved(console: Console, manifest: Manifest, place: Storage) -> None:
     numbers = ", ".join(f"{number:,} {split}" for split, number in manifest.num_examples.items())
     size = sum(manifest.num_bytes.values()) / MIB
-    took = duration_text(manifest.seconds)
+    took = duration_text(round(manifest.seconds))
     console.print(
         f"Preprocessed {numbers} examples ({size:,.1f} MiB) in {took}: {place.uri}/{manifest.folder}", soft_wrap=True
     )
-    warn_of(console, manifest.overlaps, manifest.skipped)
-    return manifest

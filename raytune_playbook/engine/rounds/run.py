@@ -16,10 +16,10 @@ from rich.text import Text
 
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
-from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, resume_command
-from raytune_playbook.engine.driver.progress import Progress
+from raytune_playbook.engine.driver.driver import Driver, TrialsLeft, resume_command
+from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
@@ -29,12 +29,13 @@ from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.recorded import as_recorded
 from raytune_playbook.engine.rounds.result import Result
+from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
-from raytune_playbook.records.types import RoundRecord, RoundStatus
+from raytune_playbook.records.types import RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
@@ -84,7 +85,8 @@ def run(
     store.storage.check_writable()
     with driver_log() as log, _session(round, gangs, address, console) as session:
         try:
-            status = _run(round, store, session, packed, job, retry_failed, steps, console)
+            running = RunningRound(round, packed, session, console)
+            status = _run(running, store, job, retry_failed=retry_failed, profile=steps)
         finally:
             if store.exists():
                 store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
@@ -98,35 +100,30 @@ def run(
 
 
 def _run(
-    round_: Round,
-    store: RoundStore,
-    session: Gangs,
-    packed: bytes,
-    job: Job | None,
-    retry_failed: bool,
-    profile: ProfileSteps | None,
-    console: Console,
+    running: RunningRound, store: RoundStore, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
+    round_ = running.round
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
     todo = interleaved(round_.studies, done)
-    _announce(console, round_, session, num_done=len(done))
+    _announce(running, num_done=len(done))
     if not todo and (status := store.status()) is not None:
         return status
     recorded = None if is_new else store.round().examples
-    examples = examples_of(console, round_, session, packed, store.storage, recorded)
-    context = _context(round_, store.uri, packed, examples, profile)
-    with _opened(session, context, num_left=len(todo)):
-        estimate_s = try_out(console, session, context, round_, num_left=len(todo))
+    examples = examples_of(running, store.storage, recorded)
+    context = _context(running, store.uri, examples, profile)
+    with _opened(running.session, context, num_left=len(todo)):
+        estimate_s = try_out(running, context, num_left=len(todo))
         if is_new:
             record, difference = round_record(round_, job, store.storage.uri, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
-        with Progress(console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
-            return Driver(session, context, store, recorder, todo, round_.budget, progress).run()
+        with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
+            left = TrialsLeft(context, todo, round_.budget)
+            return Driver(running.session, left, store, recorder, progress).run()
 
 
 def resume(
@@ -183,11 +180,11 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     packed = pack(workload_of(round))
     check_values(round)
     with driver_log(), _session(round, None, address, console) as session:
-        _announce(console, round, session, num_done=0)
-        num_left = price(round).num_trials
-        context = _context(round, "", packed, examples_of(console, round, session, packed, None, None))
+        running = RunningRound(round, packed, session, console)
+        _announce(running, num_done=0)
+        context = _context(running, "", examples_of(running, None, None))
         with _opened(session, context, num_left=0):
-            try_out(console, session, context, round, num_left=num_left)
+            try_out(running, context, num_left=price(round).num_trials)
 
 
 # ---------------------------------------------------------------------- before the first trial
@@ -203,15 +200,13 @@ def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
     return record, load_job(record.job)
 
 
-def _context(
-    round_: Round, uri: str, packed: bytes, examples: Examples, profile: ProfileSteps | None = None
-) -> RoundContext:
-    studies = {study.name: study for study in round_.studies}
-    budget = round_.budget
+def _context(running: RunningRound, uri: str, examples: Examples, profile: ProfileSteps | None = None) -> RoundContext:
+    studies = {study.name: study for study in running.round.studies}
+    budget = running.round.budget
     return RoundContext(
         uuid.uuid4().hex,
         uri,
-        packed,
+        running.packed,
         examples,
         studies,
         num_best_checkpoints=budget.num_best_checkpoints,
@@ -237,18 +232,19 @@ def _session(round_: Round, gangs: Gangs | None, address: str | None, console: C
 
 @contextlib.contextmanager
 def _opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator[None]:
-    ask(type(None), session.pool.open_round.remote(context, num_left), timeout_s=ANSWER_TIMEOUT_S)
+    answer_of(session.pool.open_round.remote(context, num_left), timeout_s=ANSWER_TIMEOUT_S)
     try:
         yield
     finally:
         with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
-            ask(type(None), session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
+            answer_of(session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
 
 
-def _announce(console: Console, round_: Round, session: Gangs, *, num_done: int) -> None:
+def _announce(running: RunningRound, *, num_done: int) -> None:
     """What the round is, what it costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
+    console, round_ = running.console, running.round
     console.print(Text.assemble((round_.name, "bold"), f": {round_.goal}"), soft_wrap=True)
-    console.print(f"  {price(round_).sentence(session.capacity())}", soft_wrap=True)
+    console.print(f"  {price(round_).sentence(running.session.capacity())}", soft_wrap=True)
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
@@ -272,10 +268,10 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
 
 def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:
     """Raises `RunError` where the round failed."""
-    if status.state == "finished":
+    if status.state is RoundState.FINISHED:
         return
     how = f"Go on with: {resume_command(store)}"
-    if status.state == "failed":
+    if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == "failed"]
         common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""

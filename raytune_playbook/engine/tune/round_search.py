@@ -30,6 +30,8 @@ class RoundSearch(InOrderSearch):
         max_concurrent: trials that may be live at once; may be raised at any time, as gangs join.
     """
 
+    max_concurrent: int
+
     def __init__(self, todo: Sequence[tuple[StudySpec, int]], max_concurrent: int) -> None:
         super().__init__(max_concurrent)
         self._todo = deque(todo)

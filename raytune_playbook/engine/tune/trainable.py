@@ -6,12 +6,16 @@ starts such processes in the middle of a round.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import ray.exceptions
 from ray import tune
 
-from raytune_playbook.engine.cluster.calls import ask
+from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.gang.messages import Cause, NothingYet
+
+if TYPE_CHECKING:
+    from raytune_playbook.engine.pool.handle import PoolHandle
 
 ANSWER_TIMEOUT_S = 60.0
 """The pool answers every question within 20 s; without an answer for this long it is gone."""
@@ -20,20 +24,21 @@ ANSWER_TIMEOUT_S = 60.0
 class LeaseTrainable(tune.Trainable):
     """One Tune trial is one lease of a gang; its config names a study and an index."""
 
-    def setup(self, config: dict[str, Any], pool: Any = None, round_id: str = "") -> None:
-        self._pool, self._round_id = pool, round_id
+    def setup(self, config: dict[str, Any], pool: PoolHandle | None = None, round_id: str = "") -> None:
+        self._pool, self._round_id = cast("PoolHandle", pool), round_id  # Tune passes both
 
     def step(self) -> dict[str, Any]:
         study, index = self.config["study"], self.config["index"]
         try:
-            ask(type(None), self._pool.submit.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
-            cause = "wait"
-            while cause == "wait":
-                waiting = self._pool.wait_cause.remote(self._round_id, study, index)
-                cause = ask(str, waiting, timeout_s=ANSWER_TIMEOUT_S)
+            answer_of(self._pool.submit.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
+            while isinstance(cause := self._cause_of(study, index), NothingYet):
+                pass
         except ray.exceptions.RayError as error:  # the pool is gone; the driver notices that itself
-            cause = f"pool lost: {error}"
-        return {"cause": cause, "done": True}
+            return {"cause": f"pool lost: {error}", "done": True}
+        return {"cause": str(cause), "done": True}
+
+    def _cause_of(self, study: str, index: int) -> Cause | NothingYet:
+        return answer_of(self._pool.wait_cause.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True

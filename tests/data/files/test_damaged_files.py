@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from raytune_playbook.data.files.fragments import list_units
+from raytune_playbook.data.files.formats import list_fragments
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.datasets import Files
 from tests.data.example_files import NUM, picture, write
@@ -27,22 +27,22 @@ def test_damaged_files_are_refused_or_left_out_and_counted(tmp_path, ending, how
     bad.write_bytes(DAMAGE[how](bad.read_bytes()))
     words = rf"Examples must be readable, but (row group \d of )?{bad} is not \(.*: .*\); restore it, take it out, or"
     with pytest.raises(DataError, match=words) as caught:
-        for unit in list_units(Files(str(tmp_path))).units:
-            unit.read()
+        for fragment in list_fragments(Files(str(tmp_path))).fragments:
+            fragment.read()
     assert "\n" not in str(caught.value)
-    listing = list_units(Files(str(tmp_path), on_unreadable="skip"))
-    found = [unit for unit in listing.units if unit.path == str(good)]
-    assert [row for unit in found for row in unit.read().get("row", range(NUM))] == list(range(NUM))
+    listing = list_fragments(Files(str(tmp_path), on_unreadable="skip"))
+    found = [fragment for fragment in listing.fragments if fragment.file.path == str(good)]
+    assert [row for fragment in found for row in fragment.read().get("row", range(NUM))] == list(range(NUM))
     # What the header does not tell, reading does.
-    for unit in listing.units[len(found) :]:
+    for fragment in listing.fragments[len(found) :]:
         with pytest.raises(DataError, match=words):
-            unit.read()
-    assert len(listing.skipped) == (len(found) == len(listing.units))
+            fragment.read()
+    assert len(listing.skipped) == (len(found) == len(listing.fragments))
     assert all(str(bad) in sentence for sentence in listing.skipped)
     good.unlink()
-    if len(found) == len(listing.units):
+    if len(found) == len(listing.fragments):
         with pytest.raises(DataError, match=rf"hold none that can be read, {bad} first; name others. Examples must be"):
-            list_units(Files(str(tmp_path), on_unreadable="skip"))
+            list_fragments(Files(str(tmp_path), on_unreadable="skip"))
 
 
 def test_a_damaged_row_group_is_named_and_the_others_are_read(tmp_path):
@@ -52,7 +52,7 @@ def test_a_damaged_row_group_is_named_and_the_others_are_read(tmp_path):
     at = column.data_page_offset + column.total_compressed_size - 8  # a number among the values, nothing else
     content[at : at + 8] = np.float64(0.125).tobytes()
     path.write_bytes(content)
-    first, second, third = list_units(Files(str(tmp_path))).units
+    first, second, third = list_fragments(Files(str(tmp_path))).fragments
     with pytest.raises(DataError, match=f"but row group 1 of {path} is not .*restore it"):
         second.read()
     assert [*first.read()["row"], *third.read()["row"]] == [*range(8), *range(16, 20)]
@@ -75,8 +75,8 @@ def test_bytes_overwritten_anywhere_are_a_sentence_or_nothing(tmp_path):
                 damaged[at] = rng.integers(0, 256)
             path.write_bytes(damaged)
             try:
-                for unit in list_units(Files(str(path))).units:
-                    unit.read()
+                for fragment in list_fragments(Files(str(path))).fragments:
+                    fragment.read()
             except DataError as error:
                 assert str(path) in str(error)
                 num_refused += 1
@@ -91,14 +91,14 @@ def test_a_damaged_image_is_named_and_left_out_alone(tmp_path, ending, how):
         picture(tmp_path / f"{name}.{ending}", (40, 30))
     bad = tmp_path / f"b.{ending}"
     bad.write_bytes(DAMAGE[how](bad.read_bytes()))
-    (unit,) = list_units(Files(str(tmp_path))).units
+    (fragment,) = list_fragments(Files(str(tmp_path))).fragments
     with pytest.raises(DataError, match=f"Examples must be readable, but {bad} is not"):
-        unit.read()
-    units = list_units(Files(str(tmp_path), on_unreadable="skip")).units
-    assert [unit.num_examples for unit in units] == [1, 1, 1]
+        fragment.read()
+    fragments = list_fragments(Files(str(tmp_path), on_unreadable="skip")).fragments
+    assert [fragment.num_examples for fragment in fragments] == [1, 1, 1]
     with pytest.raises(DataError, match=f"Examples must be readable, but {bad} is not"):
-        units[1].read()
-    assert units[0].read()["image"].shape == units[2].read()["image"].shape == (1, 30, 40, 3)
+        fragments[1].read()
+    assert fragments[0].read()["image"].shape == fragments[2].read()["image"].shape == (1, 30, 40, 3)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_damaged_image_is_named_and_left_out_alone(tmp_path, ending, how):
 def test_wrong_csv_files_are_one_sentence(tmp_path, text, words):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=words):
-        for unit in list_units(Files(str(tmp_path))).units:
-            unit.read()
+        for fragment in list_fragments(Files(str(tmp_path))).fragments:
+            fragment.read()
 
 
 def test_a_column_that_is_no_number_from_the_second_block_on_is_still_one_column(tmp_path):
     lines = [*(f"{number}" for number in range(300_000)), "0.5"]  # more than pyarrow looks at for the types
     (tmp_path / "a.csv").write_text("\n".join(["x", *lines, ""]))
-    (unit,) = list_units(Files(str(tmp_path))).units
-    found = unit.read()["x"]
+    (fragment,) = list_fragments(Files(str(tmp_path))).fragments
+    found = fragment.read()["x"]
     assert (found.dtype, len(found), found[-1]) == (np.float64, 300_001, 0.5)

@@ -12,7 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from raytune_playbook.data.files.fragments import list_units
+from raytune_playbook.data.files.formats import list_fragments
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.datasets import Files
 from tests.data.example_files import NUM, files_in, names, picture, rows, write
@@ -47,22 +47,29 @@ def tree(tmp_path) -> Path:
 def test_files_folders_and_patterns(tree, uris, found):
     for prefix in (str(tree), tree.as_uri() if "*" not in str(uris) else str(tree)):
         given = [prefix + uri for uri in uris] if isinstance(uris, list) else prefix + uris
-        listing = list_units(Files(given))
-        assert [str(Path(unit.path).relative_to(tree)) for unit in listing.units] == found
-        assert all(unit.read()["row"].tolist() == [0] for unit in listing.units)
+        listing = list_fragments(Files(given))
+        assert [str(Path(fragment.file.path).relative_to(tree)) for fragment in listing.fragments] == found
+        assert all(fragment.read()["row"].tolist() == [0] for fragment in listing.fragments)
 
 
 def test_a_format_that_is_given_takes_any_ending(tree):
     for uri in (f"{tree}/a0.txt", f"{tree}/*.txt"):
-        assert names(list_units(Files(uri, format="csv"))) == ["a0.txt"]
-    assert names(list_units(Files(str(tree), format="csv"))) == ["x.csv", "y.csv", "y.csv", "x.csv", "a.csv", "b.csv"]
+        assert names(list_fragments(Files(uri, format="csv"))) == ["a0.txt"]
+    assert names(list_fragments(Files(str(tree), format="csv"))) == [
+        "x.csv",
+        "y.csv",
+        "y.csv",
+        "x.csv",
+        "a.csv",
+        "b.csv",
+    ]
     with pytest.raises(DataError, match=r"the ending of .*a0.txt tells none; give format="):
-        list_units(Files(f"{tree}/a0.txt"))
+        list_fragments(Files(f"{tree}/a0.txt"))
 
 
 def test_endings_in_capitals(tmp_path):
     shutil.move(write(tmp_path / "a.csv"), tmp_path / "A.CSV")
-    assert names(list_units(Files(str(tmp_path)))) == ["A.CSV"]
+    assert names(list_fragments(Files(str(tmp_path)))) == ["A.CSV"]
 
 
 @pytest.mark.parametrize("uri", ["here/a.csv", "here", "here/*.csv", "./here/../here/a.csv", "~/here"])
@@ -70,10 +77,10 @@ def test_units_of_relative_paths_can_be_read_from_other_folders(tmp_path, monkey
     write(tmp_path / "here" / "a.csv")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    listing = list_units(Files(uri))
+    listing = list_fragments(Files(uri))
     monkeypatch.chdir("/")
     assert rows(listing) == list(range(NUM))
-    assert all(Path(unit.path).is_absolute() for unit in listing.units)
+    assert all(Path(fragment.file.path).is_absolute() for fragment in listing.fragments)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +101,14 @@ def test_what_is_not_there_or_there_twice_is_refused(tmp_path, uris, words):
     if "/../" in str(given):
         given = [f"{tmp_path}/a.csv", f"{tmp_path}/a.csv*"]
     with pytest.raises(DataError, match=words) as caught:
-        list_units(Files(given))
+        list_fragments(Files(given))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["foo://bucket/x", "foo:// x", "~nobody-of-this-name/x"])
 def test_what_cannot_be_connected_to_is_one_sentence(uri):
     with pytest.raises(DataError, match=r"Examples must be readable, but .* is not") as caught:
-        list_units(Files(uri))
+        list_fragments(Files(uri))
     assert "\n" not in str(caught.value)
 
 
@@ -116,53 +123,53 @@ def memory():
 @pytest.mark.parametrize("uri", ["bucket", "bucket/sub folder", "bucket/*/*.csv", "bucket/sub folder/a%20b.csv"])
 def test_files_elsewhere_are_read_where_they_are(memory, tmp_path, uri):
     memory.pipe("/bucket/sub folder/a%20b.csv", write(tmp_path / "a.csv").read_bytes())
-    listing = list_units(Files(f"fsspec+memory:///{uri}"))
+    listing = list_fragments(Files(f"fsspec+memory:///{uri}"))
     assert listing.is_remote
     assert rows(pickle.loads(pickle.dumps(listing))) == list(range(NUM))
-    assert listing.units[0].name == "fsspec+memory://bucket/sub folder/a%20b.csv"
+    assert listing.fragments[0].name == "fsspec+memory://bucket/sub folder/a%20b.csv"
     local = write(tmp_path / "b.csv", NUM)
-    assert list_units(Files([str(local), f"fsspec+memory:///{uri}"])).is_remote
-    assert not list_units(Files(str(local))).is_remote
+    assert list_fragments(Files([str(local), f"fsspec+memory:///{uri}"])).is_remote
+    assert not list_fragments(Files(str(local))).is_remote
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz", "csv", "png"])
 def test_a_file_that_disappears_is_one_sentence(tmp_path, ending):
     path = picture(tmp_path / "a.png") if ending == "png" else write(tmp_path / f"a.{ending}")
-    unit = list_units(Files(str(path))).units[-1]
+    fragment = list_fragments(Files(str(path))).fragments[-1]
     path.unlink()
     with pytest.raises(DataError, match=rf"must be readable, but (row group 2 of )?{path} is not \(FileNotFoundError"):
-        unit.read()
+        fragment.read()
 
 
 def test_a_link_to_nowhere_is_not_passed_over(tmp_path):
     write(tmp_path / "a.csv")
     (tmp_path / "b.csv").symlink_to("gone.csv")
     with pytest.raises(DataError, match=r"b\.csv is not .*FileNotFoundError"):
-        list_units(Files(str(tmp_path)))
-    assert len(list_units(Files(str(tmp_path), on_unreadable="skip")).skipped) == 1
+        list_fragments(Files(str(tmp_path)))
+    assert len(list_fragments(Files(str(tmp_path), on_unreadable="skip")).skipped) == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path):
     write(tmp_path / "a" / "a.csv").parent.chmod(0)
     with pytest.raises(DataError, match="is not"):
-        list_units(Files(str(tmp_path / "a")))
+        list_fragments(Files(str(tmp_path / "a")))
     (tmp_path / "a").chmod(0o700)
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz"])
 def test_a_file_that_changes_while_a_round_runs_is_noticed(tmp_path, ending):
     path = write(tmp_path / f"a.{ending}")
-    unit = list_units(Files(str(path))).units[0]
+    fragment = list_fragments(Files(str(path))).fragments[0]
     write(path, num=7)
-    with pytest.raises(DataError, match=rf"{path} held {unit.num_examples} examples when it began and holds 7 now"):
-        unit.read()
+    with pytest.raises(DataError, match=rf"{path} held {fragment.num_examples} examples when it began and holds 7 now"):
+        fragment.read()
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz", "csv", "png"])
 def test_the_version_changes_when_the_file_does(tmp_path, ending):
     def version() -> list[str]:
-        return [unit.version for unit in list_units(Files(str(tmp_path))).units]
+        return [fragment.file.version for fragment in list_fragments(Files(str(tmp_path))).fragments]
 
     path = picture(tmp_path / "a.png") if ending == "png" else write(tmp_path / f"a.{ending}")
     before = version()
@@ -180,8 +187,9 @@ def test_the_version_changes_when_the_file_does(tmp_path, ending):
 
 
 def test_other_processes_read_the_same(tmp_path):
-    """Units travel to tasks, whose processes have no more than their fields."""
-    listing = list_units(Files(str(files_in(tmp_path, "parquet", 1))))
-    code = "import pickle, sys; print(*(row for unit in pickle.load(sys.stdin.buffer) for row in unit.read()['row']))"
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(listing.units), capture_output=True, cwd="/")
+    """Fragments travel to tasks, whose processes have no more than their fields."""
+    listing = list_fragments(Files(str(files_in(tmp_path, "parquet", 1))))
+    code = "import pickle, sys; print(*(row for each in pickle.load(sys.stdin.buffer) for row in each.read()['row']))"
+    packed = pickle.dumps(listing.fragments)
+    done = subprocess.run([sys.executable, "-c", code], input=packed, capture_output=True, cwd="/")
     assert list(map(int, done.stdout.split())) == list(range(NUM))

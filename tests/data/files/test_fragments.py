@@ -1,4 +1,4 @@
-"""Units of every format, really written and read."""
+"""Fragments of every format, really written and read."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from raytune_playbook.data.files.fragments import IMAGES_PER_UNIT, list_units
+from raytune_playbook.data.files.formats import list_fragments
+from raytune_playbook.data.files.images import IMAGES_PER_FRAGMENT
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.datasets import Files
 from tests.data.example_files import NUM, columns, files_in, names, picture, rows, write
 
 
 @pytest.mark.parametrize(
-    ("ending", "num_units", "total"), [("parquet", 9, 60), ("npz", 3, 60), ("csv", 3, None), ("csv.gz", 3, None)]
+    ("ending", "num_fragments", "total"), [("parquet", 9, 60), ("npz", 3, 60), ("csv", 3, None), ("csv.gz", 3, None)]
 )
-def test_every_example_is_read_once_and_in_order(tmp_path, ending, num_units, total):
-    listing = list_units(Files(str(files_in(tmp_path, ending))))
-    assert len(listing.units) == num_units
+def test_every_example_is_read_once_and_in_order(tmp_path, ending, num_fragments, total):
+    listing = list_fragments(Files(str(files_in(tmp_path, ending))))
+    assert len(listing.fragments) == num_fragments
     assert listing.num_examples == total
     assert (listing.is_remote, listing.skipped) == (False, ())
     assert rows(listing) == list(range(60))
-    found = listing.units[-1].read()
+    found = listing.fragments[-1].read()
     expected = columns(60 - len(found["row"]), len(found["row"]))
     for name in found:
         assert found[name].tolist() == expected[name].tolist()
     assert found.keys() == expected.keys() - ({"name"} if ending == "npz" else set())
-    assert all(unit.num_bytes > 0 for unit in listing.units)
-    assert listing.units == pickle.loads(pickle.dumps(listing)).units
+    assert all(fragment.num_bytes > 0 for fragment in listing.fragments)
+    assert listing.fragments == pickle.loads(pickle.dumps(listing)).fragments
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz", "csv", "csv.gz"])
 def test_pi2_only_the_columns_that_are_asked_for_are_read(tmp_path, ending):
     write(tmp_path / f"a.{ending}", **{"x.y": np.arange(NUM)})
-    (whole, *_) = list_units(Files(str(tmp_path))).units
-    (unit, *_) = list_units(Files(str(tmp_path), columns=["x"])).units
-    assert list(unit.read()) == ["x"]
-    assert unit.num_bytes < whole.num_bytes or "csv" in ending
-    (both, *_) = list_units(Files(str(tmp_path), columns=["x.y", "row"])).units
+    (whole, *_) = list_fragments(Files(str(tmp_path))).fragments
+    (fragment, *_) = list_fragments(Files(str(tmp_path), columns=["x"])).fragments
+    assert list(fragment.read()) == ["x"]
+    assert fragment.num_bytes < whole.num_bytes or "csv" in ending
+    (both, *_) = list_fragments(Files(str(tmp_path), columns=["x.y", "row"])).fragments
     assert list(both.read()) == ["x.y", "row"]
     with pytest.raises(DataError, match=rf"each must be in every file, but .*a.{ending} has no 'z'; it has 'row', 'x'"):
-        list_units(Files(str(tmp_path), columns=["row", "z"]))
+        list_fragments(Files(str(tmp_path), columns=["row", "z"]))
 
 
 def test_an_array_of_its_own_is_called_data(tmp_path):
     write(tmp_path / "a.npy")
     np.save(tmp_path / "b.npy", np.asfortranarray(np.zeros((5,))))
-    listing = list_units(Files(str(tmp_path)))
+    listing = list_fragments(Files(str(tmp_path)))
     assert listing.num_examples == NUM + 5
-    assert listing.units[0].read()["data"].tolist() == columns()["x"].tolist()
+    assert listing.fragments[0].read()["data"].tolist() == columns()["x"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,8 @@ def test_an_array_of_its_own_is_called_data(tmp_path):
 )
 def test_images_are_height_width_channels(tmp_path, mode, shape, dtype):
     picture(tmp_path / "a.png", mode=mode, value=1)
-    (unit,) = list_units(Files(str(tmp_path))).units
-    found = unit.read()
+    (fragment,) = list_fragments(Files(str(tmp_path))).fragments
+    found = fragment.read()
     assert (found["image"].shape, found["image"].dtype) == ((1, *shape), dtype)
     assert (found["image"] == 1).all()
     assert found["path"].tolist() == [str(tmp_path / "a.png")]
@@ -73,8 +74,8 @@ def test_images_with_a_palette_are_read_as_colours(tmp_path):
     picture(tmp_path / "a.png", value=200).rename(tmp_path / "b.png")
     with Image.open(tmp_path / "b.png") as image:
         image.convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "a.png")
-    (unit,) = list_units(Files(str(tmp_path))).units
-    assert (unit.read()["image"] == 200).all()
+    (fragment,) = list_fragments(Files(str(tmp_path))).fragments
+    assert (fragment.read()["image"] == 200).all()
 
 
 @pytest.mark.parametrize("other", [{"size": (5, 3)}, {"size": (4, 2)}, {"mode": "L"}, {"mode": "RGBA"}])
@@ -82,38 +83,40 @@ def test_images_that_differ_are_objects(tmp_path, other):
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png", **other)
     picture(tmp_path / "c.jpg")
-    (unit,) = list_units(Files(str(tmp_path))).units
-    found = unit.read()["image"]
+    (fragment,) = list_fragments(Files(str(tmp_path))).fragments
+    found = fragment.read()["image"]
     assert found.dtype == object
     assert [image.ndim for image in found] == [3, 3, 3]
     assert found[0].shape == found[2].shape != found[1].shape
 
 
 def test_images_are_read_a_few_at_a_time(tmp_path):
-    for number in range(IMAGES_PER_UNIT + 3):
+    for number in range(IMAGES_PER_FRAGMENT + 3):
         picture(tmp_path / f"{number:03}.png", (1, 1), "L", number)
-    listing = list_units(Files(str(tmp_path)))
-    assert [unit.num_examples for unit in listing.units] == [IMAGES_PER_UNIT, 3]
-    assert [int(value) for unit in listing.units for value in unit.read()["image"].ravel()] == list(range(67))
-    assert listing.units[0].name == f"{tmp_path}/000.png and the 63 images after it"
-    assert list(list_units(Files(str(tmp_path), columns=["image"])).units[1].read()) == ["image"]
+    listing = list_fragments(Files(str(tmp_path)))
+    assert [fragment.num_examples for fragment in listing.fragments] == [IMAGES_PER_FRAGMENT, 3]
+    assert [int(value) for fragment in listing.fragments for value in fragment.read()["image"].ravel()] == list(
+        range(67)
+    )
+    assert listing.fragments[0].name == f"{tmp_path}/000.png and the 63 images after it"
+    assert list(list_fragments(Files(str(tmp_path), columns=["image"])).fragments[1].read()) == ["image"]
     with pytest.raises(DataError, match="has no 'label'; it has 'image', 'path'"):
-        list_units(Files(str(tmp_path), columns=["label"]))
+        list_fragments(Files(str(tmp_path), columns=["label"]))
 
 
 def test_images_need_pillow(tmp_path, monkeypatch):
     picture(tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"need Pillow; install it with `pip install 'raytune-playbook\[images\]'`"):
-        list_units(Files(str(tmp_path)))
+        list_fragments(Files(str(tmp_path)))
 
 
 def test_formats_are_not_mixed(tmp_path):
     write(tmp_path / "a.parquet")
     write(tmp_path / "b.csv")
     with pytest.raises(DataError, match=r"of one format, but .*a.parquet is parquet and .*b.csv is not"):
-        list_units(Files(str(tmp_path)))
-    assert names(list_units(Files(str(tmp_path), format="csv"))) == ["b.csv"]
+        list_fragments(Files(str(tmp_path)))
+    assert names(list_fragments(Files(str(tmp_path), format="csv"))) == ["b.csv"]
 
 
 @pytest.mark.parametrize("on_unreadable", ["refuse", "skip"])
@@ -132,14 +135,14 @@ def test_files_that_differ_are_refused_by_name_and_column(tmp_path, ending, chan
     write(tmp_path / f"a.{ending}")
     write(tmp_path / f"b.{ending}", **changes)
     with pytest.raises(DataError, match=f"need the same columns, but {words}; make them alike, or name the common"):
-        list_units(Files(str(tmp_path), on_unreadable=on_unreadable))
-    assert rows(list_units(Files(str(tmp_path), columns=["row"]))) == [*range(NUM), *range(NUM)]
+        list_fragments(Files(str(tmp_path), on_unreadable=on_unreadable))
+    assert rows(list_fragments(Files(str(tmp_path), columns=["row"]))) == [*range(NUM), *range(NUM)]
 
 
 def test_the_order_of_the_columns_does_not_matter(tmp_path):
     write(tmp_path / "a.parquet")
     pq.write_table(pa.table(dict(reversed(columns().items()))), tmp_path / "b.parquet")
-    assert list_units(Files(str(tmp_path))).num_examples == 2 * NUM
+    assert list_fragments(Files(str(tmp_path))).num_examples == 2 * NUM
 
 
 def test_arrays_of_different_lengths_are_refused(tmp_path):
@@ -147,19 +150,19 @@ def test_arrays_of_different_lengths_are_refused(tmp_path):
     np.save(tmp_path / "b.npy", 3.0)
     for name, words in (("a.npz", r"\{'x': \(3,\), 'y': \(4, 2\)\}"), ("b.npy", r"\{'data': \(\)\}")):
         with pytest.raises(DataError, match=f"must have one length, but those of .*{name} are of shape {words}"):
-            list_units(Files(str(tmp_path / name)))
+            list_fragments(Files(str(tmp_path / name)))
 
 
 def test_a_file_without_columns_is_refused(tmp_path):
     pq.write_table(pa.table({"x": [1, 2]}).select([]), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"made of columns, but .*a\.parquet has none; take it out"):
-        list_units(Files(str(tmp_path)))
+        list_fragments(Files(str(tmp_path)))
 
 
 def test_files_without_examples_have_no_units(tmp_path):
     for ending in ("parquet", "npz"):
         write(tmp_path / f"a.{ending}", num=0)
         with pytest.raises(DataError, match=r"but 1 file\(s\) hold none that can be read, .*a\..* first; name others"):
-            list_units(Files(str(tmp_path), format="parquet" if ending == "parquet" else "numpy"))
+            list_fragments(Files(str(tmp_path), format="parquet" if ending == "parquet" else "numpy"))
         write(tmp_path / f"b.{ending}")
-        assert set(names(list_units(Files(f"{tmp_path}/*.{ending}")))) == {f"b.{ending}"}
+        assert set(names(list_fragments(Files(f"{tmp_path}/*.{ending}")))) == {f"b.{ending}"}

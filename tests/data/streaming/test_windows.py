@@ -1,4 +1,4 @@
-"""The global stream of examples that are read window by window, against brute force (rules MH2, MH3)."""
+"""The one order of examples that are read window by window, against brute force (rules MH2, MH3)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy.typing as npt
 import pytest
 
 from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.windows import (
     Layout,
     Place,
     Segment,
     batches,
+    fragment_order,
     gather,
     rank_rows,
-    unit_order,
     window_order,
 )
 from raytune_playbook.errors import DataError
@@ -29,46 +30,50 @@ from tests.data.test_order import trial
 TRIAL = trial()
 NUM_EPOCHS = 4
 
-GOLDEN_UNITS = [4, 1, 6, 0, 5, 7, 3, 2]
+GOLDEN_FRAGMENTS = [4, 1, 6, 0, 5, 7, 3, 2]
 GOLDEN_WINDOW = [1, 5, 3, 4, 6, 2, 7, 0]
 GOLDEN_BATCHES = [[8, 6, 7, 5, 3, 2], [1, 0, 4, 6, 5, 7]]
 
 SIZES = {
-    "one unit": (24,),
+    "one fragment": (24,),
     "one example": (1,),
     "even": (6, 6, 6, 6),
     "uneven": (5, 1, 13, 2, 9, 1),
     "many": tuple(1 + number % 4 for number in range(20)),
 }
-"""Numbers of examples of each unit."""
+"""Numbers of examples of each fragment."""
 
 
 def epoch_order(sizes: tuple[int, ...], epoch: int, of: TrialSpec) -> list[int]:
-    """An epoch's units laid end to end; numbers count from the first example of the first unit."""
+    """An epoch's fragments laid end to end; numbers count from the first example of the first fragment."""
     starts = np.cumsum([0, *sizes])
-    return [int(starts[unit]) + row for unit in unit_order(of, epoch, len(sizes)) for row in range(sizes[unit])]
+    return [
+        int(starts[fragment]) + row
+        for fragment in fragment_order(of, epoch, len(sizes))
+        for row in range(sizes[fragment])
+    ]
 
 
 def brute_force(sizes: tuple[int, ...], window: int, of: TrialSpec) -> list[int]:
-    """The stream of `NUM_EPOCHS` epochs, from what DESIGN says alone."""
-    stream = []
+    """The order of `NUM_EPOCHS` epochs, from what DESIGN says alone."""
+    whole: list[int] = []
     for epoch in range(NUM_EPOCHS):
         laid = epoch_order(sizes, epoch, of)
         windows = [laid[start : start + window] for start in range(0, len(laid), window)]
         for number, examples in enumerate(windows):
             order = window_order(of, Place(epoch, number), len(examples))
-            stream += [examples[row] for row in order]
-    return stream
+            whole += [examples[row] for row in order]
+    return whole
 
 
 def parts_of(sizes: tuple[int, ...], layout: Layout, place: Place, of: TrialSpec) -> dict[Segment, Columns]:
-    """A window's segments in the blocks of its units, which begin and end anywhere."""
+    """A window's segments in the blocks of its fragments, which begin and end anywhere."""
     laid = epoch_order(sizes, place.epoch, of)
     first = place.window * layout.window_examples
     parts: dict[Segment, Columns] = {}
     start = 0
-    for unit in unit_order(of, place.epoch, len(sizes)):
-        end = start + sizes[unit]
+    for fragment in fragment_order(of, place.epoch, len(sizes)):
+        end = start + sizes[fragment]
         begin, stop = max(start, first), min(end, first + layout.size(place.window))
         if begin < stop:
             block = {
@@ -89,7 +94,7 @@ def windows(
     place = layout.place(position)
     assert layout.start(place) + place.offset == position
     while place.epoch < NUM_EPOCHS:
-        rows = rank_rows(of, layout, place, first=position, batch_size=batch_size, rank=rank, num_workers=num_workers)
+        rows = rank_rows(of, layout, place, BatchShare(batch_size, rank, num_workers), first=position)
         yield gather(parts_of(sizes, layout, place, of), rows)
         place = layout.after(place)
 
@@ -118,25 +123,24 @@ def global_batches(
 
 # Windows of one example, smaller than a batch, as large, larger, of an epoch, and larger than that.
 @pytest.mark.parametrize("window", [1, 2, 5, 6, 7, 12, 24, 31, 1000])
-@pytest.mark.parametrize("units", SIZES)
-def test_mh3_the_stream_is_the_one_of_brute_force_from_any_batch_on(units, window):
-    sizes = SIZES[units]
-    stream = brute_force(sizes, window, trial())
+@pytest.mark.parametrize("fragments", SIZES)
+def test_mh3_the_order_is_the_one_of_brute_force_from_any_batch_on(fragments, window):
+    sizes = SIZES[fragments]
+    whole = brute_force(sizes, window, trial())
     for batch_size in (1, 2, 6, 12, 25):  # the last ones straddle several windows, and epochs of one example
-        expected = [stream[start : start + batch_size] for start in range(0, len(stream) - batch_size + 1, batch_size)]
-        whole = global_batches(sizes, window, batch_size)
-        assert whole == expected
+        expected = [whole[start : start + batch_size] for start in range(0, len(whole) - batch_size + 1, batch_size)]
+        assert global_batches(sizes, window, batch_size) == expected
         for first_batch in {0, 1, 2, 3, 5, len(expected) // 2, len(expected) - 1} & set(range(len(expected))):
             assert global_batches(sizes, window, batch_size, first_batch) == expected[first_batch:]
 
 
 @pytest.mark.parametrize("window", [1, 4, 6, 7, 31, 100])
-@pytest.mark.parametrize("units", SIZES)
+@pytest.mark.parametrize("fragments", SIZES)
 @pytest.mark.parametrize("num_workers", [2, 3])
-def test_mh3_any_number_of_workers_sees_the_same_global_batches(units, window, num_workers):
+def test_mh3_any_number_of_workers_sees_the_same_global_batches(fragments, window, num_workers):
     for batch_size, first_batch in itertools.product((6, 12, 30), (0, 1)):
-        alone = global_batches(SIZES[units], window, batch_size, first_batch)
-        assert global_batches(SIZES[units], window, batch_size, first_batch, num_workers) == alone
+        alone = global_batches(SIZES[fragments], window, batch_size, first_batch)
+        assert global_batches(SIZES[fragments], window, batch_size, first_batch, num_workers) == alone
 
 
 @pytest.mark.parametrize("window", [1, 3, 7, 31, 100])
@@ -151,7 +155,7 @@ def test_mh3_every_example_comes_once_per_epoch_and_no_epoch_is_like_another(win
 def test_mh2_trials_repeats_and_seeds_have_orders_of_their_own():
     of = [{}, {"index": 1}, {"repeat": 1}, {"seed": 1}]
     for order in (
-        lambda trial_: unit_order(trial_, 0, 50).tobytes(),
+        lambda trial_: fragment_order(trial_, 0, 50).tobytes(),
         lambda trial_: window_order(trial_, Place(0, 0), 50).tobytes(),
         lambda trial_: str(global_batches(SIZES["many"], 7, 12, of=trial_)).encode(),
     ):
@@ -163,13 +167,13 @@ def test_mh2_trials_repeats_and_seeds_have_orders_of_their_own():
 def test_mh2_epochs_and_windows_have_orders_of_their_own():
     places = [Place(epoch, window) for epoch, window in itertools.product(range(5), range(5))]
     assert len({window_order(trial(), place, 50).tobytes() for place in places}) == len(places)
-    assert len({unit_order(trial(), epoch, 50).tobytes() for epoch in range(5)}) == 5
+    assert len({fragment_order(trial(), epoch, 50).tobytes() for epoch in range(5)}) == 5
     # Where in its window a worker begins changes nothing.
     assert np.array_equal(window_order(trial(), Place(1, 2, 33), 50), window_order(trial(), Place(1, 2), 50))
 
 
 def test_mh2_orders_are_the_same_in_every_version():
-    assert unit_order(trial(3, seed=7), 2, 8).tolist() == GOLDEN_UNITS
+    assert fragment_order(trial(3, seed=7), 2, 8).tolist() == GOLDEN_FRAGMENTS
     assert window_order(trial(3, seed=7), Place(2, 5), 8).tolist() == GOLDEN_WINDOW
     assert global_batches((3, 2, 4), 4, 6, of=trial(1, 2, 3))[:2] == GOLDEN_BATCHES
 

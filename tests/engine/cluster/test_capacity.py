@@ -13,6 +13,7 @@ from ray.experimental.internal_kv import _internal_kv_put
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.cluster.capacity import GIB, Node, cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.store import RoundStore, Storage
 from tests.waiting import wait_for
 
@@ -130,11 +131,11 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
             running = threads.submit(run, round_, storage=str(tmp_path), gangs=session, console=quiet)
             try:
                 # Tune may start them in any order.
-                wait_for(lambda: states(session) == ["busy"] and started(tmp_path / "grows") & {1, 2})
+                wait_for(lambda: states(session) == [GangState.BUSY] and started(tmp_path / "grows") & {1, 2})
                 nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
-                wait_for(lambda: states(session) == ["busy", "busy"])
+                wait_for(lambda: states(session) == [GangState.BUSY, GangState.BUSY])
                 holds[0].unlink()
-                wait_for(lambda: states(session) == ["busy"])  # the other gang has nothing more to do
+                wait_for(lambda: states(session) == [GangState.BUSY])  # the other gang has nothing more to do
             finally:
                 for hold in holds:
                     hold.unlink(missing_ok=True)
@@ -148,7 +149,7 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
             cluster.remove_node(node)
 
 
-def states(session: Gangs) -> list[str]:
+def states(session: Gangs) -> list[GangState]:
     return [gang.state for gang in session.facts()]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.analysis.trials import trials_of
-from raytune_playbook.engine.driver.progress import Progress
+from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Tally
-from raytune_playbook.records.types import TrialRecord, trials_table
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.settings import Objective
 
@@ -29,5 +30,5 @@ def test_workers_are_starting_only_while_there_is_something_for_them_to_do(
     for index in range(num_ended):
         (trial,) = trials_of(trials_table([TrialRecord(suggest(study, index), outcome="completed")]))
         tally.trials[trial.id] = trial
-    progress = Progress(quiet, Objective(), num_left=2, estimate_s=100.0)
+    progress = ProgressLine(quiet, Objective(), num_left=2, estimate_s=100.0)
     assert progress.line(tally, None, has_workers=has_workers) == line

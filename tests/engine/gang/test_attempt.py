@@ -8,17 +8,17 @@ import pytest
 
 from raytune_playbook.engine.gang import attempt as verdict
 from raytune_playbook.engine.gang.attempt import RunningAttempt
-from raytune_playbook.engine.gang.messages import Assignment, Hello, WorkerEnd
+from raytune_playbook.engine.gang.messages import Assignment, Cause, Hello, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-from raytune_playbook.records.types import Machine
+from raytune_playbook.records.types import Machine, TimeByPart, Training
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
 MACHINE = Machine(torch="2.13.0", num_workers=2)
-COMPLETED = End("completed", 10, num_parameters=5, train_s=1.0, wait_s=0.0)
-TOO_MUCH = End("infeasible", 3, num_parameters=5, train_s=1.0, wait_s=0.0, reason="out of memory: 2 GiB")
-STOPPED = End(None, 4, num_parameters=5, train_s=1.0, wait_s=0.0)
+COMPLETED = End("completed", Training(10, num_parameters=5, train_s=1.0))
+TOO_MUCH = End("infeasible", Training(3, num_parameters=5, train_s=1.0), reason="out of memory: 2 GiB")
+STOPPED = End(None, Training(4, num_parameters=5, train_s=1.0))
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def aborted(attempt, *, is_node_lost=False):
     return verdict.aborted(attempt, MACHINE, "no batch for 5 s", stop_wanted=False, is_node_lost=is_node_lost)
 
 
-@pytest.mark.parametrize(("end", "cause"), [(COMPLETED, "completed"), (TOO_MUCH, "infeasible"), (STOPPED, "stopped")])
+@pytest.mark.parametrize(
+    ("end", "cause"), [(COMPLETED, Cause.COMPLETED), (TOO_MUCH, Cause.INFEASIBLE), (STOPPED, Cause.STOPPED)]
+)
 def test_workers_that_agree(attempt, end, cause):
     for rank in range(2):
         said(attempt, rank, end)
@@ -52,27 +54,30 @@ def test_workers_that_agree(attempt, end, cause):
 
 
 def test_pi1_times_are_those_of_the_worker_that_waited_longest_for_its_batches(attempt):
-    quick = replace(COMPLETED, wait_s=0.1, sync_s=7.0, compute_s=1.0, stages={"read": 0.5}, best_checkpoint_step=4)
-    slow = replace(COMPLETED, wait_s=2.0, transfer_s=1.0, augment_s=4.0, compute_s=1.1, stages={"read": 3.0})
-    said(attempt, 0, quick)
-    said(attempt, 1, slow)
+    quick = TimeByPart(wait_s=0.1, sync_s=7.0, compute_s=1.0)
+    slow = TimeByPart(wait_s=2.0, transfer_s=1.0, augment_s=4.0, compute_s=1.1)
+    training = COMPLETED.training
+    first = replace(training, time_by_part=quick, stages={"read": 0.5}, best_checkpoint_step=4)
+    said(attempt, 0, replace(COMPLETED, training=first))
+    said(attempt, 1, replace(COMPLETED, training=replace(training, time_by_part=slow, stages={"read": 3.0})))
     found = ended(attempt).end
-    assert found == replace(slow, best_checkpoint_step=4)  # which rank 0 keeps
-    assert found.input_s == 7.0
+    whole = replace(training, time_by_part=slow, stages={"read": 3.0}, best_checkpoint_step=4)  # which rank 0 keeps
+    assert found == replace(COMPLETED, training=whole)
+    assert found.training.input_s == 7.0
 
 
 def test_a_leak_restarts_the_gang_and_is_a_warning(attempt):
     said(attempt, 0, COMPLETED)
     said(attempt, 1, COMPLETED, leak="memory grew")
     found = ended(attempt)
-    assert (found.cause, found.warning, found.restarts_gang) == ("completed", "memory grew", True)
+    assert (found.cause, found.warning, found.restarts_gang) == (Cause.COMPLETED, "memory grew", True)
 
 
 def test_an_exception_of_one_worker_is_the_trials(attempt):
     said(attempt, 0, COMPLETED)
     said(attempt, 1, None, "ValueError: no")
     found = ended(attempt)
-    assert (found.cause, found.error) == ("exception", "ValueError: no")
+    assert (found.cause, found.error) == (Cause.EXCEPTION, "ValueError: no")
     assert found.traceback.startswith("rank 1:\n")
 
 
@@ -81,39 +86,39 @@ def test_a_drain_is_a_lost_node_unless_the_trial_was_asked_to_stop_or_has_ended(
     for rank in range(2):
         said(attempt, rank, STOPPED)
     found = ended(attempt)
-    assert (found.cause, found.error, found.restarts_gang) == ("node lost", "host-2 is being drained", True)
-    assert ended(attempt, stop_wanted=True).cause == "stopped"
+    assert (found.cause, found.error, found.restarts_gang) == (Cause.NODE_LOST, "host-2 is being drained", True)
+    assert ended(attempt, stop_wanted=True).cause == Cause.STOPPED
     for rank in range(2):
         said(attempt, rank, COMPLETED)
-    assert ended(attempt).cause == "completed"
+    assert ended(attempt).cause == Cause.COMPLETED
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_worker_out_of_memory_is_infeasible_whatever_that_did_to_the_other(attempt, rank):
     said(attempt, rank, TOO_MUCH)
     waiting = aborted(attempt)  # in a collective, which the first one left
-    assert (waiting.cause, waiting.end, waiting.restarts_gang) == ("infeasible", TOO_MUCH, True)
+    assert (waiting.cause, waiting.end, waiting.restarts_gang) == (Cause.INFEASIBLE, TOO_MUCH, True)
     said(attempt, 1 - rank, None, "RuntimeError: timed out")
     failed = ended(attempt)
-    assert (failed.cause, failed.end, failed.restarts_gang) == ("infeasible", TOO_MUCH, True)
+    assert (failed.cause, failed.end, failed.restarts_gang) == (Cause.INFEASIBLE, TOO_MUCH, True)
 
 
 def test_what_hangs_is_a_dead_worker_and_what_raised_before_an_exception(attempt):
     found = aborted(attempt)
-    assert (found.cause, found.error, found.restarts_gang) == ("worker died", "no batch for 5 s", True)
+    assert (found.cause, found.error, found.restarts_gang) == (Cause.WORKER_DIED, "no batch for 5 s", True)
     said(attempt, 1, None, "ValueError: no")
     found = aborted(attempt)
-    assert (found.cause, found.error) == ("exception", "ValueError: no")
+    assert (found.cause, found.error) == (Cause.EXCEPTION, "ValueError: no")
     assert "ValueError: no" in found.traceback and "the gang was restarted" in found.traceback
-    assert aborted(attempt, is_node_lost=True).cause == "node lost"
+    assert aborted(attempt, is_node_lost=True).cause == Cause.NODE_LOST
 
 
 def test_an_attempt_of_which_all_is_known_counts_though_its_workers_had_to_be_ended(attempt):
     said(attempt, 0, COMPLETED)
     attempt.num_reports = 1
-    assert aborted(attempt).cause == "worker died"  # measurements are missing
+    assert aborted(attempt).cause == Cause.WORKER_DIED  # measurements are missing
     attempt.num_reports = 2
-    assert (aborted(attempt).cause, aborted(attempt).restarts_gang) == ("completed", True)
+    assert (aborted(attempt).cause, aborted(attempt).restarts_gang) == (Cause.COMPLETED, True)
 
 
 IN_TRAIN = """Training failed due to worker errors:
@@ -162,7 +167,7 @@ def test_the_line_of_a_report_that_says_why(report, sentence):
     assert verdict.why(report) == sentence
 
 
-@pytest.mark.parametrize(("is_node_lost", "cause"), [(True, "node lost"), (False, "worker died")])
+@pytest.mark.parametrize(("is_node_lost", "cause"), [(True, Cause.NODE_LOST), (False, Cause.WORKER_DIED)])
 def test_the_end_of_the_worker_group_under_an_attempt(attempt, is_node_lost, cause):
     said(attempt, 1, None, "ValueError: no")
     found = verdict.lost(attempt, MACHINE, "the controller died\nat once", is_node_lost=is_node_lost)

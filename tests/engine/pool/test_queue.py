@@ -22,31 +22,19 @@ def queue(make_round) -> TrialQueue:
 def attempt(queue: TrialQueue, cause: Cause) -> tuple[QueuedTrial, bool]:
     trial = queue.next()
     assert trial is not None
-    return trial, queue.settle(trial, AttemptEnd(cause=cause))
+    return trial, queue.settle(trial, AttemptEnd(cause))
 
 
-@pytest.mark.parametrize(
-    ("causes", "num_attempts"),
-    [
-        (["completed"], 1),
-        (["infeasible"], 1),  # never retried
-        (["stopped"], 1),  # left for resume
-        (["exception", "exception"], 2),
-        (["exception", "completed"], 2),
-        (["worker died", "exception"], 2),
-        (["node lost", "node lost", "node lost", "completed"], 4),  # not counted
-        (["node lost", "exception", "node lost", "worker died"], 4),
-    ],
-)
-def test_which_attempts_are_retried(queue, causes, num_attempts):
+def test_a_retry_comes_before_what_has_waited_and_any_end_that_is_final_leaves_one_trial_less(queue):
     queue.submit("r", "all", 0)
     queue.submit("r", "all", 1)
-    for number, cause in enumerate(causes, start=1):
+    for cause, is_last in [(Cause.NODE_LOST, False), (Cause.EXCEPTION, False), (Cause.WORKER_DIED, True)]:
+        assert queue.num_left == 3
         trial, is_final = attempt(queue, cause)
-        assert trial.spec.index == 0  # a retry comes before what has waited
-        assert is_final == (number == num_attempts)
-    assert trial.final == AttemptEnd(cause=causes[-1])
+        assert (trial.spec.index, is_final) == (0, is_last)
+    assert trial.final == AttemptEnd(Cause.WORKER_DIED)
     assert queue.num_left == 2
+    assert attempt(queue, Cause.COMPLETED)[0].spec.index == 1
 
 
 def test_a_stopped_round_ends_what_waits_and_names_what_runs(queue):
@@ -57,44 +45,37 @@ def test_a_stopped_round_ends_what_waits_and_names_what_runs(queue):
     assert queue.next() is None
     assert queue.num_left == 0
     waiting = queue.find("r", ("all", "00001"))
-    assert waiting is not None and waiting.final == AttemptEnd(cause="stopped")
-    assert queue.settle(running, AttemptEnd(cause="exception"))  # not retried any more
+    assert waiting is not None and waiting.final == AttemptEnd(Cause.STOPPED)
+    assert queue.settle(running, AttemptEnd(Cause.EXCEPTION))  # not retried any more
     queue.submit("r", "all", 2)
     assert queue.next() is None
 
 
-@pytest.mark.parametrize(
-    ("causes", "num_attempts"),
-    [
-        (["exception"], 1),  # its code's, which is what the check is for
-        (["node lost", "node lost", "completed"], 3),
-        (["worker died", "completed"], 2),
-        (["worker died", "worker died"], 2),
-        (["worker died", "exception"], 2),
-    ],
-)
-def test_the_check_before_trial_0_survives_what_is_not_its_codes_and_counts_as_work(queue, causes, num_attempts):
-    queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
+def test_the_check_before_trial_0_is_retried_as_a_check_and_counts_as_work(queue):
+    spec = suggest(queue.context("r").studies["all"], 0)
+    queue.try_out("r", spec)
     assert queue.num_left == 3 + 1
-    for number, cause in enumerate(causes, start=1):
-        _, is_final = attempt(queue, cause)
-        assert is_final == (number == num_attempts)
+    assert not attempt(queue, Cause.WORKER_DIED)[1]
+    assert queue.num_left == 3 + 1
+    assert attempt(queue, Cause.EXCEPTION)[1]
     assert queue.num_left == 3
+    queue.try_out("r", spec)
+    assert attempt(queue, Cause.EXCEPTION)[1]  # at once, other than a trial's
 
 
 def test_a_check_alone_is_retried_too(queue):
     """``raytune-playbook check`` opens a round of no trials."""
     queue.open(queue.context("r"), num_left=0)
     queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
-    assert not attempt(queue, "node lost")[1]
-    assert attempt(queue, "completed")[1]
+    assert not attempt(queue, Cause.NODE_LOST)[1]
+    assert attempt(queue, Cause.COMPLETED)[1]
 
 
 def test_a_check_whose_round_is_closed_is_not_retried(queue):
     queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
     trial = queue.next()
     queue.close("r")
-    assert queue.settle(trial, AttemptEnd(cause="node lost"))
+    assert queue.settle(trial, AttemptEnd(Cause.NODE_LOST))
 
 
 def test_tune_hears_of_an_end_only_while_all_its_other_trials_are_here():

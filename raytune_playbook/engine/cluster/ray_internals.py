@@ -1,0 +1,130 @@
+"""The one door to Ray's private and undocumented names: an upgrade of Ray is this file's work.
+
+tests/engine/cluster/test_ray_internals.py says of each what we rely on, and fails when Ray changes it; a test there
+keeps these names out of all other modules. Whoever needs another one adds a function here, and its test there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import ray
+import ray._private.worker as ray_worker
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined] # made when imported
+from ray.util.placement_group import PlacementGroup
+
+HEAD = "node:__internal_head__"
+"""The resource that the head node alone has."""
+
+LOCAL_CLUSTER = {"free_objects_period_milliseconds": 100}
+"""``_system_config`` of a cluster that we start ourselves: Ray frees what nobody holds any more once a second, in which
+a fast stream makes several windows."""
+
+TRAIN_ENVIRONMENT = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed this soon
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where they are
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # nothing is reported through Train
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # trials print to log files of their own
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # hosts look for drains themselves
+}
+"""Environment of the process that calls `TorchTrainer.fit()`."""
+
+TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own records replace Tune's CSV, JSON and TensorBoard files
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune's state is scratch
+    "TUNE_MAX_PENDING_TRIALS_PG": "1024",  # by itself Tune has only as many actors start at once as its searcher allows
+    "RAY_AIR_NEW_OUTPUT": "0",  # `verbose=0` is silent in Tune's older output alone
+}
+"""Environment of the process that calls `Tuner.fit()`."""
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Nodes of one kind that an autoscaler may add.
+
+    Fields:
+        amounts: of each, by Ray's names.
+        max_nodes: None where the group has no limit.
+    """
+
+    amounts: Mapping[str, float]
+    max_nodes: int | None
+
+
+@dataclass(frozen=True)
+class AskedFor:
+    """A placement group that has not been removed, and who asked for it.
+
+    Fields:
+        job_id: of the job that it belongs to, as hexadecimal text.
+        by_dead_actor: an actor asked for it, and is dead.
+        is_detached: it outlives its creator and its job.
+    """
+
+    group: PlacementGroup
+    job_id: str
+    by_dead_actor: bool
+    is_detached: bool
+
+
+def node_groups() -> list[NodeGroup]:
+    """What the cluster's autoscaler has reported; none where there is no autoscaler."""
+    config = ray._private.state.state.get_cluster_config()
+    groups = list(config.node_group_configs) if config is not None else []
+    return [NodeGroup(dict(each.resources), each.max_count if each.max_count >= 0 else None) for each in groups]
+
+
+def free_amounts() -> Mapping[str, Mapping[str, float]]:
+    """What is free now on each node, by its id and Ray's names."""
+    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
+    return free
+
+
+def draining_nodes() -> set[str]:
+    """Nodes that are about to be taken away, as `ray drain-node` or an autoscaler has announced."""
+    return set(ray._private.state.state.get_draining_nodes())
+
+
+def placement_groups() -> list[AskedFor]:
+    """All placement groups of the cluster; the public table does not tell who asked for one."""
+    accessor = ray._private.state.state._connect_and_get_accessor()
+    groups = [PlacementGroupTableData.FromString(content) for content in accessor.get_placement_group_table()]
+    return [_asked_for(group) for group in groups if group.state != PlacementGroupTableData.REMOVED]
+
+
+def _asked_for(group: PlacementGroupTableData) -> AskedFor:
+    # What a driver has made (Tune's, the user's) has no creating actor, which Ray marks as dead too.
+    by_actor = bool(group.creator_actor_id) and not ray.ActorID(group.creator_actor_id).is_nil()
+    return AskedFor(
+        PlacementGroup(ray.PlacementGroupID(group.placement_group_id)),
+        job_id=group.creator_job_id.hex(),
+        by_dead_actor=by_actor and group.creator_actor_dead,
+        is_detached=group.is_detached,
+    )
+
+
+@contextlib.contextmanager
+def raylet_silenced() -> Iterator[None]:
+    """The raylet's remarks (many processes on few cores, say) are not printed; they stand in Ray's own logs.
+
+    They are printed by a thread of Ray's that knows no logger.
+    """
+    shows_raylet = ray_worker._worker_logs_enabled
+    ray_worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        ray_worker._worker_logs_enabled = shows_raylet
+
+
+def start_local_cluster(*, num_cpus: int, logging_level: int) -> None:
+    """Start a Ray cluster on this machine, and connect to it."""
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        log_to_driver=False,
+        logging_level=logging_level,
+        _system_config=LOCAL_CLUSTER,
+    )

@@ -12,7 +12,7 @@ from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
 from ray.experimental.internal_kv import _internal_kv_put
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
-from raytune_playbook.engine.cluster.capacity import GIB, Node, cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.cluster.capacity import GIB, ClusterNodes, Node, cluster_nodes, num_gangs, require_one_gang
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.store import RoundStore, Storage
 from tests.waiting import wait_for
@@ -62,7 +62,7 @@ def test_gangs_workers_and_pipeline_are_counted_together(nodes, resources, expec
 )
 def test_what_can_never_fit_is_refused_in_one_sentence_that_names_what_is_missing(nodes, resources, missing):
     with pytest.raises(InputError, match=missing) as refused:
-        require_one_gang(nodes, resources, grows=False)
+        require_one_gang(ClusterNodes(nodes, grows=False), resources)
     assert "\n" not in str(refused.value)
 
 
@@ -100,17 +100,18 @@ def test_with_an_autoscaler_capacity_is_what_the_cluster_may_grow_to(cluster):
     groups = [NodeGroupConfig(name="large", resources={"CPU": 16, "GPU": 4}, min_count=0, max_count=2)]
     report(ClusterConfig(node_group_configs=groups))
     try:
-        nodes, grows = cluster_nodes()
-        assert grows
+        cluster_now = cluster_nodes()
+        nodes = cluster_now.nodes
+        assert cluster_now.grows
         assert num_gangs(nodes, Resources(num_workers=4, gpus_per_worker=1)) == 2
         assert num_gangs(nodes, Resources(num_workers=1, cpus_per_worker=16)) == 2  # whole nodes, not their sum
         # A planned node's labels are known when it is there.
         assert num_gangs(nodes, Resources(num_workers=1, node_labels={"pool": "any"})) == 32
         with pytest.raises(InputError, match=r"the cluster can grow to .* 8 GPUs"):
-            require_one_gang(nodes, Resources(num_workers=9, gpus_per_worker=1), grows=grows)
+            require_one_gang(cluster_now, Resources(num_workers=9, gpus_per_worker=1))
     finally:
         report(ClusterConfig())
-    assert not cluster_nodes()[1]
+    assert not cluster_nodes().grows
 
 
 def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluster, make_round, tmp_path, quiet):

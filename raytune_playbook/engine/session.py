@@ -11,10 +11,9 @@ from typing import Self
 
 import ray
 import ray.exceptions
-from ray.actor import ActorHandle
 
 from raytune_playbook.data.examples import Preparation
-from raytune_playbook.data.materialized.store import ExampleStore, start_store
+from raytune_playbook.data.materialized.store import StoreHandle, start_store
 from raytune_playbook.engine.cluster.calls import answer_of, kill_actor
 from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
@@ -100,7 +99,7 @@ class Gangs:
         self.resources = resources or Resources()
         self._address, self._keep_idle_s = address, keep_idle_s
         self._pool: PoolHandle | None = None
-        self._store: ActorHandle[ExampleStore] | None = None
+        self._store: StoreHandle | None = None
         self._owns_cluster = False
 
     def __enter__(self) -> Self:

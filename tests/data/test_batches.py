@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
+from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches, TrialExamples
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
@@ -46,15 +46,7 @@ def batches_of(
     num_workers: int = 1,
     trial: TrialSpec = TRIAL,
 ) -> SharedBatches:
-    return SharedBatches(
-        arrays,
-        trial=trial,
-        batch_size=batch_size,
-        rank=rank,
-        num_workers=num_workers,
-        device=torch.device("cpu"),
-        weight_column="_weight",
-    )
+    return SharedBatches(TrialExamples(arrays), trial, BatchShare(batch_size, rank, num_workers), torch.device("cpu"))
 
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -63,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 @pytest.mark.parametrize(("rank", "num_workers"), [(0, 1), (0, 2), (1, 2), (2, 3)])
 def test_pi2_prefetched_batches_are_those_gathered_directly(rank, num_workers):
     found = batches_of(rank=rank, num_workers=num_workers).training_batches(TRIAL)
-    rows = batch_rows(TRIAL, 50, 12, rank, num_workers)
+    rows = batch_rows(TRIAL, 50, BatchShare(12, rank, num_workers))
     for batch, chosen in itertools.islice(zip(found, rows, strict=False), 25):
         assert set(batch) == {"image", "label", "flag"}
         for name, tensor in batch.items():
@@ -210,16 +202,7 @@ def test_ev5_a_sample_is_one_fixed_part_of_the_validation_set_and_larger_ones_ho
 
 def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
     assert len(set(rows_of("chosen"))) == NUM_CHOSEN
-    data = SharedBatches(
-        ARRAYS,
-        trial=TRIAL,
-        batch_size=12,
-        rank=0,
-        num_workers=1,
-        device=torch.device("cpu"),
-        weight_column="_weight",
-        chosen=[20, 3, 20],
-    )
+    data = SharedBatches(TrialExamples(ARRAYS, chosen=[20, 3, 20]), TRIAL, BatchShare(12), torch.device("cpu"))
     (batch,) = data.evaluation_batches("chosen")
     assert batch["label"][batch["_weight"] > 0].tolist() == [3, 20]
 
@@ -227,16 +210,7 @@ def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
 @pytest.mark.parametrize("chosen", [[], [21], [-1]])
 def test_ev4_examples_that_do_not_exist_are_refused(chosen):
     with pytest.raises(SpecError, match=r"must be rows of the 21 validation examples, but got .*choose among 0 to 20"):
-        SharedBatches(
-            ARRAYS,
-            trial=TRIAL,
-            batch_size=12,
-            rank=0,
-            num_workers=1,
-            device=torch.device("cpu"),
-            weight_column="_weight",
-            chosen=chosen,
-        )
+        SharedBatches(TrialExamples(ARRAYS, chosen=chosen), TRIAL, BatchShare(12), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("size", "num_workers"), [(12, 1), (13, 2), (20, 3)])

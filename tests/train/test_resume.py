@@ -22,16 +22,16 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
-from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import initial_model, train
 from raytune_playbook.train.workload import Batch, Values, Workload
@@ -137,20 +137,12 @@ def attempt(
     killed_at: int | None = None,
 ) -> dict[str, Any]:
     workload, watcher = Small(), Watcher(cut_at, killed_at)
-    data = SharedBatches(
-        ARRAYS,
-        trial=trial,
-        batch_size=12,
-        rank=group.rank,
-        num_workers=group.size,
-        device=group.device,
-        weight_column=WEIGHT,
-    )
+    data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     try:
         end = train(workload, trial, data, group, watcher, checkpoints)
     except Cut:
         return {}
-    ended = {"outcome": end.outcome, "num_steps": end.num_steps, "best": end.best_checkpoint_step}
+    ended = {"outcome": end.outcome, "num_steps": end.training.num_steps, "best": end.training.best_checkpoint_step}
     return {
         "end": ended,
         "first_step": end.first_step,

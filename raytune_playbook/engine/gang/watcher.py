@@ -15,7 +15,7 @@ import ray.exceptions
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.messages import Assignment, Wish
 from raytune_playbook.engine.gang.train_run import WorkerConfig
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.train.group import Group
 
 HOST_TIMEOUT_S = 60.0
@@ -36,7 +36,7 @@ class HostWatcher:
     _num_steps: int = 0
     _stop: bool = False
 
-    def measured(self, rows: list[Row]) -> None:
+    def measured(self, rows: list[MeasurementRow]) -> None:
         if self.group.rank == 0:  # rule MH1: one worker reports for all
             self.num_reports += 1
             number, report = self.assignment.number, self.num_reports

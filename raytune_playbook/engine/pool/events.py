@@ -10,7 +10,7 @@ from typing import TypeAlias
 from raytune_playbook.engine.gang.changes import Changes
 from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
 from raytune_playbook.engine.gang.state import GangState
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class NewMeasurements:
 
     key: TrialKey
     attempt: int
-    rows: tuple[Row, ...]
+    rows: tuple[MeasurementRow, ...]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ray
 from rich.console import Console
 
-from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find
 from raytune_playbook.engine.cluster.quiet import driver_log
@@ -39,13 +39,13 @@ def preprocess(
     place.check_writable()
     with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
         datasets: object = datasets_of(workload)
-        given = sources_of(datasets)
-        if any(isinstance(source, ray.data.Dataset) for source in given.sources.values()):
+        sources = find_sources(datasets)
+        if any(isinstance(source, ray.data.Dataset) for source in sources.by_split.values()):
             raise DataError(
                 "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
                 "returns a Ray Dataset; write it with its own write_parquet and return Files."
             )
-        names = names_of(workload, datasets, given)
+        names = names_of(workload, datasets, sources)
         manifest = find(place, *names)
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
@@ -53,7 +53,7 @@ def preprocess(
         with console.status("Preprocessing the examples ..."):
             how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
             split = datasets if isinstance(datasets, Split) else None
-            manifest = save(given, how, split=split, storage=place.uri, names=names)
+            manifest = save(sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest

@@ -1,4 +1,4 @@
-"""The global stream of examples that are read window by window, against brute force (rules MH2, MH3)."""
+"""The one order of examples that are read window by window, against brute force (rules MH2, MH3)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.windows import (
     Layout,
     Place,
@@ -54,15 +55,15 @@ def epoch_order(sizes: tuple[int, ...], epoch: int, of: TrialSpec) -> list[int]:
 
 
 def brute_force(sizes: tuple[int, ...], window: int, of: TrialSpec) -> list[int]:
-    """The stream of `NUM_EPOCHS` epochs, from what DESIGN says alone."""
-    stream = []
+    """The order of `NUM_EPOCHS` epochs, from what DESIGN says alone."""
+    whole: list[int] = []
     for epoch in range(NUM_EPOCHS):
         laid = epoch_order(sizes, epoch, of)
         windows = [laid[start : start + window] for start in range(0, len(laid), window)]
         for number, examples in enumerate(windows):
             order = window_order(of, Place(epoch, number), len(examples))
-            stream += [examples[row] for row in order]
-    return stream
+            whole += [examples[row] for row in order]
+    return whole
 
 
 def parts_of(sizes: tuple[int, ...], layout: Layout, place: Place, of: TrialSpec) -> dict[Segment, Columns]:
@@ -93,7 +94,7 @@ def windows(
     place = layout.place(position)
     assert layout.start(place) + place.offset == position
     while place.epoch < NUM_EPOCHS:
-        rows = rank_rows(of, layout, place, first=position, batch_size=batch_size, rank=rank, num_workers=num_workers)
+        rows = rank_rows(of, layout, place, BatchShare(batch_size, rank, num_workers), first=position)
         yield gather(parts_of(sizes, layout, place, of), rows)
         place = layout.after(place)
 
@@ -123,13 +124,12 @@ def global_batches(
 # Windows of one example, smaller than a batch, as large, larger, of an epoch, and larger than that.
 @pytest.mark.parametrize("window", [1, 2, 5, 6, 7, 12, 24, 31, 1000])
 @pytest.mark.parametrize("fragments", SIZES)
-def test_mh3_the_stream_is_the_one_of_brute_force_from_any_batch_on(fragments, window):
+def test_mh3_the_order_is_the_one_of_brute_force_from_any_batch_on(fragments, window):
     sizes = SIZES[fragments]
-    stream = brute_force(sizes, window, trial())
+    whole = brute_force(sizes, window, trial())
     for batch_size in (1, 2, 6, 12, 25):  # the last ones straddle several windows, and epochs of one example
-        expected = [stream[start : start + batch_size] for start in range(0, len(stream) - batch_size + 1, batch_size)]
-        whole = global_batches(sizes, window, batch_size)
-        assert whole == expected
+        expected = [whole[start : start + batch_size] for start in range(0, len(whole) - batch_size + 1, batch_size)]
+        assert global_batches(sizes, window, batch_size) == expected
         for first_batch in {0, 1, 2, 3, 5, len(expected) // 2, len(expected) - 1} & set(range(len(expected))):
             assert global_batches(sizes, window, batch_size, first_batch) == expected[first_batch:]
 

@@ -19,8 +19,9 @@ import ray
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import TIME_COLUMNS, RoundState
+from raytune_playbook.records.types import RoundState
 from tests.waiting import wait_for
 
 

@@ -23,8 +23,8 @@ from raytune_playbook.engine.driver.recorder import Tally
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.tune.round_search import RoundSearch
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.report.formatting import number_text
 from tests.waiting import wait_for
 

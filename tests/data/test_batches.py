@@ -14,20 +14,11 @@ from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatc
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
 from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from tests.data.conftest import prefetchers
+from tests.data.trials import trial
 
-TRIAL = TrialSpec(
-    study="all",
-    index=2,
-    seed=5,
-    values={},
-    max_train_steps=100,
-    evaluation_interval_steps=10,
-    divergence_factor=2.0,
-    objective=Objective(),
-)
+TRIAL = trial(2, seed=5)
 
 
 def columns(num: int) -> dict[str, np.ndarray]:

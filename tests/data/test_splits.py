@@ -176,6 +176,7 @@ def test_examples_whose_concatenated_bytes_agree_are_still_different():
     in_lists = [of_object([a, b]) for a, b in cuts]
     nested = [of_object(ragged([[a], [b, "s"]])) for a, b in cuts]
     nested += [of_object(ragged([[a, b], ["s"]])) for a, b in cuts]
+    nested += [of_object(ragged([[a], b])) for a, b in cuts] + [of_object(ragged([[a, b]])) for a, b in cuts]
     apart = [of_object(ragged([a, [b, "s"]])) for a, b in cuts] + [of_object(ragged([[a, b], "s"])) for a, b in cuts]
     whole = [of_object(text) for text in set(texts)]
     found = [*in_bytes, *in_lists, *nested, *apart, *whole]

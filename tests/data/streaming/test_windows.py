@@ -25,7 +25,7 @@ from raytune_playbook.data.streaming.windows import (
 )
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.trial import TrialSpec
-from tests.data.test_order import trial
+from tests.data.trials import trial
 
 TRIAL = trial()
 NUM_EPOCHS = 4

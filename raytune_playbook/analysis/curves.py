@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from raytune_playbook.analysis.class_counts import NUM_CORRECT, NUM_OF_CLASS
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, STANDARD_ERROR
 from raytune_playbook.analysis.trials import TrialId
-from raytune_playbook.records.types import TRAIN_STEPS_SPLIT
+from raytune_playbook.records.columns import TRAIN_STEPS_SPLIT
 
 Evaluation = tuple[str, str]
 """A split and a metric, such as ``("validation", "error")``."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raytune_playbook.records.types import TRAIN_STEPS_SPLIT
+from raytune_playbook.records.columns import TRAIN_STEPS_SPLIT
 
 
 def diverged(initial_loss: float, last_loss: float, factor: float) -> bool:

@@ -11,10 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
-
-INPUT_COLUMNS = ("wait_s", "transfer_s", "augment_s")
-"""The parts of a step in which there is no batch to compute on."""
+from raytune_playbook.records.types import PIPELINE_STAGES, TimeByPart, Training
 
 INPUT_BOUND_SHARE = 0.1
 """From this share of the steps' time on, training is called input-bound. Without any waiting it would be at most 1.11
@@ -47,46 +44,42 @@ class StepTime:
 
     Fields:
         num_steps: how many there were.
-        parts_s: seconds by column of `TIME_COLUMNS`.
+        time_by_part: of all of them together.
         stages: seconds in which the input pipeline was busy, by one of `PIPELINE_STAGES`.
     """
 
     num_steps: int
-    parts_s: Mapping[str, float]
+    time_by_part: TimeByPart
     stages: Mapping[str, float]
-
-    @property
-    def total_s(self) -> float:
-        return sum(self.parts_s.values())
-
-    @property
-    def input_s(self) -> float:
-        """Seconds in which there was no batch to compute on."""
-        return sum(self.parts_s[name] for name in INPUT_COLUMNS)
 
     @property
     def input_share(self) -> float:
         """Of all the steps' time."""
-        return self.input_s / self.total_s
+        return self.time_by_part.input_s / self.time_by_part.total_s
 
     @property
     def is_input_bound(self) -> bool:
-        return self.input_share >= INPUT_BOUND_SHARE and self.input_s >= MIN_INPUT_S
+        return self.input_share >= INPUT_BOUND_SHARE and self.time_by_part.input_s >= MIN_INPUT_S
 
     def share(self, column: str) -> float:
         """One part's share of all the steps' time."""
-        return self.parts_s[column] / self.total_s
+        return self._seconds(column) / self.time_by_part.total_s
 
     def mean_ms(self, column: str | None = None) -> float:
         """Of a part of a step; of a whole step without one."""
-        return 1000 * (self.total_s if column is None else self.parts_s[column]) / self.num_steps
+        return 1000 * (self.time_by_part.total_s if column is None else self._seconds(column)) / self.num_steps
+
+    def _seconds(self, column: str) -> float:
+        seconds: float = getattr(self.time_by_part, column)
+        return seconds
 
     @property
     def blame(self) -> str | None:
         """What to mend first: `AUGMENTATION`, or the stage that was waited for; None where no stage has told."""
-        if self.parts_s["augment_s"] > self.parts_s["wait_s"] + self.parts_s["transfer_s"]:
+        time = self.time_by_part
+        if time.augment_s > time.wait_s + time.transfer_s:
             return AUGMENTATION
-        if self.parts_s["transfer_s"] > self.parts_s["wait_s"]:
+        if time.transfer_s > time.wait_s:
             return "transfer"
         busy = max(PIPELINE_STAGES, key=lambda stage: self.stages.get(stage, 0.0))
         return busy if self.stages.get(busy, 0.0) > 0 else None
@@ -94,24 +87,22 @@ class StepTime:
 
 def step_time(trials: Iterable[Trial]) -> StepTime | None:
     """Of some trials together; None where their records do not tell, as those of older versions."""
-    known = [trial for trial in trials if _is_known(trial)]
+    known = [trial.training for trial in trials if trial.training is not None and _is_known(trial.training)]
+    if not known:
+        return None
     stages: Counter[str] = Counter()
-    for trial in known:
-        stages.update(trial.stages)
-    return (
-        StepTime(
-            num_steps=sum(trial.num_steps or 0 for trial in known),
-            parts_s={name: sum(getattr(trial, name) for trial in known) for name in TIME_COLUMNS},
-            stages=dict(stages),
-        )
-        if known
-        else None
+    for training in known:
+        stages.update(training.stages)
+    return StepTime(
+        num_steps=sum(training.num_steps for training in known),
+        time_by_part=sum((training.time_by_part or TimeByPart() for training in known), TimeByPart()),
+        stages=dict(stages),
     )
 
 
-def _is_known(trial: Trial) -> bool:
-    parts_s = [getattr(trial, name) for name in TIME_COLUMNS]
-    return bool(trial.num_steps) and None not in parts_s and sum(parts_s) > 0
+def _is_known(training: Training) -> bool:
+    time = training.time_by_part
+    return training.num_steps > 0 and time is not None and time.total_s > 0
 
 
 def of_round(trials: Iterable[Trial]) -> StepTime | None:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from raytune_playbook.records.types import VALUE_PREFIX, Attempt, Machine, Outcome
+from raytune_playbook.records.columns import VALUE_PREFIX, training_of
+from raytune_playbook.records.types import Attempt, Machine, Outcome, Training
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.trial import trial_key
 
@@ -32,15 +33,7 @@ class Trial:
     reason: str | None = None
     objective: float | None = None
     best_step: int | None = None
-    num_steps: int | None = None
-    num_parameters: int | None = None
-    train_s: float | None = None
-    wait_s: float | None = None
-    transfer_s: float | None = None
-    sync_s: float | None = None
-    augment_s: float | None = None
-    compute_s: float | None = None
-    stages: Mapping[str, float] = field(default_factory=dict)
+    training: Training | None = None
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
@@ -66,13 +59,13 @@ def trials_of(table: pa.Table) -> tuple[Trial, ...]:
     Columns that an older version did not write are as in a trial of which they are not known.
     """
     names = {name: name.removeprefix(VALUE_PREFIX) for name in table.column_names if name.startswith(VALUE_PREFIX)}
-    nested = ("values", "stages", "attempts", "machine")
+    nested = ("values", "training", "attempts", "machine")
     plain = [column.name for column in fields(Trial) if column.name not in nested]
     return tuple(
         Trial(
             **{name: row.get(name) for name in plain},
             values={short: row[name] for name, short in names.items()},
-            stages=dict(row.get("stages") or ()),
+            training=training_of(row),
             attempts=tuple(Attempt(**attempt) for attempt in row["attempts"] or ()),
             machine=_machine(row["machine"]),
         )

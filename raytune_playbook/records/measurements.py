@@ -10,15 +10,13 @@ even those whose messages were lost with its driver, and replaced after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raytune_playbook.records.columns import STEP_COLUMNS, MeasurementRow, measurements_table
 from raytune_playbook.records.store import RoundStore, stream_prefix
-from raytune_playbook.records.types import STEP_COLUMNS, measurements_table
-
-Row = Mapping[str, float | int | str | None]
 
 
 class MeasurementStream:
@@ -33,7 +31,7 @@ class MeasurementStream:
         self._writer: pa.RecordBatchWriter | None = None
         self._tables: list[pa.Table] = []
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, rows: Sequence[MeasurementRow]) -> None:
         """Write a batch of rows through to the storage."""
         if not rows:
             return

@@ -30,7 +30,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import InputError, StorageError
-from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord, trials_table
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 from tensorboardX import SummaryWriter
 
+from raytune_playbook.records.columns import SPLIT, STEP, TRAIN_STEPS_SPLIT
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.records.types import TRAIN_STEPS_SPLIT
 
 
 def export(store: RoundStore, study: str, key: str, measurements: pa.Table) -> None:
@@ -20,7 +20,7 @@ def export(store: RoundStore, study: str, key: str, measurements: pa.Table) -> N
     with tempfile.TemporaryDirectory() as folder:
         writer = SummaryWriter(logdir=folder, filename_suffix=f".{key}", flush_secs=3600)
         for row in measurements.to_pylist():
-            step, split = row.pop("step"), row.pop("split")
+            step, split = row.pop(STEP), row.pop(SPLIT)
             prefix = "train_step" if split == TRAIN_STEPS_SPLIT else split
             for name, value in row.items():
                 if value is not None:

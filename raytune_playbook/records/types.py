@@ -1,21 +1,15 @@
-"""The records that a round leaves behind, and their form as rows of Arrow tables.
-
-Legend of a trials table: one row per trial, hyperparameters in columns ``values.<name>``. Legend of a measurements
-table: one row per (step, split), metrics in columns of their own name; `STEP_COLUMNS` stand in training rows, their
-times being those of rank 0.
-"""
+"""The records that a round leaves behind; `raytune_playbook.records.columns` has their form as rows of tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-import pyarrow as pa
 from pydantic import Field
 
-from raytune_playbook.study.frozen import FrozenSpec, Value
+from raytune_playbook.study.frozen import FrozenSpec
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import WorkloadSpec
 from raytune_playbook.study.trial import TrialSpec
@@ -25,20 +19,8 @@ Outcome: TypeAlias = Literal["completed", "infeasible", "failed"]
 
 Role: TypeAlias = Literal["scientific", "nuisance", "fixed"]
 
-VALUE_PREFIX = "values."
-
-TIME_COLUMNS = ("wait_s", "transfer_s", "sync_s", "augment_s", "compute_s")
-"""Where a training step's time goes: waiting for data, copying it to the device, collectives between workers, random
-augmentation, and computing, which is the rest (rule PI1). They are no part of what a trial's bits are."""
-
-STEP_COLUMNS = ("loss", "gradient_norm", "learning_rate", *TIME_COLUMNS)
-"""What is measured at every training step; times in a row are those of rank 0."""
-
 PIPELINE_STAGES = ("read", "remote read", "decode", "shuffle", "collate", "transfer")
 """What the input pipeline is busy with to make training batches."""
-
-TRAIN_STEPS_SPLIT = "step"
-"""The split of rows that describe training steps; ``train`` and ``validation`` rows are evaluations."""
 
 
 class ExamplesRecord(FrozenSpec):
@@ -173,6 +155,73 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class TimeByPart:
+    """Where the time of training steps goes: what each part took, in seconds (rule PI1).
+
+    Each field is a column of the tables of trials and of measurements, and a part that
+    `raytune_playbook.train.clock` times.
+
+    Fields:
+        wait_s: waiting for data.
+        transfer_s: copying it to the device.
+        sync_s: collectives between workers.
+        augment_s: random augmentation.
+        compute_s: computing, which is the rest.
+    """
+
+    wait_s: float = 0.0
+    transfer_s: float = 0.0
+    sync_s: float = 0.0
+    augment_s: float = 0.0
+    compute_s: float = 0.0
+
+    def __add__(self, other: TimeByPart) -> TimeByPart:
+        return TimeByPart(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def total_s(self) -> float:
+        total_s: float = sum(astuple(self))
+        return total_s
+
+    @property
+    def input_s(self) -> float:
+        """Seconds in which the steps had no batch to compute on."""
+        return self.wait_s + self.transfer_s + self.augment_s
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the training of one trial came to, in its last attempt and in those of which that one went on.
+
+    Fields:
+        num_steps: steps whose effect the trained model holds, whichever attempt made them.
+        num_parameters: of the model.
+        train_s: seconds in all: those of the last attempt, and those of earlier ones up to the checkpoint from which
+            it went on. What was lost after a checkpoint is not counted, here and in all that follow.
+        time_by_part: of the training steps, up to the last reporting interval; None in records of older versions. What
+            a worker says is its own; a trial's record has that of the worker which waited longest for its batches: in
+            its collectives the others wait for it.
+        evaluations_s: what all evaluations took; None in records of older versions.
+        stages: what that worker's input pipeline was busy with, in seconds by one of `PIPELINE_STAGES`.
+        best_checkpoint_step: of the best checkpoint that is kept, which is the best step unless checkpoints are rarer
+            than evaluations (rule CK3); None where none is kept.
+    """
+
+    num_steps: int
+    num_parameters: int
+    train_s: float
+    time_by_part: TimeByPart | None = None
+    evaluations_s: float | None = None
+    stages: Mapping[str, float] = field(default_factory=dict)
+    best_checkpoint_step: int | None = None
+
+    @property
+    def input_s(self) -> float:
+        """Seconds in which the steps had no batch to compute on; 0 where that is not known."""
+        return 0.0 if self.time_by_part is None else self.time_by_part.input_s
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial, running or ended.
 
@@ -181,16 +230,7 @@ class TrialRecord:
         reason: why it is infeasible, in words that begin with the kind of reason (rule IN3).
         objective: the objective's value by the study's own objective; None unless completed.
         best_step: the step at which the metric was best.
-        best_checkpoint_step: of the best checkpoint that is kept; ``best_step`` unless checkpoints are rarer than
-            evaluations (rule CK3).
-        num_steps: steps whose effect the trained model holds, whichever attempt made them.
-        num_parameters: of the model.
-        train_s: seconds in all: those of the last attempt, and those of earlier ones up to the checkpoint from which
-            it went on. What was lost after a checkpoint is not counted, here and in all that follow.
-        wait_s, transfer_s, sync_s, augment_s, compute_s: what the training steps took, by part (`TIME_COLUMNS`), on
-            the worker that waited longest for its batches: in its collectives the others wait for it.
-        evaluations_s: what all evaluations took.
-        stages: what that worker's input pipeline was busy with, in seconds by one of `PIPELINE_STAGES`.
+        training: None until the trial has ended for good, and of one that failed.
     """
 
     spec: TrialSpec
@@ -198,17 +238,7 @@ class TrialRecord:
     reason: str | None = None
     objective: float | None = None
     best_step: int | None = None
-    best_checkpoint_step: int | None = None
-    num_steps: int | None = None
-    num_parameters: int | None = None
-    train_s: float | None = None
-    wait_s: float | None = None
-    transfer_s: float | None = None
-    sync_s: float | None = None
-    augment_s: float | None = None
-    compute_s: float | None = None
-    evaluations_s: float | None = None
-    stages: Mapping[str, float] = field(default_factory=dict)
+    training: Training | None = None
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
@@ -216,89 +246,3 @@ class TrialRecord:
     def tracebacks(self) -> list[str]:
         """Of every attempt that failed."""
         return [attempt.traceback for attempt in self.attempts if attempt.traceback]
-
-
-_ATTEMPT = pa.struct(
-    [
-        ("number", pa.int32()),
-        ("gang", pa.string()),
-        ("started_at", pa.string()),
-        ("ended", pa.string()),
-        ("traceback", pa.string()),
-        ("first_step", pa.int64()),
-    ]
-)
-_MACHINE = pa.struct(
-    [
-        ("torch", pa.string()),
-        ("cpu_capability", pa.string()),
-        ("device", pa.string()),
-        ("num_workers", pa.int32()),
-        ("threads_per_worker", pa.int32()),
-        ("hosts", pa.list_(pa.string())),
-        ("cores", pa.list_(pa.int32())),
-    ]
-)
-_TRIAL_FIELDS: list[tuple[str, pa.DataType]] = [
-    ("study", pa.string()),
-    ("index", pa.int64()),
-    ("repeat", pa.int32()),
-    ("outcome", pa.string()),
-    ("reason", pa.string()),
-    ("objective", pa.float64()),
-    ("best_step", pa.int64()),
-    ("best_checkpoint_step", pa.int64()),
-    ("num_steps", pa.int64()),
-    ("num_parameters", pa.int64()),
-    ("train_s", pa.float64()),
-    *((name, pa.float64()) for name in TIME_COLUMNS),
-    ("evaluations_s", pa.float64()),
-    ("stages", pa.map_(pa.string(), pa.float64())),
-    ("attempts", pa.list_(_ATTEMPT)),
-    ("machine", _MACHINE),
-]
-
-
-def trials_table(records: Sequence[TrialRecord]) -> pa.Table:
-    """Trials as a table of shape (num_trials, num_columns); trials of several studies may be mixed."""
-    rows = [_row(record) for record in records]
-    columns = {name: pa.array([row[name] for row in rows], type=type_) for name, type_ in _TRIAL_FIELDS}
-    names = dict.fromkeys(name for record in records for name in record.spec.values)
-    for name in names:
-        columns[VALUE_PREFIX + name] = _value_column([record.spec.values.get(name) for record in records])
-    return pa.table(columns)
-
-
-def measurements_table(rows: Sequence[Mapping[str, float | int | str | None]]) -> pa.Table:
-    """Measurements as a table of shape (num_rows, num_columns); a metric that a row lacks is null there."""
-    metrics = sorted({name for row in rows for name in row} - {"step", "split"})
-    columns = {
-        "step": pa.array([row["step"] for row in rows], pa.int64()),
-        "split": pa.array([row["split"] for row in rows], pa.string()),
-    }
-    return pa.table(columns | {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in metrics})
-
-
-def _row(record: TrialRecord) -> dict[str, object]:
-    fields = {name: getattr(record, name, None) for name, _ in _TRIAL_FIELDS}
-    return fields | {
-        "study": record.spec.study,
-        "index": record.spec.index,
-        "repeat": record.spec.repeat,
-        "stages": dict(record.stages),
-        "attempts": [asdict(attempt) for attempt in record.attempts],
-        "machine": asdict(record.machine),
-    }
-
-
-def _value_column(values: Sequence[Value]) -> pa.Array:
-    kinds = {type(value) for value in values} - {type(None)}
-    if not kinds:
-        return pa.nulls(len(values))
-    if kinds <= {bool}:
-        return pa.array(values, pa.bool_())
-    if kinds <= {int}:
-        return pa.array(values, pa.int64())
-    if kinds <= {int, float}:
-        return pa.array(values, pa.float64())
-    return pa.array([None if value is None else str(value) for value in values], pa.string())

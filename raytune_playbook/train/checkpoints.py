@@ -25,13 +25,14 @@ from torch import Tensor, nn
 
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.measurements import Row, number_of
+from raytune_playbook.train.measurements import number_of
 
 LOG = logging.getLogger("raytune_playbook")
 MODEL, TRAINING = "model.pt", "training.pt"
@@ -208,13 +209,13 @@ class Checkpoints:
             model.load_state_dict(found[0]["model"])
             yield step
 
-    def select(self, scored: Iterable[Row]) -> None:
+    def select(self, scored: Iterable[MeasurementRow]) -> None:
         """Choose the best checkpoint anew, by scores on all validation examples (rule EV8).
 
         An objective that is not about validation stays with its choice.
         """
         objective = self.trial.objective
-        values = {int(row["step"] or 0): number_of(row, objective.metric) for row in scored}
+        values = {int(row[STEP] or 0): number_of(row, objective.metric) for row in scored}
         if objective.split == "validation" and (best := best_steps(values, objective, 1)):
             (self.best_step,) = best
 

@@ -11,20 +11,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
 import torch
 
+from raytune_playbook.records.types import TimeByPart
+
 Part: TypeAlias = Literal["data", "synchronization", "augmentation"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-Times: TypeAlias = tuple[float, float, float, float, float]
-"""Seconds of one step, in the order of `raytune_playbook.records.types.TIME_COLUMNS`."""
-
 
 @dataclass
-class StepTimes:
+class TimedStep:
     """What was timed of one step.
 
     Fields:
@@ -60,12 +59,12 @@ class Clock:
 
     def __init__(self) -> None:
         self.is_annotated = False
-        self._step: StepTimes | None = None
+        self._step: TimedStep | None = None
 
     @contextlib.contextmanager
-    def step(self, device: torch.device) -> Iterator[StepTimes]:
+    def step(self, device: torch.device) -> Iterator[TimedStep]:
         """One training step; what is yielded knows its times when the step is over."""
-        self._step = step = StepTimes(device)
+        self._step = step = TimedStep(device)
         try:
             yield step
         finally:
@@ -80,11 +79,11 @@ class Clock:
             if step is None:
                 yield
             elif step.is_cuda:
-                stream = torch.cuda.current_stream(step.device)
+                queue = torch.cuda.current_stream(step.device)
                 first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                first.record(stream)
+                first.record(queue)
                 yield
-                last.record(stream)
+                last.record(queue)
                 step.spans.append((part, first, last))
             else:
                 started_s = time.perf_counter()
@@ -96,18 +95,23 @@ class Clock:
         return torch.profiler.record_function(part) if self.is_annotated else contextlib.nullcontext()
 
 
-def split(steps: Sequence[StepTimes]) -> list[Times]:
+def times_by_part(steps: Sequence[TimedStep]) -> list[TimeByPart]:
     """The times of consecutive steps, when the device has done them all."""
-    times = [_parts(step) for step in steps]
+    times = [_but_computing(step) for step in steps]
     if steps and steps[0].is_cuda:  # where no clock shows when a step has ended
         all_s = time.perf_counter() - steps[0].started_s
-        computing_s = [(all_s - sum(map(sum, times))) / len(steps)] * len(steps)
+        computing_s = [(all_s - sum(each.total_s for each in times)) / len(steps)] * len(steps)
     else:
-        computing_s = [step.ended_s - step.started_s - sum(parts) for step, parts in zip(steps, times, strict=True)]
-    return [(*parts, max(0.0, each_s)) for parts, each_s in zip(times, computing_s, strict=True)]
+        computing_s = [step.ended_s - step.started_s - each.total_s for step, each in zip(steps, times, strict=True)]
+    return [replace(each, compute_s=max(0.0, rest_s)) for each, rest_s in zip(times, computing_s, strict=True)]
 
 
-def _parts(step: StepTimes) -> tuple[float, float, float, float]:
+def _but_computing(step: TimedStep) -> TimeByPart:
     data_s = step.seconds("data")
     transfer_s = min(step.transfer_s, data_s)
-    return data_s - transfer_s, transfer_s, step.seconds("synchronization"), step.seconds("augmentation")
+    return TimeByPart(
+        wait_s=data_s - transfer_s,
+        transfer_s=transfer_s,
+        sync_s=step.seconds("synchronization"),
+        augment_s=step.seconds("augmentation"),
+    )

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.class_counts import num_correct_column, num_examples_column
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, standard_error_column
 from raytune_playbook.errors import SpecError
+from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.measurements import Row
 from raytune_playbook.train.precision import autocast
 from raytune_playbook.train.workload import Batch, Values, Workload
 
@@ -116,7 +116,7 @@ def rescore(
     batches: Callable[[], Iterable[Batch]],
     values: Values,
     group: Group,
-) -> list[Row]:
+) -> list[MeasurementRow]:
     """Score a trial's kept models on all validation examples, before one of them is selected (rule EV8).
 
     Args:
@@ -128,8 +128,8 @@ def rescore(
     """
     return [
         {
-            "step": step,
-            "split": FULL_VALIDATION,
+            STEP: step,
+            SPLIT: FULL_VALIDATION,
             **evaluate(workload, model, batches(), values, group, with_errors=True),
         }
         for step, model in models

@@ -15,7 +15,7 @@ from torch import nn
 
 from raytune_playbook.analysis.divergence import diverged
 from raytune_playbook.errors import Infeasible
-from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
+from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow, average_split
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import shared_seed, worker_seed
 from raytune_playbook.study.trial import TrialSpec
@@ -24,7 +24,7 @@ from raytune_playbook.train.checkpoints import Checkpoints
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, require_per_example, rescore
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
-from raytune_playbook.train.measurements import Measured, Progress, Row, require_finite
+from raytune_playbook.train.measurements import Measured, Progress, require_finite
 from raytune_playbook.train.memory import limited_memory
 from raytune_playbook.train.precision import autocast, compile_, mean_loss
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
@@ -58,7 +58,7 @@ class Data(Protocol):
 class Watcher(Protocol):
     """Who follows a trial from outside; every worker has one."""
 
-    def measured(self, rows: list[Row]) -> None:
+    def measured(self, rows: list[MeasurementRow]) -> None:
         """New measurements; the same on all workers, so that one may write them."""
 
     def stepped(self, step: int) -> None:
@@ -110,20 +110,14 @@ def train(
         outcome, reason = "infeasible", infeasible.reason
         if infeasible.__cause__ is not None:  # an error that was taken for one, whose place is for the log
             traceback.print_exc()
-    seconds = progress.seconds(data.stage_seconds())
+    best_checkpoint_step = checkpoints.best_step if checkpoints else None
     return End(
         outcome=outcome,  # type: ignore[arg-type] # mypy widens the literals of a tuple
+        training=progress.training(data.stage_seconds(), best_checkpoint_step),
         reason=reason,
-        num_steps=progress.step,
-        num_parameters=progress.num_parameters,
-        train_s=seconds["train_s"],
-        evaluations_s=seconds["evaluations_s"],
-        stages={stage: seconds[stage] for stage in PIPELINE_STAGES},
-        **{name: seconds[name] for name in TIME_COLUMNS},
+        first_step=progress.first_step,
         step_s=progress.steps.mean_s,
         evaluation_s=progress.evaluations.mean_s,
-        first_step=progress.first_step,
-        best_checkpoint_step=checkpoints.best_step if checkpoints else None,
     )
 
 
@@ -166,7 +160,7 @@ def _train(
                     of_average = _evaluations(
                         workload, model, values, data, group, watcher, progress.step, ("train", "validation")
                     )
-                rows += [{**row, "split": f"{row['split']}_average"} for row in of_average]
+                rows += [{**row, SPLIT: average_split(str(row[SPLIT]))} for row in of_average]
         watcher.measured(measured.evaluated(rows))
         if save_predictions is not None:
             examples = examine(workload, model, _watched(data.evaluation_batches(CHOSEN), watcher), values, group)
@@ -284,14 +278,14 @@ def _evaluations(
     watcher: Watcher,
     step: int,
     splits: Iterable[str],
-) -> list[Row]:
+) -> list[MeasurementRow]:
     """Training error on a fixed sample and validation error, by the same metrics in evaluation mode (rule EV7)."""
-    rows: list[Row] = []
+    rows: list[MeasurementRow] = []
     for split in splits:
         batches = _watched(data.evaluation_batches(split), watcher)
         with_errors = is_sampled(values) and split != "train"
         metrics = evaluate(workload, model, batches, values, group, with_errors=with_errors)
-        rows.append({"step": step, "split": split, **metrics})
+        rows.append({STEP: step, SPLIT: split, **metrics})
     return rows
 
 

@@ -11,18 +11,27 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from raytune_playbook.errors import Infeasible
-from raytune_playbook.records.types import PIPELINE_STAGES, STEP_COLUMNS, TIME_COLUMNS, TRAIN_STEPS_SPLIT
-from raytune_playbook.train.clock import StepTimes, split
+from raytune_playbook.records.columns import (
+    GRADIENT_NORM,
+    LEARNING_RATE,
+    LOSS,
+    SPLIT,
+    STEP,
+    STEP_COLUMNS,
+    TIME_COLUMNS,
+    TRAIN_STEPS_SPLIT,
+    MeasurementRow,
+)
+from raytune_playbook.records.types import PIPELINE_STAGES, TimeByPart, Training
+from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.group import Group
-
-Row: TypeAlias = Mapping[str, float | int | str | None]
 
 _SECONDS = ("train_s", "evaluations_s", *TIME_COLUMNS, *PIPELINE_STAGES)
 """The times of a trial in the order in which a checkpoint holds them."""
@@ -62,24 +71,23 @@ class Progress:
     Times are this worker's own.
 
     Fields:
-        parts_s: of this attempt's training steps by column of `TIME_COLUMNS`, up to the last reporting interval.
+        time_by_part: of this attempt's training steps, up to the last reporting interval.
         earlier_s: of earlier attempts up to the checkpoint from which this one went on, as `seconds` gave them.
     """
 
     step: int = 0
     first_step: int = 0
     num_parameters: int = 0
-    parts_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIME_COLUMNS, 0.0))
+    time_by_part: TimeByPart = field(default_factory=TimeByPart)
     earlier_s: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(_SECONDS, 0.0))
     started_s: float = field(default_factory=time.perf_counter)
     steps: Timer = field(default_factory=Timer)
     evaluations: Timer = field(default_factory=Timer)
 
-    def count(self, rows: Iterable[Row]) -> None:
+    def count(self, rows: Iterable[MeasurementRow]) -> None:
         """Add the times of new training steps."""
         for row in rows:
-            for name in TIME_COLUMNS:
-                self.parts_s[name] += number_of(row, name) or 0.0
+            self.time_by_part += TimeByPart(**{name: number_of(row, name) or 0.0 for name in TIME_COLUMNS})
 
     def seconds(self, stages: Mapping[str, float]) -> dict[str, float]:
         """All times so far, those of earlier attempts included, by name.
@@ -90,10 +98,23 @@ class Progress:
         now = {
             "train_s": time.perf_counter() - self.started_s,
             "evaluations_s": self.evaluations.all_s,
-            **self.parts_s,
+            **asdict(self.time_by_part),
             **{stage: stages.get(stage, 0.0) for stage in PIPELINE_STAGES},
         }
         return {name: self.earlier_s[name] + now[name] for name in _SECONDS}
+
+    def training(self, stages: Mapping[str, float], best_checkpoint_step: int | None) -> Training:
+        """What training has come to by now."""
+        seconds = self.seconds(stages)
+        return Training(
+            num_steps=self.step,
+            num_parameters=self.num_parameters,
+            train_s=seconds["train_s"],
+            time_by_part=TimeByPart(**{name: seconds[name] for name in TIME_COLUMNS}),
+            evaluations_s=seconds["evaluations_s"],
+            stages={stage: seconds[stage] for stage in PIPELINE_STAGES},
+            best_checkpoint_step=best_checkpoint_step,
+        )
 
     def gathered(self, stages: Mapping[str, float], group: Group) -> Tensor:
         """All times so far of every worker, of shape (num_workers, num_times), for a checkpoint."""
@@ -119,33 +140,37 @@ class Measured:
 
     def __init__(self, interval: int, device: torch.device) -> None:
         self._buffer = torch.zeros(interval, 3, device=device)
-        self._host: list[tuple[float, StepTimes]] = []
+        self._host: list[tuple[float, TimedStep]] = []
         self._steps = torch.zeros(0, len(STEP_COLUMNS), dtype=torch.float64)
         self._new_steps: list[Tensor] = []
-        self._evaluations: list[Row] = []
+        self._evaluations: list[MeasurementRow] = []
         self.initial_loss = math.nan
         self.last_mean_loss = math.nan
 
-    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, times: StepTimes) -> None:
+    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, times: TimedStep) -> None:
         """One step's numbers, and its times, which are known when it is over; nothing is fetched from the device."""
         self._buffer[len(self._host)] = torch.stack([loss, norm, stop])
         self._host.append((learning_rate, times))
 
-    def flush(self, step: int) -> tuple[list[Row], bool]:
+    def flush(self, step: int) -> tuple[list[MeasurementRow], bool]:
         """The rows of the interval that ends at ``step``, and whether any worker asked to stop; one fetch in all."""
-        fetched = self._buffer[: len(self._host)].double().cpu()
-        times = split([times for _, times in self._host])
-        host = [(rate, *seconds) for (rate, _), seconds in zip(self._host, times, strict=True)]
-        rows = torch.cat([fetched[:, :2], torch.tensor(host, dtype=torch.float64)], dim=1)
+        losses, norms, stops = self._buffer[: len(self._host)].double().cpu().unbind(1)
+        times = times_by_part([timed for _, timed in self._host])
+        columns = {
+            LOSS: losses.tolist(),
+            GRADIENT_NORM: norms.tolist(),
+            LEARNING_RATE: [rate for rate, _ in self._host],
+            **{name: [getattr(each, name) for each in times] for name in TIME_COLUMNS},
+        }
+        steps = torch.tensor([columns[name] for name in STEP_COLUMNS], dtype=torch.float64).T.contiguous()
         self._host.clear()
-        self._new_steps.append(rows)
-        losses = rows[:, 0].tolist()
+        self._new_steps.append(steps)
         if math.isnan(self.initial_loss):
-            self.initial_loss = losses[0]
-        self.last_mean_loss = sum(losses) / len(losses)
-        return _rows(rows, step - len(rows) + 1), bool((fetched[:, 2] > 0).any())
+            self.initial_loss = columns[LOSS][0]
+        self.last_mean_loss = sum(columns[LOSS]) / len(steps)
+        return _rows(steps, step - len(steps) + 1), bool((stops > 0).any())
 
-    def evaluated(self, rows: list[Row]) -> list[Row]:
+    def evaluated(self, rows: list[MeasurementRow]) -> list[MeasurementRow]:
         """Remember an evaluation's rows, and return them."""
         self._evaluations += rows
         return rows
@@ -154,21 +179,21 @@ class Measured:
         """A metric's value at every evaluation; None where it was not measured."""
         found: dict[int, float | None] = {}
         for row in self._evaluations:
-            if row["split"] == split:
-                found[int(row["step"] or 0)] = number_of(row, metric)
+            if row[SPLIT] == split:
+                found[int(row[STEP] or 0)] = number_of(row, metric)
         return found
 
-    def reports(self) -> Iterator[list[Row]]:
+    def reports(self) -> Iterator[list[MeasurementRow]]:
         """All rows so far, in the reports in which they were made."""
         first = 1
-        for step, rows in itertools.groupby(self._evaluations, key=lambda row: int(row["step"] or 0)):
+        for step, rows in itertools.groupby(self._evaluations, key=lambda row: int(row[STEP] or 0)):
             if step >= first:
                 yield _rows(self._all_steps()[first - 1 : step], first)
                 first = step + 1
             yield list(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, right after an evaluation: plain numbers and one tensor of shape (num_steps, 8)."""
+        """All of it, right after an evaluation: plain numbers, and a tensor with the columns `STEP_COLUMNS`."""
         return {
             "steps": self._all_steps(),
             "evaluations": [dict(row) for row in self._evaluations],
@@ -188,30 +213,30 @@ class Measured:
         return self._steps
 
 
-def number_of(row: Row, metric: str) -> float | None:
+def number_of(row: MeasurementRow, metric: str) -> float | None:
     """A row's value of a metric; None where it was not measured."""
     value = row.get(metric)
     return float(value) if isinstance(value, int | float) else None
 
 
-def require_finite(rows: Iterable[Row]) -> None:
+def require_finite(rows: Iterable[MeasurementRow]) -> None:
     """Check the rows of training steps (rule IN3).
 
     Raises:
         Infeasible: the loss or the gradient norm of a step is not finite.
     """
     for row in rows:
-        for name in ("loss", "gradient_norm"):
+        for name in (LOSS, GRADIENT_NORM):
             value = row[name]
             if isinstance(value, float) and not math.isfinite(value):
                 kind = "NaN" if math.isnan(value) else "infinity"
-                what = "training loss" if name == "loss" else "gradient norm"
-                raise Infeasible(f"{kind}: {what} at step {row['step']}")
+                what = "training loss" if name == LOSS else "gradient norm"
+                raise Infeasible(f"{kind}: {what} at step {row[STEP]}")
 
 
-def _rows(steps: Tensor, first: int) -> list[Row]:
-    """Rows of a tensor of shape (num_steps, 8), whose first is step number ``first``."""
+def _rows(steps: Tensor, first: int) -> list[MeasurementRow]:
+    """Rows of a tensor with a column for each of `STEP_COLUMNS`, whose first is step number ``first``."""
     return [
-        {"step": first + i, "split": TRAIN_STEPS_SPLIT, **dict(zip(STEP_COLUMNS, numbers, strict=True))}
+        {STEP: first + i, SPLIT: TRAIN_STEPS_SPLIT, **dict(zip(STEP_COLUMNS, numbers, strict=True))}
         for i, numbers in enumerate(steps.tolist())
     ]

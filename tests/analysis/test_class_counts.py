@@ -11,7 +11,7 @@ from raytune_playbook.analysis.class_counts import (
     num_correct_column,
     num_examples_column,
 )
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 
 
 def row(step: int, split: str, **counts: tuple[int, int]) -> dict[str, float | str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from raytune_playbook.analysis.curves import Curve, curves_of, metrics_at, thinned
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 
 ROWS = [
     {"step": 0, "split": "validation", "error": 0.9, "loss": 2.0},

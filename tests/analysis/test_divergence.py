@@ -7,7 +7,7 @@ import math
 import pytest
 
 from raytune_playbook.analysis.divergence import diverged, diverged_again
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 
 
 @pytest.mark.parametrize(

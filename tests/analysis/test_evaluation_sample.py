@@ -18,7 +18,7 @@ from raytune_playbook.analysis.evaluation_sample import (
     standard_error,
 )
 from raytune_playbook.analysis.objective import Best
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from raytune_playbook.analysis.input_pipeline import AUGMENTATION, finding, of_each_study, of_round, step_time
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import PIPELINE_STAGES, Machine
+from raytune_playbook.records.types import PIPELINE_STAGES, Machine, TimeByPart, Training
 
 FREE = Machine(num_workers=2, threads_per_worker=1, hosts=("a", "b"), cores=(2, 2))
 FULL = Machine(num_workers=3, threads_per_worker=2, hosts=("a", "b", "b"), cores=(8, 4, 4))
@@ -15,15 +15,16 @@ STEPS = 1000
 
 def trial(study: str = "all", index: int = 0, *, machine: Machine = FREE, outcome: str = "completed", **known) -> Trial:
     """A trial of 1000 steps: a second of waiting is 1 ms per step."""
-    parts = {"wait_s": 0.0, "transfer_s": 0.0, "sync_s": 0.0, "augment_s": 0.0, "compute_s": 0.0}
-    return Trial(study, index, outcome=outcome, num_steps=STEPS, machine=machine, **(parts | known))
+    stages = known.pop("stages", {})
+    training = Training(STEPS, num_parameters=1, train_s=9.0, time_by_part=TimeByPart(**known), stages=stages)
+    return Trial(study, index, outcome=outcome, training=training, machine=machine)
 
 
 def test_pi1_parts_are_summed_over_completed_trials_and_shared_out():
     one = trial(wait_s=2.0, transfer_s=1.0, sync_s=0.5, augment_s=1.5, compute_s=5.0, stages={"read": 1.0})
     other = trial(index=1, compute_s=10.0, stages={"read": 2.0, "collate": 0.5})
     time = of_round([one, other, trial(index=2, outcome="infeasible", wait_s=1e6)])
-    assert (time.num_steps, time.total_s, time.input_s) == (2000, 20.0, 4.5)
+    assert (time.num_steps, time.time_by_part.total_s, time.time_by_part.input_s) == (2000, 20.0, 4.5)
     assert time.input_share == pytest.approx(0.225)
     assert [time.share(name) for name in ("wait_s", "sync_s", "compute_s")] == [0.1, 0.025, 0.75]
     assert (time.mean_ms(), time.mean_ms("wait_s")) == (10.0, 1.0)
@@ -31,10 +32,10 @@ def test_pi1_parts_are_summed_over_completed_trials_and_shared_out():
 
 
 def test_pi1_trials_of_older_versions_are_left_out():
-    old = Trial("all", 0, outcome="completed", num_steps=STEPS, train_s=9.0, wait_s=8.0)
+    old = Trial("all", 0, outcome="completed", training=Training(STEPS, num_parameters=1, train_s=9.0))
     assert step_time([old]) is None
     assert finding([old]) is None
-    assert step_time([old, trial(index=1, compute_s=1.0)]).total_s == 1.0
+    assert step_time([old, trial(index=1, compute_s=1.0)]).time_by_part.total_s == 1.0
 
 
 @pytest.mark.parametrize(

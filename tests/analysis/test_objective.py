@@ -8,7 +8,7 @@ import pytest
 
 from raytune_playbook.analysis.objective import Best, best_of, rejudged, trial_objective
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 
 ROWS = [

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.analysis.trials import Trial, trials_of
+from raytune_playbook.records.columns import TIME_COLUMNS, trials_table
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import TIME_COLUMNS, Attempt, Machine, TrialRecord, trials_table
+from raytune_playbook.records.types import Attempt, Machine, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 
@@ -34,16 +35,15 @@ def test_a_record_comes_back_from_disk_as_it_was(tmp_path):
         outcome="completed",
         objective=0.25,
         best_step=5,
-        num_steps=10,
-        num_parameters=99,
-        train_s=1.5,
-        wait_s=0.5,
-        transfer_s=0.1,
-        sync_s=0.2,
-        augment_s=0.3,
-        compute_s=0.25,
-        evaluations_s=0.15,
-        stages={"read": 0.6, "remote read": 0.0},
+        training=Training(
+            num_steps=10,
+            num_parameters=99,
+            train_s=1.5,
+            time_by_part=TimeByPart(wait_s=0.5, transfer_s=0.1, sync_s=0.2, augment_s=0.3, compute_s=0.25),
+            evaluations_s=0.15,
+            stages={"read": 0.6, "remote read": 0.0},
+            best_checkpoint_step=4,
+        ),
         attempts=(Attempt(1, "g0", "t0", "failed", "Traceback\nValueError"), Attempt(2, "g1", "t1", "completed")),
         machine=Machine("2.13", "AVX2", "cpu", 2, 1, ("n0", "n1"), (4, 8)),
     )
@@ -59,8 +59,10 @@ def test_a_record_comes_back_from_disk_as_it_was(tmp_path):
 def test_records_of_an_older_version_are_read_alone_and_beside_new_ones(tmp_path):
     """Its tables had neither the parts of a step's time, but for waiting, nor stages, nor cores."""
     store = RoundStore(Storage(str(tmp_path)), "round")
-    known = {"outcome": "completed", "wait_s": 0.5, "machine": Machine("2.13", "AVX2", "cpu", 1, 1, ("n0",), (4,))}
-    store.write_trial(TrialRecord(spec=spec(0), **known))
+    machine_now = Machine("2.13", "AVX2", "cpu", 1, 1, ("n0",), (4,))
+    training = Training(num_steps=10, num_parameters=99, train_s=1.5, time_by_part=TimeByPart(0.5), evaluations_s=0.1)
+    known = {"outcome": "completed", "machine": machine_now}
+    store.write_trial(TrialRecord(spec=spec(0), training=training, **known))
     path = tmp_path / "round/a/trials/00000.parquet"
     old = pq.read_table(path).drop_columns([*TIME_COLUMNS[1:], "evaluations_s", "stages"])
     (machine,) = old["machine"].to_pylist()
@@ -68,12 +70,13 @@ def test_records_of_an_older_version_are_read_alone_and_beside_new_ones(tmp_path
     place = old.column_names.index("machine")
     pq.write_table(old.set_column(place, "machine", pa.array([machine])), path)
     (alone,) = trials_of(store.trials("a"))
-    store.write_trial(TrialRecord(spec=spec(1), transfer_s=0.25, stages={"decode": 2.0}, **known))
+    training_now = replace(training, stages={"decode": 2.0})
+    store.write_trial(TrialRecord(spec=spec(1), training=training_now, **known))
     beside, new = trials_of(store.trials("a"))
     assert alone == beside
-    assert (beside.wait_s, beside.transfer_s, beside.compute_s, beside.stages) == (0.5, None, None, {})
-    assert beside.machine == replace(known["machine"], cores=())
-    assert (new.transfer_s, new.stages, new.machine) == (0.25, {"decode": 2.0}, known["machine"])
+    assert beside.training == replace(training, time_by_part=None, evaluations_s=None)
+    assert beside.machine == replace(machine_now, cores=())
+    assert (new.training, new.machine) == (training_now, machine_now)
     assert beside.machine.same_bits(new.machine)
 
 

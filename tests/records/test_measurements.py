@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raytune_playbook.records.columns import STEP_COLUMNS, measurements_table
 from raytune_playbook.records.measurements import MeasurementStream
 from raytune_playbook.records.store import RoundStore, read_stream
-from raytune_playbook.records.types import STEP_COLUMNS, measurements_table
 
 STUDY, KEY = "activation=relu", "00003"
 

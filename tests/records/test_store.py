@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import Attempt, Machine, RoundStatus, trials_table
+from raytune_playbook.records.types import Attempt, Machine, RoundStatus, Training
 
 RELU, TANH = "activation=relu", "activation=tanh"
 
@@ -88,10 +89,12 @@ def test_a_trial_is_one_row_that_is_rewritten(created, make_trial):
     ended = Attempt(1, "gang-1", first.started_at, ended="exception", traceback="Traceback\nValueError: x")
     second = Attempt(2, "gang-2", first.started_at, ended="completed")
     machine = Machine("2.13", "AVX2", "cpu", 2, 1, ("a", "b"))
-    fields = {"outcome": "completed", "objective": 0.125, "best_step": 90, "num_steps": 100, "num_parameters": 7}
-    created.write_trial(make_trial(RELU, 3, {"rate": 0.5}, attempts=(ended, second), machine=machine, **fields))
+    fields = {"outcome": "completed", "objective": 0.125, "best_step": 90}
+    came_to = {"num_steps": 100, "num_parameters": 7, "train_s": 1.5}
+    whole = {"attempts": (ended, second), "machine": machine, "training": Training(**came_to), **fields}
+    created.write_trial(make_trial(RELU, 3, {"rate": 0.5}, **whole))
     (row,) = created.trials().to_pylist()
-    assert fields.items() <= row.items()
+    assert (fields | came_to).items() <= row.items()
     assert (row["study"], row["index"], row["repeat"], row["values.rate"]) == (RELU, 3, 0, 0.5)
     assert [attempt["traceback"] for attempt in row["attempts"]] == [ended.traceback, None]
     assert row["machine"]["hosts"] == ["a", "b"]

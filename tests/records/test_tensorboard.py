@@ -9,7 +9,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from raytune_playbook.records import tensorboard
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 
 STUDY, KEY = "activation=relu", "00003"
 

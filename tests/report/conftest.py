@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raytune_playbook.records.measurements import MeasurementStream
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TrialRecord
+from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Float, Hyperparameter
 from raytune_playbook.study.settings import Budget, Objective, Resources
@@ -33,19 +34,18 @@ SPACE: dict[str, Hyperparameter] = {
 ARMS: list[dict[str, Value]] = [{"batch_norm": name} for name in ("device", "sync", "ghost")]
 
 
-PARTS_S: list[dict[str, float | dict[str, float]]] = [
-    {
-        "wait_s": waited_s,
-        "transfer_s": 0.24,
-        "sync_s": 2.0,
-        "augment_s": 0.76,
-        "compute_s": 17.0 - waited_s,
-        "evaluations_s": 8.0,
-        "stages": {"read": 1.0, "decode": 2 + 4 * waited_s, "collate": 1.0},
-    }
+TRAININGS = [
+    Training(
+        num_steps=STEPS,
+        num_parameters=272_474,
+        train_s=31.5,
+        time_by_part=TimeByPart(waited_s, transfer_s=0.24, sync_s=2.0, augment_s=0.76, compute_s=17.0 - waited_s),
+        evaluations_s=8.0,
+        stages={"read": 1.0, "decode": 2 + 4 * waited_s, "collate": 1.0},
+    )
     for waited_s in (0.4, 0.2, 6.0)
 ]
-"""How long the trials' steps took by the place of their study: 20 s in all."""
+"""What the trials' training came to by the place of their study: steps of 20 s in all."""
 
 
 def best_error(values: dict[str, Value], offset: float) -> float:
@@ -201,7 +201,7 @@ def write_trial(store: RoundStore, study: StudySpec, place: int, index: int, out
         stream.append(rows_of(error, diverges=infeasible, num_steps=200 if outcome == "running" else STEPS))
         stream.close() if outcome == "running" else stream.seal()
     store.storage.write(f"{store.name}/{study.name}/logs/{spec.key}.1.0.log", b"quiet\n")
-    completed = outcome == "completed"
+    completed, training = outcome == "completed", TRAININGS[place % len(TRAININGS)]
     store.write_trial(
         TrialRecord(
             spec=spec,
@@ -209,10 +209,7 @@ def write_trial(store: RoundStore, study: StudySpec, place: int, index: int, out
             reason=reason,
             objective=error if completed else None,
             best_step=STEPS * 3 // 4 if completed else None,
-            num_steps=None if outcome == "running" else STEPS,
-            num_parameters=272_474,
-            train_s=31.5 + index,
-            **PARTS_S[place % len(PARTS_S)],
+            training=None if outcome == "running" else replace(training, train_s=training.train_s + index),
             attempts=(Attempt(1, "gang-0", "2026-01-02T03:05:00+00:00", outcome, traceback),),
             machine=Machine("2.13.0", "AVX2", "cpu", 2, 1, ("node-a",)),
         )

@@ -6,7 +6,8 @@ import pytest
 
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.errors import SpaceError
-from raytune_playbook.records.types import TrialRecord, trials_table
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.evidence import Observation, earlier_observations, observations
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
-from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.group import Group
@@ -132,7 +132,7 @@ def test_ck1_ck3_the_n_best_evaluations_and_the_latest_have_their_checkpoints(at
     assert sorted(kept) == sorted({*best, 60})
     assert kept.pop(60) == [MODEL, TRAINING]
     assert all(names == [MODEL] for names in kept.values())
-    assert end.best_checkpoint_step == best[0]
+    assert end.training.best_checkpoint_step == best[0]
     assert all(
         torch.equal(tensor, weights[name]) for name, tensor in read_weights(Storage(str(tmp_path)), FOLDER, 60).items()
     )
@@ -144,7 +144,7 @@ def test_ck3_with_a_coarser_interval_the_best_of_those_that_there_are(attempt, m
     end, rows, _ = attempt(trial, checkpoints)
     errors = {row["step"]: row["error"] for row in rows if row["split"] == "validation"}
     assert kept_steps(Storage(str(tmp_path)), FOLDER) == [0, 16, 32, 48, 60]
-    assert end.best_checkpoint_step == min((0, 16, 32, 48, 60), key=lambda step: (errors[step], step))
+    assert end.training.best_checkpoint_step == min((0, 16, 32, 48, 60), key=lambda step: (errors[step], step))
     with pytest.raises(SpecError, match="must be a multiple of evaluation_interval_steps, but got 6 with 4"):
         Budget(num_trials=1, max_train_steps=60, evaluation_interval_steps=4, checkpoint_interval_steps=6)
 
@@ -153,10 +153,10 @@ def test_ck1_a_checkpoint_gives_the_metrics_of_its_evaluation(attempt, small, ma
     trial = make_trial(**KIND)
     end, rows, _ = attempt(trial, Checkpoints(Storage(str(tmp_path)), FOLDER, trial))
     model = initial_model(small, trial, Values(trial.values), Group())
-    model.load_state_dict(read_weights(Storage(str(tmp_path)), FOLDER, end.best_checkpoint_step))
+    model.load_state_dict(read_weights(Storage(str(tmp_path)), FOLDER, end.training.best_checkpoint_step))
     batch = {name: torch.from_numpy(column) for name, column in small.datasets()["validation"].items()}
     loss = small.loss(model.eval(), batch, Values(trial.values)).mean().item()
-    (row,) = (row for row in rows if row["split"] == "validation" and row["step"] == end.best_checkpoint_step)
+    (row,) = (row for row in rows if row["split"] == "validation" and row["step"] == end.training.best_checkpoint_step)
     assert loss == pytest.approx(row["loss"], rel=1e-6)
     with pytest.raises(StorageError, match=r"A checkpoint of step 3 must be in .*, but the steps there are: "):
         read_weights(Storage(str(tmp_path)), FOLDER, 3)
@@ -175,7 +175,7 @@ def test_ck2_a_trial_cut_off_at_any_step_goes_on_bit_for_bit(attempt, make_trial
         resumed = attempt(trial, Checkpoints(storage, FOLDER, trial))
         assert_same(resumed, whole)
         first_step = max(evaluated for evaluated in EVALUATED if evaluated <= step)
-        assert (resumed[0].first_step, resumed[0].num_steps) == (first_step, 20)
+        assert (resumed[0].first_step, resumed[0].training.num_steps) == (first_step, 20)
         # What had been measured up to the checkpoint is kept with its times, which no second run could repeat.
         num_kept = sum(row["step"] <= first_step for row in cut[1])
         assert resumed[1][:num_kept] == cut[1][:num_kept]
@@ -190,9 +190,9 @@ def test_ck2_a_trial_that_was_cut_off_after_its_last_checkpoint_ends_the_same(at
     assert again[0].outcome == "infeasible"
     assert again[0].reason.startswith("diverged")
     assert again[0].first_step == 20
-    assert again[0].best_checkpoint_step == first[0].best_checkpoint_step
-    assert again[0].wait_s == first[0].wait_s
-    assert again[0].train_s >= first[0].wait_s
+    assert again[0].training.best_checkpoint_step == first[0].training.best_checkpoint_step
+    assert again[0].training.time_by_part.wait_s == first[0].training.time_by_part.wait_s
+    assert again[0].training.train_s >= first[0].training.time_by_part.wait_s
 
 
 def test_ck2_a_writer_killed_before_any_change_leaves_a_whole_checkpoint(attempt, make_trial, tmp_path):
@@ -251,7 +251,7 @@ def test_qr5_another_objective_goes_on_and_chooses_among_what_is_kept(attempt, m
     assert end.first_step == 16
     losses = {row["step"]: row["loss"] for row in rows if row["split"] == "validation"}
     kept = kept_steps(Storage(str(tmp_path)), FOLDER)
-    assert end.best_checkpoint_step == max(kept, key=losses.__getitem__)
+    assert end.training.best_checkpoint_step == max(kept, key=losses.__getitem__)
 
 
 def test_checkpoints_of_other_code_are_discarded_with_a_warning(attempt, make_trial, tmp_path, caplog):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
-from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
+from raytune_playbook.records.types import PIPELINE_STAGES
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import TRAINING, Checkpoints
-from raytune_playbook.train.clock import StepTimes, split
+from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
@@ -155,19 +157,19 @@ def test_pi1_sleeps_come_out_where_they_were():
     least = {name: min(row[name] for row in steps) for name in TIME_COLUMNS}
     assert all(least[name] < (num + 0.9) * SLEEP_S for name, num in expected.items())
     assert least["sync_s"] == 0.0
-    for name in TIME_COLUMNS:
-        assert getattr(end, name) == pytest.approx(sum(row[name] for row in steps))
-    assert end.input_s == pytest.approx(end.wait_s + end.transfer_s + end.augment_s)
-    assert end.stages == dict.fromkeys(PIPELINE_STAGES, 0.0) | {"decode": STEPS * 0.25, "read": STEPS * 1.0}
+    whole = end.training.time_by_part
+    assert asdict(whole) == pytest.approx({name: sum(row[name] for row in steps) for name in TIME_COLUMNS})
+    assert end.training.input_s == pytest.approx(whole.wait_s + whole.transfer_s + whole.augment_s)
+    assert end.training.stages == dict.fromkeys(PIPELINE_STAGES, 0.0) | {"decode": STEPS * 0.25, "read": STEPS * 1.0}
 
 
 def test_pi1_evaluations_are_no_part_of_the_steps():
     end, _ = trained(workload=Sleepy(metrics_s=SLEEP_S))
     num_evaluations = 1 + STEPS // INTERVAL
-    assert end.evaluations_s >= 2 * num_evaluations * SLEEP_S * 0.99  # of two splits
-    steps_s = sum(getattr(end, name) for name in TIME_COLUMNS)
-    assert steps_s + end.evaluations_s <= end.train_s
-    assert steps_s < end.evaluations_s
+    assert end.training.evaluations_s >= 2 * num_evaluations * SLEEP_S * 0.99  # of two splits
+    steps_s = end.training.time_by_part.total_s
+    assert steps_s + end.training.evaluations_s <= end.training.train_s
+    assert steps_s < end.training.evaluations_s
 
 
 def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path):
@@ -180,11 +182,11 @@ def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path):
     end = train(Sleepy(), trial, SlowData(trial, group), group, notes, Checkpoints(storage, FOLDER, trial))
     assert end.first_step == 4
     assert notes.steps[:4] == cut.steps  # their times, too
-    assert end.wait_s == pytest.approx(sum(row["wait_s"] for row in notes.steps))
-    assert end.wait_s >= 4 * SLEEP_S * 0.99
-    assert end.evaluations_s >= 6 * SLEEP_S * 0.99
-    assert end.train_s >= end.wait_s + end.evaluations_s
-    assert end.stages["decode"] == STEPS * 0.25  # what the first attempt lost is not counted
+    assert end.training.time_by_part.wait_s == pytest.approx(sum(row["wait_s"] for row in notes.steps))
+    assert end.training.time_by_part.wait_s >= 4 * SLEEP_S * 0.99
+    assert end.training.evaluations_s >= 6 * SLEEP_S * 0.99
+    assert end.training.train_s >= end.training.time_by_part.wait_s + end.training.evaluations_s
+    assert end.training.stages["decode"] == STEPS * 0.25  # what the first attempt lost is not counted
 
 
 def test_a_checkpoint_of_another_version_is_left_and_its_trial_starts_anew(tmp_path, caplog):
@@ -219,7 +221,7 @@ class Event:
 def test_pi1_on_a_device_the_rest_of_an_intervals_time_is_computing():
     started_s = time.perf_counter() - 1.0  # the interval took a second
     steps = [
-        StepTimes(torch.device("cuda"), started_s=started_s + place, spans=[
+        TimedStep(torch.device("cuda"), started_s=started_s + place, spans=[
             ("data", Event(0), Event(50)),
             ("synchronization", Event(60), Event(70)),
             ("augmentation", Event(70), Event(100)),
@@ -229,10 +231,11 @@ def test_pi1_on_a_device_the_rest_of_an_intervals_time_is_computing():
     ]  # fmt: skip
     steps[1].transfer_s = 0.02
     steps[1].spans[0] = ("data", Event(0), Event(10))  # less than the host waited, as the device was busy
-    one, other = split(steps)
-    assert one[:4] == pytest.approx((0.05, 0.0, 0.04, 0.03))
-    assert other[:4] == pytest.approx((0.0, 0.01, 0.04, 0.03))
-    assert one[4] == other[4] == pytest.approx((1.0 - 0.2) / 2, abs=0.1)
+    one, other = times_by_part(steps)
+    rest_s = one.compute_s
+    assert rest_s == other.compute_s == pytest.approx((1.0 - 0.2) / 2, abs=0.1)
+    assert astuple(one) == pytest.approx((0.05, 0.0, 0.04, 0.03, rest_s))
+    assert astuple(other) == pytest.approx((0.0, 0.01, 0.04, 0.03, rest_s))
 
 
 # ------------------------------------------------------------------ two workers
@@ -273,7 +276,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 @pytest.mark.parametrize(("case", "column"), [("one waits", "wait_s"), ("one augments", "augment_s")])
 def test_pi1_who_waits_for_a_worker_without_a_batch_waits_in_the_collectives(found, case, column):
-    first, slow = (ends[case] for ends, _ in found)
+    first, slow = (ends[case].training.time_by_part for ends, _ in found)
     all_s = STEPS * 2 * SLEEP_S
     assert getattr(slow, column) >= all_s * 0.99
     assert getattr(first, column) < all_s / 2

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
@@ -115,8 +115,8 @@ def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, 
     data = Late(batches_of(workload, trial, group), late_s)
     started_s = time.perf_counter()
     end = train(workload, trial, data, group, notes)
-    steps_s = sum(getattr(end, name) for name in TIME_COLUMNS)
-    assert steps_s + end.evaluations_s <= (time.perf_counter() - started_s) * 1.01
+    steps_s = end.training.time_by_part.total_s
+    assert steps_s + end.training.evaluations_s <= (time.perf_counter() - started_s) * 1.01
     steps = [row for row in notes.rows if row["split"] == "step"]
     parts_s = {name: sum(row[name] for row in steps[8:]) for name in TIME_COLUMNS}
     return {name: seconds / sum(parts_s.values()) for name, seconds in parts_s.items()}

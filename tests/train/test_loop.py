@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from raytune_playbook.analysis.divergence import diverged_again
 from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
-from raytune_playbook.records.types import STEP_COLUMNS, TIME_COLUMNS, measurements_table
+from raytune_playbook.records.columns import STEP_COLUMNS, TIME_COLUMNS, measurements_table
 from raytune_playbook.study.seeds import shared_seed, worker_seed
 from raytune_playbook.train.workload import Values
 
@@ -66,7 +66,7 @@ def test_pi3_nothing_is_fetched_from_the_device_between_reporting_intervals(smal
     trial = make_trial(optimizer=optimizer, weight_decay=0.01, **values)
     with Fetches():
         end, _ = run_alone(Counted(), trial)
-    assert (end.num_steps, len(begun)) == (20, 20)
+    assert (end.training.num_steps, len(begun)) == (20, 20)
     assert fetched_after <= {0, 8, 16, 20}
     assert {8, 16, 20} <= fetched_after  # they are seen
 
@@ -97,8 +97,8 @@ def test_ev2_rows_come_before_the_first_step_at_every_interval_and_after_the_las
         names = set(STEP_COLUMNS) if row["split"] == "step" else {"loss", "error"}
         assert set(row) == names | {"step", "split"}
         assert all(math.isfinite(row[name]) for name in names)
-    assert (end.outcome, end.reason, end.num_steps) == ("completed", None, 21)
-    assert end.num_parameters == sum(parameter.numel() for parameter in small.models[0].parameters()) == 90
+    assert (end.outcome, end.reason, end.training.num_steps) == ("completed", None, 21)
+    assert end.training.num_parameters == sum(parameter.numel() for parameter in small.models[0].parameters()) == 90
 
 
 def test_sc1_rows_hold_the_schedule(small, make_trial, run_alone):
@@ -201,7 +201,7 @@ def test_in3_nan_and_infinity_are_infeasible_with_the_step(small, make_trial, ru
     assert (end.outcome, end.reason) == ("infeasible", reason)
     # The rows of the interval are reported before the trial ends, and no evaluation follows.
     assert [row["step"] for row in notes.reports[-1]] == list(range(1, 9))
-    assert end.num_steps == 8
+    assert end.training.num_steps == 8
 
 
 def test_in3_an_infinite_gradient_of_a_finite_loss_is_infeasible(small, make_trial, run_alone):
@@ -225,7 +225,7 @@ def test_in3_divergence_is_told_by_the_test_that_analysis_can_redo(
     table = measurements_table(notes.rows)
     assert diverged_again(table, evaluation_interval_steps=8, factor=2.0) is diverges
     assert end.outcome == ("infeasible" if diverges else "completed")
-    assert end.num_steps == max_train_steps
+    assert end.training.num_steps == max_train_steps
     assert notes.rows[-1]["step"] == max_train_steps  # it was evaluated all the same
     if diverges:
         steps = [row["loss"] for row in notes.rows if row["split"] == "step"]
@@ -244,7 +244,7 @@ def test_in3_a_workload_may_declare_a_point_infeasible_before_and_during_trainin
             return "too wide" if values.float("learning_rate") > 1 else None
 
     end, notes = run_alone(Early(), make_trial(learning_rate=2.0))
-    assert (end.outcome, end.reason, end.num_steps, notes.rows) == ("infeasible", "declared: too wide", 0, [])
+    assert (end.outcome, end.reason, end.training.num_steps, notes.rows) == ("infeasible", "declared: too wide", 0, [])
     assert run_alone(Early(), make_trial())[0].outcome == "completed"
 
     class Late(type(small)):
@@ -252,7 +252,7 @@ def test_in3_a_workload_may_declare_a_point_infeasible_before_and_during_trainin
             raise Infeasible("declared: out of reach")
 
     end, notes = run_alone(Late(), make_trial())
-    assert (end.outcome, end.reason, end.num_steps) == ("infeasible", "declared: out of reach", 0)
+    assert (end.outcome, end.reason, end.training.num_steps) == ("infeasible", "declared: out of reach", 0)
 
 
 def test_a_bug_is_not_an_outcome(small, make_trial, run_alone):
@@ -268,14 +268,14 @@ def test_a_bug_is_not_an_outcome(small, make_trial, run_alone):
 def test_a_stop_request_ends_the_trial_at_the_next_interval(small, make_trial, run_alone, stop_at, num_steps):
     whole = run_alone(small, make_trial())[1]
     end, notes = run_alone(small, make_trial(), stop_at)
-    assert (end.outcome, end.reason, end.num_steps) == (None, None, num_steps)
+    assert (end.outcome, end.reason, end.training.num_steps) == (None, None, num_steps)
     assert without_times(notes.rows) == without_times(whole.rows)[: len(notes.rows)]
     assert notes.rows[-1]["step"] == num_steps
 
 
 def test_a_stop_request_in_the_last_interval_lets_the_trial_complete(small, make_trial, run_alone):
     end, _ = run_alone(small, make_trial(), stop_at=17)
-    assert (end.outcome, end.num_steps) == ("completed", 20)
+    assert (end.outcome, end.training.num_steps) == ("completed", 20)
 
 
 # ------------------------------------------------------------------ workloads and values that break a rule
@@ -342,4 +342,4 @@ def test_frozen_parameters_stay_as_they_are_and_count(small, make_trial, run_alo
     end, _ = run_alone(workload, make_trial(weight_decay=0.1))
     assert torch.equal(workload.models[0][0].weight, workload.before)
     assert not torch.equal(workload.models[0][0].bias, torch.zeros(8))
-    assert end.num_parameters == 90
+    assert end.training.num_parameters == 90

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
@@ -58,7 +58,7 @@ def test_pi4_a_trace_names_its_steps_and_their_parts(small, make_trial, run):
             (event,) = [e for e in named(events, part) if step["ts"] <= e["ts"] < step["ts"] + step["dur"]]
             assert event["ts"] + event["dur"] <= step["ts"] + step["dur"]
     assert any(event["name"] == "aten::linear" for event in events)  # torch's own operations are there
-    assert end.num_steps == 20
+    assert end.training.num_steps == 20
 
 
 def test_pi4_evaluations_between_traced_steps_are_named(small, make_trial, run):
@@ -79,7 +79,7 @@ def test_pi4_tracing_changes_no_number(small, make_trial, run, values):
 
 def test_pi4_a_trial_that_ends_amid_the_steps_leaves_what_it_has_traced(small, make_trial, run):
     end, _, (trace,) = run(small, make_trial(), ProfileSteps(7, 20), stop_at=3)
-    assert end.num_steps == 8
+    assert end.training.num_steps == 8
     assert [event["name"] for event in events_of(trace) if event["name"].startswith("step ")] == ["step 7", "step 8"]
 
 

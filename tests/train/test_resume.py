@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
-from raytune_playbook.records.types import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
@@ -142,7 +142,7 @@ def attempt(
         end = train(workload, trial, data, group, watcher, checkpoints)
     except Cut:
         return {}
-    ended = {"outcome": end.outcome, "num_steps": end.num_steps, "best": end.best_checkpoint_step}
+    ended = {"outcome": end.outcome, "num_steps": end.training.num_steps, "best": end.training.best_checkpoint_step}
     return {
         "end": ended,
         "first_step": end.first_step,

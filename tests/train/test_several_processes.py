@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
@@ -138,7 +138,7 @@ def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[s
     notes = Notes(stop_at)
     end = train(workload, trial, data, group, notes)
     return {
-        "outcome": (end.outcome, end.reason, end.num_steps),
+        "outcome": (end.outcome, end.reason, end.training.num_steps),
         "rows": notes.rows,
         "masks": workload.masks,
         "state": workload.models[-1].state_dict(),

@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
-from raytune_playbook.records.types import TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec

@@ -15,12 +15,12 @@ from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
 from raytune_playbook.records import tensorboard
+from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.measurements import MeasurementStream
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord, trials_table
+from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.study import StudySpec
-from raytune_playbook.train.end import End
 
 FIRST_TRIALS = 3
 LAST_TRIALS = 10
@@ -164,14 +164,14 @@ class Recorder:
                 ended, end=replace(ended.end, reason=f"NaN: {name} was never finite") if ended.end else None
             )
         end = ended.end
-        record = replace(
+        return replace(
             record,
             outcome=outcome,
             reason=end.reason if end else ended.error,
             objective=best.value if best else None,
             best_step=best.step if best else None,
+            training=end.training if end else None,
         )
-        return record if end is None else _with_end(record, end)
 
     def _number(self, key: TrialKey, attempt: int) -> int:
         """Attempts count on over `resume`; the pool counts from 1."""
@@ -193,24 +193,6 @@ class Recorder:
                 f"({self._machine} and {machine}); each trial's record says which."
             )
             self._machine = machine
-
-
-def _with_end(record: TrialRecord, end: End) -> TrialRecord:
-    """What the workers said at their end; nothing of it is known of a trial that failed."""
-    return replace(
-        record,
-        best_checkpoint_step=end.best_checkpoint_step,
-        num_steps=end.num_steps,
-        num_parameters=end.num_parameters,
-        train_s=end.train_s,
-        wait_s=end.wait_s,
-        transfer_s=end.transfer_s,
-        sync_s=end.sync_s,
-        augment_s=end.augment_s,
-        compute_s=end.compute_s,
-        evaluations_s=end.evaluations_s,
-        stages=end.stages,
-    )
 
 
 def _cut_off(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

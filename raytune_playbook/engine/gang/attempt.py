@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-from raytune_playbook.records.measurements import Row
-from raytune_playbook.records.types import TIME_COLUMNS, Machine
+from raytune_playbook.records.columns import MeasurementRow
+from raytune_playbook.records.types import Machine
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
@@ -23,7 +23,7 @@ class RunningAttempt:
 
     assignment: Assignment
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
-    reports: dict[int, tuple[Row, ...]] = field(default_factory=dict)
+    reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)
@@ -130,9 +130,10 @@ def _with_times_of_the_slowest(ends: list[End]) -> End | None:
     """
     if not ends:
         return None
-    slowest = max(ends, key=lambda end: end.input_s)
-    times = {name: getattr(slowest, name) for name in TIME_COLUMNS}
-    return replace(ends[0], stages=slowest.stages, **times)
+    first, trainings = ends[0], [end.training for end in ends]
+    slowest = max(trainings, key=lambda training: training.input_s)
+    times = replace(first.training, time_by_part=slowest.time_by_part, stages=slowest.stages)
+    return replace(first, training=times)
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

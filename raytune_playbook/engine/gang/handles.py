@@ -16,7 +16,7 @@ from raytune_playbook.engine.gang.messages import (
     WorkerEnd,
 )
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 
 
 class HostHandle(Protocol):
@@ -30,7 +30,7 @@ class HostHandle(Protocol):
     processes: RemoteMethod[[], dict[int, int]]
     hello: RemoteMethod[[int, Hello], None]
     next_assignment: RemoteMethod[[int, int, int], Assignment | NoMoreTrials | NothingYet]
-    new_measurements: RemoteMethod[[int, int, int, tuple[Row, ...]], None]
+    new_measurements: RemoteMethod[[int, int, int, tuple[MeasurementRow, ...]], None]
     heartbeat: RemoteMethod[[int, int, int, int], Wish]
     ended: RemoteMethod[[int, int, WorkerEnd], None]
 
@@ -39,4 +39,4 @@ class PoolOfGang(Protocol):
     """A handle to the pool as far as its gangs know it; what each method does is said in `Pool`."""
 
     round_context: RemoteMethod[[str], RoundContext | None]
-    new_measurements: RemoteMethod[[TrialKey, int, tuple[Row, ...]], None]
+    new_measurements: RemoteMethod[[TrialKey, int, tuple[MeasurementRow, ...]], None]

@@ -35,7 +35,7 @@ from raytune_playbook.engine.gang.messages import (
     WorkerEnd,
 )
 from raytune_playbook.engine.gang.train_run import Fit, WorkerConfig, drained_hosts_of, kill, run_fit
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.settings import Resources
 
 POLL_S = 20.0
@@ -197,7 +197,9 @@ class Host:
             await self._changes.wait(deadline_s - time.monotonic())
         return NothingYet()
 
-    async def new_measurements(self, generation: int, number: int, report: int, rows: tuple[Row, ...]) -> None:
+    async def new_measurements(
+        self, generation: int, number: int, report: int, rows: tuple[MeasurementRow, ...]
+    ) -> None:
         """New measurements, passed on to the pool in the order of their report numbers 1, 2, ..."""
         attempt = self._current(generation, number)
         if attempt is None:

@@ -9,15 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 import ray.exceptions
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.messages import Assignment, Wish
 from raytune_playbook.engine.gang.train_run import WorkerConfig
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.train.group import Group
 
 HOST_TIMEOUT_S = 60.0
@@ -38,7 +36,7 @@ class HostWatcher:
     _num_steps: int = 0
     _stop: bool = False
 
-    def measured(self, rows: list[Row]) -> None:
+    def measured(self, rows: list[MeasurementRow]) -> None:
         if self.group.rank == 0:  # rule MH1: one worker reports for all
             self.num_reports += 1
             number, report = self.assignment.number, self.num_reports
@@ -47,9 +45,8 @@ class HostWatcher:
     def stepped(self, step: int) -> None:
         self._num_batches += 1
         self._num_steps += 1
-        if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
-            short = timedelta(seconds=self.config.resources.collective_timeout_s)
-            _set_pg_timeout(short, self.group.process_group)
+        if self._num_steps == 2:  # the first step, which may compile, is over
+            self.group.set_timeout(self.config.resources.collective_timeout_s)
 
     def evaluated(self) -> None:
         self._num_batches += 1

@@ -12,7 +12,6 @@ import socket
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,6 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
@@ -113,11 +111,11 @@ def _check_group(group: Group, number: int, resources: Resources) -> None:
     """All workers are at the same trial and can talk; else this worker ends, which restarts the gang."""
     if group.process_group is None:
         return
-    _set_pg_timeout(timedelta(seconds=resources.collective_timeout_s), group.process_group)
+    group.set_timeout(resources.collective_timeout_s)
     numbers = group.gather(torch.tensor([number], device=group.device))
     if any(int(other) != number for other in numbers):
         raise RuntimeError(f"workers are at different trials: {[int(other) for other in numbers]}")
-    _set_pg_timeout(timedelta(seconds=resources.first_step_timeout_s), group.process_group)
+    group.set_timeout(resources.first_step_timeout_s)
 
 
 def _context(contexts: dict[str, RoundContext], pool: PoolOfGang, round_id: str) -> RoundContext:

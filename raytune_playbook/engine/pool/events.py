@@ -10,7 +10,7 @@ from typing import TypeAlias
 from raytune_playbook.engine.gang.changes import Changes
 from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
 from raytune_playbook.engine.gang.state import GangState
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class NewMeasurements:
 
     key: TrialKey
     attempt: int
-    rows: tuple[Row, ...]
+    rows: tuple[MeasurementRow, ...]
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,9 @@ class AttemptEnded:
 
 @dataclass(frozen=True)
 class GangChanged:
-    """Event: a gang is in this state now; ``sentence`` is for the log."""
+    """Event: a gang is in another state; ``sentence`` says so in the log."""
 
-    gang: str
-    state: GangState
     sentence: str
-    start_s: float | None = None
 
 
 Event: TypeAlias = AttemptStarted | NewMeasurements | AttemptEnded | GangChanged

@@ -29,7 +29,7 @@ from raytune_playbook.engine.pool.handle import PoolHandle
 from raytune_playbook.engine.pool.queue import QueuedTrial
 from raytune_playbook.engine.pool.starts import GangCounts, num_to_start, num_wanted
 from raytune_playbook.engine.pool.state import GangFacts, PooledGang, PoolState
-from raytune_playbook.records.measurements import Row
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec, trial_key
 
@@ -133,7 +133,7 @@ class Pool:
             await self._changes.wait(deadline_s - time.monotonic())
         return AttemptEnd(Cause.STOPPED) if trial is None else trial.final
 
-    async def new_measurements(self, key: TrialKey, attempt: int, rows: tuple[Row, ...]) -> None:
+    async def new_measurements(self, key: TrialKey, attempt: int, rows: tuple[MeasurementRow, ...]) -> None:
         """Measurements of a running attempt, from its gang's host."""
         running = [gang.trial for gang in self._gangs if gang.trial is not None]
         if any(trial.key == key and trial.is_recorded for trial in running):

@@ -115,14 +115,15 @@ def _answer_row(
         cells.append(f'<td class="number main">{number_text(trial.objective)}</td>')
         if len(reading.summary.arms) > 1:
             cells.append(cell(_behind(reading, trial), "number"))
-        per_step = trial.train_s / trial.num_steps if trial.train_s is not None and trial.num_steps else None
+        training = trial.training
+        per_step = training.train_s / training.num_steps if training and training.num_steps else None
         cells += [
             cell(step_text(trial), "number"),
             *(cell(trial_value(trial, name), "number") for name in reading.varied),
             *(cell(number_text(found.get(name)), "number") for name in others),
             cell(duration_text(per_step), "number"),
-            cell(duration_text(trial.train_s), "number"),
-            cell(count_text(trial.num_parameters), "number"),
+            cell(duration_text(training.train_s if training else None), "number"),
+            cell(count_text(training.num_parameters if training else None), "number"),
             f"<td>{trial_link(trial)}</td>",
         ]
     cells.append(f'<td class="number" title="{escape(counts_text(arm.counts))}">{arm.counts.num_ended:,}</td>')

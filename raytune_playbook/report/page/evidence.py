@@ -120,13 +120,14 @@ def _trial_row(trial: Trial, varied: Sequence[str], study: str, logs: Mapping[Tr
     values = "".join(sortable(trial_value(trial, name), trial.values.get(name)) for name in varied)
     time = step_time([trial])
     share = time.input_share if time else None
+    train_s = trial.training.train_s if trial.training else None
     return (
         f'<tr id="{escape(trial_name(trial.id))}" data-study="{escape(trial.study)}"><td>{study}</td>'
         f"<td>{trial.key}</td>"
         f'<td><span class="badge {outcome}">{outcome}</span></td>'
         f"{sortable(number_text(trial.objective), trial.objective)}"
         f"{sortable(step_text(trial), trial.best_step)}{values}"
-        f"{sortable(duration_text(trial.train_s), trial.train_s)}"
+        f"{sortable(duration_text(train_s), train_s)}"
         f"{sortable(ABSENT if share is None else f'{share:.0%}', share)}"
         f"{sortable(str(len(trial.attempts)), len(trial.attempts))}"
         f'<td class="reason">{_reason(trial)}</td><td class="log">{_log_links(logs.get(trial.id, ()))}</td></tr>'

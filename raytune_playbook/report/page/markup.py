@@ -30,9 +30,10 @@ def trial_value(trial: Trial, name: str) -> str:
 
 def step_text(trial: Trial) -> str:
     """The best step, of how many were trained."""
+    num_steps = trial.training.num_steps if trial.training else None
     if trial.best_step is None:
-        return ABSENT if trial.num_steps is None else f"{ABSENT} of {trial.num_steps:,}"
-    return f"{trial.best_step:,} of {count_text(trial.num_steps)}"
+        return ABSENT if num_steps is None else f"{ABSENT} of {num_steps:,}"
+    return f"{trial.best_step:,} of {count_text(num_steps)}"
 
 
 def cell(text: str, kind: str = "") -> str:

@@ -7,7 +7,8 @@ import pytest
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Tally
-from raytune_playbook.records.types import TrialRecord, trials_table
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.settings import Objective
 

@@ -10,15 +10,15 @@ from raytune_playbook.engine.gang import attempt as verdict
 from raytune_playbook.engine.gang.attempt import RunningAttempt
 from raytune_playbook.engine.gang.messages import Assignment, Cause, Hello, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
-from raytune_playbook.records.types import Machine
+from raytune_playbook.records.types import Machine, TimeByPart, Training
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
 MACHINE = Machine(torch="2.13.0", num_workers=2)
-COMPLETED = End("completed", 10, num_parameters=5, train_s=1.0, wait_s=0.0)
-TOO_MUCH = End("infeasible", 3, num_parameters=5, train_s=1.0, wait_s=0.0, reason="out of memory: 2 GiB")
-STOPPED = End(None, 4, num_parameters=5, train_s=1.0, wait_s=0.0)
+COMPLETED = End("completed", Training(10, num_parameters=5, train_s=1.0))
+TOO_MUCH = End("infeasible", Training(3, num_parameters=5, train_s=1.0), reason="out of memory: 2 GiB")
+STOPPED = End(None, Training(4, num_parameters=5, train_s=1.0))
 
 
 @pytest.fixture
@@ -54,13 +54,16 @@ def test_workers_that_agree(attempt, end, cause):
 
 
 def test_pi1_times_are_those_of_the_worker_that_waited_longest_for_its_batches(attempt):
-    quick = replace(COMPLETED, wait_s=0.1, sync_s=7.0, compute_s=1.0, stages={"read": 0.5}, best_checkpoint_step=4)
-    slow = replace(COMPLETED, wait_s=2.0, transfer_s=1.0, augment_s=4.0, compute_s=1.1, stages={"read": 3.0})
-    said(attempt, 0, quick)
-    said(attempt, 1, slow)
+    quick = TimeByPart(wait_s=0.1, sync_s=7.0, compute_s=1.0)
+    slow = TimeByPart(wait_s=2.0, transfer_s=1.0, augment_s=4.0, compute_s=1.1)
+    training = COMPLETED.training
+    first = replace(training, time_by_part=quick, stages={"read": 0.5}, best_checkpoint_step=4)
+    said(attempt, 0, replace(COMPLETED, training=first))
+    said(attempt, 1, replace(COMPLETED, training=replace(training, time_by_part=slow, stages={"read": 3.0})))
     found = ended(attempt).end
-    assert found == replace(slow, best_checkpoint_step=4)  # which rank 0 keeps
-    assert found.input_s == 7.0
+    whole = replace(training, time_by_part=slow, stages={"read": 3.0}, best_checkpoint_step=4)  # which rank 0 keeps
+    assert found == replace(COMPLETED, training=whole)
+    assert found.training.input_s == 7.0
 
 
 def test_a_leak_restarts_the_gang_and_is_a_warning(attempt):

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from raytune_playbook import InputError, run
-from raytune_playbook.records.types import PIPELINE_STAGES, TIME_COLUMNS
+from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.types import PIPELINE_STAGES
 from raytune_playbook.report.page.page import PATH
 
 

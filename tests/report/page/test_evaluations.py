@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.records.types import measurements_table
+from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.report.figures import colours_of
 from raytune_playbook.report.page import conclusion, evaluations
 from raytune_playbook.report.page.page import write_page

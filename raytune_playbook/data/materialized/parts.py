@@ -61,7 +61,10 @@ class DatasetBlock:
 
 
 def parts_of(split: str, source: Source) -> Sequence[Part]:
-    """The parts of a split's source in their order; arrays are put into the object store for them, a Ray Dataset is executed."""
+    """The parts of a split's source in their order.
+
+    For them arrays are put into the object store, and a Ray Dataset is executed.
+    """
     if isinstance(source, Listing):
         return source.fragments
     if isinstance(source, ray.data.Dataset):

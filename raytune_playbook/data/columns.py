@@ -10,9 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raytune_playbook.errors import DataError
+from raytune_playbook.study.datasets import Columns as Columns
 
-Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
-"""Each array has the shape (num_examples, ...); one of dtype object holds arrays of different shapes, or texts."""
+Array: TypeAlias = npt.NDArray[np.generic]
+"""A column, of shape (num_examples, ...); one of dtype object holds arrays of different shapes, or texts."""
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+"""Numbers of examples, of shape (num_rows,)."""
 
 
 def from_arrow(table: pa.Table, where: str) -> Columns:
@@ -24,22 +28,22 @@ def from_arrow(table: pa.Table, where: str) -> Columns:
     return {name: _array(table.column(name), name, where) for name in table.column_names}
 
 
-def _array(column: pa.ChunkedArray, name: str, where: str) -> npt.NDArray[np.generic]:
+def _array(column: pa.ChunkedArray, name: str, where: str) -> Array:
     values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     _refuse_nulls(values, name, where)
     if isinstance(values, pa.FixedShapeTensorArray) and len(values):
-        tensor: npt.NDArray[np.generic] = values.to_numpy_ndarray()
+        tensor: Array = values.to_numpy_ndarray()
         return tensor
-    kind, values = values.type, _storage(values)
+    declared, values = values.type, _storage(values)
     array = _dense(values)
     if array is None:  # ragged: for the preprocessing to pad or cut
         return _objects(values)
     # A tensor type, such as Ray's, stores flat lists and has their shape beside them, with None for what varies.
-    shape = getattr(kind, "shape", None)
+    shape = getattr(declared, "shape", None)
     return array if shape is None or None in shape else array.reshape(len(array), *shape)
 
 
-def _dense(values: pa.Array) -> npt.NDArray[np.generic] | None:
+def _dense(values: pa.Array) -> Array | None:
     """An array with an axis for each level of lists; None where lists of one level have different lengths."""
     shape = [len(values)]
     while _is_list(values.type):
@@ -48,11 +52,11 @@ def _dense(values: pa.Array) -> npt.NDArray[np.generic] | None:
             return None
         shape.append(lengths.pop() if lengths else 0)
         values = values.flatten()
-    array: npt.NDArray[np.generic] = values.to_numpy(zero_copy_only=False)
+    array: Array = values.to_numpy(zero_copy_only=False)
     return array.reshape(shape)
 
 
-def _objects(values: pa.Array) -> npt.NDArray[np.generic]:
+def _objects(values: pa.Array) -> Array:
     objects = np.empty(len(values), object)
     for row in range(len(values)):
         one = _dense(values[row : row + 1])
@@ -60,16 +64,13 @@ def _objects(values: pa.Array) -> npt.NDArray[np.generic]:
     return objects
 
 
-def _is_extension(kind: pa.DataType) -> bool:
-    return isinstance(kind, pa.BaseExtensionType)
-
-
 def _storage(values: pa.Array) -> pa.Array:
-    return values.storage if _is_extension(values.type) else values
+    return values.storage if isinstance(values.type, pa.BaseExtensionType) else values
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+def _is_list(declared: pa.DataType) -> bool:
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_one(declared) for is_one in tests)
 
 
 def _lengths(values: pa.Array) -> set[int]:
@@ -88,12 +89,12 @@ def _refuse_nulls(values: pa.Array, name: str, where: str) -> None:
         _refuse_nulls(values.flatten(), name, where)
 
 
-def to_arrow(columns: Mapping[str, npt.NDArray[np.generic]]) -> pa.Table:
+def to_arrow(columns: Columns) -> pa.Table:
     """A table that `from_arrow` turns back into the same columns, and that pyarrow alone can read."""
     return pa.table({name: _arrow_array(values) for name, values in columns.items()})
 
 
-def _arrow_array(values: npt.NDArray[np.generic]) -> pa.Array:
+def _arrow_array(values: Array) -> pa.Array:
     if values.ndim > 1 and values.size and values.dtype.kind in "iuf":
         return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(values))
     array = pa.array(values.reshape(-1))
@@ -102,27 +103,27 @@ def _arrow_array(values: npt.NDArray[np.generic]) -> pa.Array:
     return array
 
 
-def concatenated(parts: Sequence[Mapping[str, npt.NDArray[np.generic]]]) -> Columns:
-    """Parts of the same columns laid end to end.
+def concatenated(blocks: Sequence[Columns]) -> Columns:
+    """Blocks of examples laid end to end.
 
     Raises:
         DataError: their columns, types or shapes differ.
     """
-    require_alike(parts)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    require_alike(blocks)
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def require_alike(parts: Iterable[Mapping[str, npt.NDArray[np.generic]]]) -> None:
-    """Check that numpy has nothing to convert where parts are put together: it would round, cut off or repeat.
+def require_alike(blocks: Iterable[Columns]) -> None:
+    """Check that numpy has nothing to convert where blocks are put together: it would round, cut off or repeat.
 
     Raises:
         DataError: their columns, types or shapes differ.
     """
-    kinds = [{name: f"{values.dtype}{list(values.shape[1:])}" for name, values in part.items()} for part in parts]
-    different = [kind for kind in kinds if kind != kinds[0]]
+    types = [{name: f"{values.dtype}{list(values.shape[1:])}" for name, values in block.items()} for block in blocks]
+    different = [each for each in types if each != types[0]]
     if different:
         raise DataError(
-            f"All examples need the same columns, types and shapes, but there are {kinds[0]} and {different[0]}; "
+            f"All examples need the same columns, types and shapes, but there are {types[0]} and {different[0]}; "
             "make them alike in Workload.preprocess."
         )
 
@@ -169,7 +170,7 @@ def checked(columns: object, where: str, *, num_examples: int | None = None, lab
     return arrays
 
 
-def _as_arrays(columns: Mapping[object, object], where: str) -> Iterable[tuple[object, npt.NDArray[np.generic]]]:
+def _as_arrays(columns: Mapping[object, object], where: str) -> Iterable[tuple[object, Array]]:
     for name, values in columns.items():
         try:
             yield name, np.asarray(values)
@@ -179,11 +180,11 @@ def _as_arrays(columns: Mapping[object, object], where: str) -> Iterable[tuple[o
             ) from None
 
 
-def num_examples(columns: Mapping[str, npt.NDArray[np.generic]]) -> int:
+def num_examples(columns: Columns) -> int:
     """The number of rows."""
     return len(next(iter(columns.values())))
 
 
-def num_bytes(columns: Mapping[str, npt.NDArray[np.generic]]) -> int:
+def num_bytes(columns: Columns) -> int:
     """How much memory the arrays take."""
     return sum(values.nbytes for values in columns.values())

@@ -1,4 +1,4 @@
-"""What a workload's `datasets` returned, looked at but not read."""
+"""From what `Workload.datasets` returned to the source of each split's examples, looked at but not read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,38 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import SPLITS, Files, Split
 
 Source: TypeAlias = Listing | Columns | ray.data.Dataset
+"""What a split's examples come from: files that were listed, arrays by column, or a Ray Dataset."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where each split's examples come from.
+
+    Fields:
+        by_split: ``all`` for a `Split`, which divides one source.
+        skips: the splits of which unreadable parts may be left out.
+        names: how the records call the sources, by split.
+    """
+
+    by_split: Mapping[str, Source]
+    skips: frozenset[str]
+    names: Mapping[str, str]
+
+
+def find_sources(datasets: object) -> Sources:
+    """Find out what is there: files are listed, and nothing is read.
+
+    Args:
+        datasets: what `Workload.datasets` returned.
+
+    Raises:
+        InputError: a split is missing, or is something that cannot be read.
+    """
+    given = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
+    given = {split: Files(str(each)) if isinstance(each, str | Path) else each for split, each in given.items()}
+    skips = {split for split, each in given.items() if isinstance(each, Files) and each.on_unreadable == "skip"}
+    by_split = {split: _source(split, each) for split, each in given.items()}
+    return Sources(by_split, frozenset(skips), {split: _name(each) for split, each in given.items()})
 
 
 def _require_splits(datasets: object) -> dict[str, object]:
@@ -35,56 +67,26 @@ def _require_splits(datasets: object) -> dict[str, object]:
     return {split: datasets[split] for split in SPLITS if split in datasets}
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a workload's `datasets` returned, looked at but not read.
-
-    Fields:
-        sources: by split; ``all`` for a `Split`.
-        skips: the splits of which unreadable parts may be left out.
-        named: how the records call the sources.
-    """
-
-    sources: Mapping[str, Source]
-    skips: frozenset[str]
-    named: Mapping[str, str]
-
-
-def sources_of(datasets: object) -> Given:
-    """Find out what is there.
-
-    Raises:
-        InputError: a split is missing, or is of a kind that cannot be read.
-    """
-    splits = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
-    files = {
-        split: Files(str(source)) if isinstance(source, str | Path) else source for split, source in splits.items()
-    }
-    skips = {split for split, source in files.items() if isinstance(source, Files) and source.on_unreadable == "skip"}
-    sources = {split: _source(split, source) for split, source in files.items()}
-    return Given(sources, frozenset(skips), {split: _named(source) for split, source in files.items()})
-
-
-def _source(split: str, source: object) -> Source:
-    match source:
+def _source(split: str, given: object) -> Source:
+    match given:
         case Files():
-            return list_fragments(source)
+            return list_fragments(given)
         case ray.data.Dataset():
-            return source
+            return given
         case pa.Table():
-            return from_arrow(source, repr(split))
+            return from_arrow(given, repr(split))
         case Mapping():
-            return {str(name): np.asarray(values) for name, values in source.items()}
+            return {str(name): np.asarray(values) for name, values in given.items()}
     raise SpecError(
         f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
-        f"{type(source).__name__}; return one of these."
+        f"{type(given).__name__}; return one of these."
     )
 
 
-def _named(source: object) -> str:
-    match source:
+def _name(given: object) -> str:
+    match given:
         case Files():
-            return source.uris if isinstance(source.uris, str) else ", ".join(source.uris)
+            return given.uris if isinstance(given.uris, str) else ", ".join(given.uris)
         case ray.data.Dataset():
             return "a Ray Dataset"
         case pa.Table():

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import ray.cloudpickle as cloudpickle
 
+from raytune_playbook.data.actors import RemoteMethod
 from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
 from raytune_playbook.data.files.find import UnreadableError
 from raytune_playbook.data.files.images import IMAGE_COLUMNS, IMAGE_PATH
@@ -19,11 +20,9 @@ from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 
 Preprocess: TypeAlias = Callable[[Columns], object]
-Handle: TypeAlias = Any
-"""A handle to an actor, whose remote methods no static type knows."""
 
 TASK_BYTES = 8 * 2**20
-"""Fragments are read together in one task until they hold so much, since a task costs some 10 ms."""
+"""Parts are read together in one task until they hold so much, since a task costs some 10 ms."""
 
 NOTES_TIMEOUT_S = 30.0
 
@@ -32,7 +31,7 @@ HASH = "_hash"
 
 
 class Part(Protocol):
-    """What a task reads one or more of, such as a `Fragment` of files."""
+    """What a task reads one or more of: a `Fragment` of files, some rows of arrays, or a block of a Ray Dataset."""
 
     @property
     def name(self) -> str:
@@ -73,16 +72,23 @@ class Recipe:
     num_cpus: int = 1
 
 
+class NoteTaker(Protocol):
+    """The actor that a task works for."""
+
+    @property
+    def note(self) -> RemoteMethod[[str, dict[str, float], list[str]], None]:
+        """Takes the name of the piece of work, the seconds by stage, and a sentence for each part left out."""
+
+
 @dataclass(frozen=True)
 class Report:
     """How a task tells the actor that it works for what it did.
 
     Fields:
-        actor: with a method ``note(of, seconds, skipped)``.
         of: names the piece of work.
     """
 
-    actor: Handle
+    actor: NoteTaker
     of: str
 
     def __call__(self, seconds: dict[str, float], skipped: list[str]) -> None:
@@ -153,7 +159,7 @@ def decode(columns: Columns, recipe: Recipe, where: str) -> Columns:
     decoded = _preprocessed(columns, recipe, where)
     if recipe.hashes == "decoded":
         hashes = example_hashes(decoded, recipe.key)
-    return decoded if hashes is None else decoded | {HASH: hashes}
+    return decoded if hashes is None else {**decoded, HASH: hashes}
 
 
 def _without_image_paths(columns: Columns) -> Columns:

@@ -1,34 +1,31 @@
 """From what a workload's `datasets` returns to what a round's workers get their batches from.
 
-Decides between the two modes, materialized and streaming; everything is checked before a gang starts.
+`mode` says how one of the two modes is chosen; everything is checked before a gang starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
 
 import ray
 
-from raytune_playbook.data.columns import Columns, num_bytes, num_examples
-from raytune_playbook.data.datasets import Given, Source, sources_of
-from raytune_playbook.data.decode import Handle, Recipe, read_and_decode
+from raytune_playbook.data.actors import answer, answer_or_error
+from raytune_playbook.data.columns import Columns, Rows, num_bytes, num_examples
+from raytune_playbook.data.datasets import Source, Sources, find_sources
+from raytune_playbook.data.decode import Recipe, read_and_decode
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import Manifest
-from raytune_playbook.data.materialized.store import Loaded, Saving
-from raytune_playbook.data.order import Rows, permutation
-from raytune_playbook.data.ray_data import as_data_error, require_cpu
+from raytune_playbook.data.materialized.store import Loaded, Loading, Saving, StoreHandle
+from raytune_playbook.data.mode import Memory, Mode, chosen_mode, require_memory_for_validation
+from raytune_playbook.data.order import permutation
+from raytune_playbook.data.ray_data import require_cpu
 from raytune_playbook.data.splits import overlaps, split_rows
 from raytune_playbook.data.streaming.read_ahead import Stream
-from raytune_playbook.errors import DataError, PlaybookError
+from raytune_playbook.errors import DataError
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.study.datasets import InputPipeline, Split
-
-GIB = 2**30
-MATERIALIZED_SHARE = 0.5
-"""Of the smallest node's object store, which holds other things too."""
 
 MAX_TRAINING_SAMPLE = 1000
 """How many training examples every evaluation scores beside the validation set (rule EV7)."""
@@ -91,7 +88,7 @@ class Preparation:
         node_bytes: the object store of the smallest node.
     """
 
-    store: Handle
+    store: StoreHandle
     workload: bytes | None
     label: str | None
     num_cpus: int
@@ -99,13 +96,19 @@ class Preparation:
     node_bytes: int
     pipeline: InputPipeline = field(default_factory=InputPipeline)
 
-    def recipe(self, **changes: Any) -> Recipe:
-        """What becomes of a fragment, but for what is changed."""
-        return replace(Recipe(self.workload, self.label, num_cpus=self.num_cpus), **changes)
+    @property
+    def recipe(self) -> Recipe:
+        """What becomes of a part of the examples."""
+        return Recipe(self.workload, self.label, num_cpus=self.num_cpus)
 
-    def recipe_of(self, given: Given, split: str, **changes: Any) -> Recipe:
-        """What becomes of a split's fragments."""
-        return self.recipe(skips=split in given.skips, **changes)
+    def recipe_of(self, sources: Sources, split: str) -> Recipe:
+        """The same for a split."""
+        return replace(self.recipe, skips=split in sources.skips)
+
+    @property
+    def memory(self) -> Memory:
+        """Where examples may be kept."""
+        return Memory(self.node_bytes)
 
 
 def prepare(datasets: object, how: Preparation) -> Examples:
@@ -118,24 +121,24 @@ def prepare(datasets: object, how: Preparation) -> Examples:
     Raises:
         InputError: they cannot be read, preprocessed or trained on; the message names the place.
     """
-    given = sources_of(datasets)
-    sizes = {split: _decoded_bytes(split, given, how) for split in given.sources}
+    sources = find_sources(datasets)
+    sizes = {split: _decoded_bytes(split, sources, how) for split in sources.by_split}
     if isinstance(datasets, Split):
-        return _divided(datasets, given, sizes["all"], how)
-    train = given.sources["train"]
-    if _streams(sum(sizes.values()), train, how):
-        return _streamed(given, sizes, how)
+        return _divided(datasets, sources, sizes["all"], how)
+    can_stream = isinstance(sources.by_split["train"], Listing)
+    if chosen_mode(how.pipeline.mode, sum(sizes.values()), how.memory, can_stream=can_stream) == "streaming":
+        return _streamed(sources, sizes, how)
     loaded = {
-        split: _load(split, source, how, how.recipe_of(given, split, hashes="decoded"))
-        for split, source in given.sources.items()
+        split: _load(how, Loading(split, source, replace(how.recipe_of(sources, split), hashes="decoded")))
+        for split, source in sources.by_split.items()
     }
     hashes = {split: each.hashes for split, each in loaded.items() if each.hashes is not None}
     kept = {split: replace(loaded[split], hashes=None) for split in ("train", "validation")}
     overlapping = [overlap.sentence for overlap in overlaps(hashes)]
-    return Examples(kept, _record("materialized", kept, given, how, overlapping=overlapping))
+    return Examples(kept, _record("materialized", kept, sources, how, overlapping=overlapping))
 
 
-def save(given: Given, how: Preparation, *, split: Split | None, storage: str, names: tuple[str, str]) -> Manifest:
+def save(sources: Sources, how: Preparation, *, split: Split | None, storage: str, names: tuple[str, str]) -> Manifest:
     """Preprocess examples once and save them as Parquet files; see `raytune_playbook.data.materialized.preprocessed`.
 
     Args:
@@ -146,61 +149,50 @@ def save(given: Given, how: Preparation, *, split: Split | None, storage: str, n
     Raises:
         InputError: they cannot be read or preprocessed.
     """
-    key, hashed = (None, "decoded") if split is None else (split.key, "read")
-    recipes = {name: how.recipe_of(given, name, hashes=hashed, key=key) for name in given.sources}
+    recipes = {
+        name: replace(recipe, hashes="decoded") if split is None else replace(recipe, hashes="read", key=_key(split))
+        for name, recipe in ((name, how.recipe_of(sources, name)) for name in sources.by_split)
+    }
     fractions = None if split is None else split.fractions
-    saving = Saving(given.sources, recipes, given.named, fractions, storage, *names)
-    return _answered(how.store.save.remote(saving), Manifest)
+    return answer_or_error(how.store.save.remote(Saving(sources, recipes, fractions, storage, *names)))
 
 
 # ---------------------------------------------------------------------- how large it is
 
 
-def _decoded_bytes(split: str, given: Given, how: Preparation) -> int:
+def _decoded_bytes(split: str, sources: Sources, how: Preparation) -> int:
     """How much memory a split takes once decoded, estimated from its first fragment where it lies in files."""
-    source = given.sources[split]
+    source = sources.by_split[split]
     if isinstance(source, ray.data.Dataset):
         return 0  # only its execution tells
     if not isinstance(source, Listing):
         return num_bytes(source)
     require_cpu(how.num_cpus)
     for fragment in source.fragments:
-        probed, decoded_bytes = _probe(fragment, how.recipe(skips=split in given.skips))
-        if probed and source.num_examples is not None:
-            return decoded_bytes * source.num_examples // probed
-        if probed:
-            return (
-                decoded_bytes * sum(fragment.num_bytes for fragment in source.fragments) // max(1, fragment.num_bytes)
-            )
+        probed = _probe(fragment, how.recipe_of(sources, split))
+        if probed.num_examples and source.num_examples is not None:
+            return probed.num_bytes * source.num_examples // probed.num_examples
+        if probed.num_examples:
+            return probed.num_bytes * sum(each.num_bytes for each in source.fragments) // max(1, fragment.num_bytes)
     return 0  # nothing can be read, or all is pruned
 
 
-def _probe(fragment: Fragment, recipe: Recipe) -> tuple[int, int]:
-    """The number of examples of a fragment, and their bytes once decoded; also shows at once what is wrong with it."""
-    probing = ray.remote(num_cpus=1, max_retries=0)(_size_of).remote(fragment, recipe)
-    try:
-        size: tuple[int, int] = ray.get(probing)
-    except ray.exceptions.RayError as error:
-        raise as_data_error(error) from None
-    return size
+@dataclass(frozen=True)
+class _Decoded:
+    """A fragment's size once decoded."""
+
+    num_examples: int
+    num_bytes: int
 
 
-def _size_of(fragment: Fragment, recipe: Recipe) -> tuple[int, int]:
+def _probe(fragment: Fragment, recipe: Recipe) -> _Decoded:
+    """Decode one fragment, which also shows at once what is wrong with it."""
+    return answer(ray.remote(num_cpus=1, max_retries=0)(_decoded_size).remote(fragment, recipe))
+
+
+def _decoded_size(fragment: Fragment, recipe: Recipe) -> _Decoded:
     columns = read_and_decode([fragment], recipe, None, is_remote=False)
-    return (0, 0) if columns is None else (num_examples(columns), num_bytes(columns))
-
-
-def _streams(total_bytes: int, train: Source, how: Preparation) -> bool:
-    fits = total_bytes <= MATERIALIZED_SHARE * how.node_bytes
-    if how.pipeline.mode == "streaming" or (how.pipeline.mode == "auto" and not fits and isinstance(train, Listing)):
-        return True
-    if not fits:
-        raise DataError(
-            f"Examples in memory may take half of the smallest node's object store, {how.node_bytes / 2 / GIB:.1f} "
-            f"GiB, but these take {total_bytes / GIB:.1f} GiB; give them as Parquet files, which can be streamed "
-            "(InputPipeline(mode='streaming')), or give the nodes more memory."
-        )
-    return False
+    return _Decoded(0, 0) if columns is None else _Decoded(num_examples(columns), num_bytes(columns))
 
 
 def _require_numbers(train: Source) -> Listing:
@@ -216,50 +208,34 @@ def _require_numbers(train: Source) -> Listing:
 # ---------------------------------------------------------------------- the two modes
 
 
-def _load(split: str, source: Source, how: Preparation, recipe: Recipe, *, sample: int | None = None) -> Loaded:
+def _load(how: Preparation, loading: Loading) -> Loaded:
     # The test set is read to look for overlaps, and not for training (rule AD6).
-    loading = how.store.load.remote(split, source, recipe, sample=sample, keeps=split != "test")
-    return _answered(loading, Loaded)
+    return answer_or_error(how.store.load.remote(replace(loading, keeps=loading.split != "test")))
 
 
-Answer = TypeVar("Answer")
-
-
-def _answered(pending: Any, kind: type[Answer]) -> Answer:
-    try:
-        answer = ray.get(pending)
-    except ray.exceptions.RayError as error:
-        raise as_data_error(error) from None
-    if isinstance(answer, PlaybookError):
-        raise answer
-    if not isinstance(answer, kind):
-        raise TypeError(f"the store answered with {type(answer).__name__}")
-    return answer
-
-
-def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examples:
-    train, validation = _require_numbers(given.sources["train"]), given.sources["validation"]
-    if sizes["validation"] > MATERIALIZED_SHARE * how.node_bytes:
-        raise DataError(
-            "Validation examples are kept in memory, in at most half of the smallest node's object store "
-            f"({how.node_bytes / 2 / GIB:.1f} GiB), but take {sizes['validation'] / GIB:.1f} GiB; validate on fewer."
-        )
+def _streamed(sources: Sources, sizes: Mapping[str, int], how: Preparation) -> Examples:
+    train = _require_numbers(sources.by_split["train"])
+    require_memory_for_validation(sizes["validation"], how.memory)
     total = train.num_examples or 0
     window = min(how.pipeline.window_examples, total)
     window_bytes = sizes["train"] * window // max(1, total)
-    recipe = how.recipe(keeps_number=True, num_cpus=max(1, how.num_cpus // max(1, how.num_gangs)))
-    stream = Stream(train.fragments, recipe, window, window_bytes, is_remote=train.is_remote)
+    recipe = replace(how.recipe, keeps_number=True)
+    num_cpus = max(1, how.num_cpus // max(1, how.num_gangs))
+    stream = Stream(
+        train.fragments, replace(recipe, num_cpus=num_cpus), window, window_bytes, is_remote=train.is_remote
+    )
     chosen = sorted(permutation(len(train.fragments), 0)[:SAMPLED_FRAGMENTS])
     some = replace(train, fragments=tuple(train.fragments[number] for number in chosen), skipped=())
+    validation = Loading("validation", sources.by_split["validation"], how.recipe_of(sources, "validation"))
     loaded = {
-        "train": _load("train", some, how, how.recipe(keeps_number=True), sample=MAX_TRAINING_SAMPLE),
-        "validation": _load("validation", validation, how, how.recipe_of(given, "validation")),
+        "train": _load(how, Loading("train", some, recipe, sample=MAX_TRAINING_SAMPLE)),
+        "validation": _load(how, validation),
     }
-    record = _record("streaming", loaded, given, how, overlapping=None)
+    record = _record("streaming", loaded, sources, how, overlapping=None)
     changes = {
         "num_examples": record.num_examples | {"train": total},
         "num_bytes": record.num_bytes | {"train": sizes["train"]},
-        "pipeline_cpus": recipe.num_cpus,
+        "pipeline_cpus": num_cpus,
         "window_examples": window,
         "window_bytes": window_bytes,
         "stream_bytes": stream.memory_bytes,
@@ -268,32 +244,36 @@ def _streamed(given: Given, sizes: Mapping[str, int], how: Preparation) -> Examp
     return Examples(loaded, record.model_copy(update=changes), stream=stream)
 
 
-def _divided(split: Split, given: Given, size: int, how: Preparation) -> Examples:
+def _divided(split: Split, sources: Sources, size: int, how: Preparation) -> Examples:
     if how.pipeline.mode == "streaming":
         raise DataError(
             "A Split divides examples in memory, but InputPipeline(mode='streaming') was asked for; write the splits "
             "apart with `raytune-playbook preprocess`, which divides them once."
         )
-    _streams(size, {}, how)
-    whole = _load("all", given.sources["all"], how, how.recipe_of(given, "all", hashes="read", key=split.key))
-    examples = Examples(
-        {"all": whole}, _record("materialized", {"all": whole}, given, how, overlapping=()), fractions=split.fractions
-    )
+    chosen_mode(how.pipeline.mode, size, how.memory, can_stream=False)  # refuses what memory does not hold
+    recipe = replace(how.recipe_of(sources, "all"), hashes="read", key=_key(split))
+    whole = _load(how, Loading("all", sources.by_split["all"], recipe))
+    record = _record("materialized", {"all": whole}, sources, how, overlapping=())
+    examples = Examples({"all": whole}, record, fractions=split.fractions)
     counted = {name: len(rows) for name, rows in (examples.rows(0) or {}).items()}
-    return replace(examples, record=examples.record.model_copy(update={"num_examples": counted}))
+    return replace(examples, record=record.model_copy(update={"num_examples": counted}))
+
+
+def _key(split: Split) -> tuple[str, ...] | None:
+    return None if split.key is None else tuple(split.key)
 
 
 def _record(
-    mode: Literal["materialized", "streaming"],
+    mode: Mode,
     loaded: Mapping[str, Loaded],
-    given: Given,
+    sources: Sources,
     how: Preparation,
     *,
     overlapping: Sequence[str] | None,
 ) -> ExamplesRecord:
     return ExamplesRecord(
         mode=mode,
-        sources=dict(given.named),
+        sources=dict(sources.names),
         num_examples={split: each.num_examples for split, each in loaded.items()},
         num_bytes={split: each.num_bytes for split, each in loaded.items()},
         skipped=tuple(sentence for each in loaded.values() for sentence in each.skipped),

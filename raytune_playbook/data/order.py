@@ -1,4 +1,4 @@
-"""The one global stream of examples that all workers of a trial share (DESIGN decision 4).
+"""The one global order of examples that all workers of a trial share (DESIGN decision 4).
 
 The seeded permutations of epochs 0, 1, 2, ... are laid end to end; global batch k is rows k B to (k + 1) B of them, and
 rank r takes its equal slice. So every batch is full, every example comes once per epoch, any number of workers sees the
@@ -8,21 +8,39 @@ same global batches, and a position in the data is one number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from raytune_playbook.data.columns import Rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.trial import TrialSpec
 
-Rows = npt.NDArray[np.int64]
+
+@dataclass(frozen=True)
+class BatchShare:
+    """One worker's equal share of every global batch.
+
+    Fields:
+        batch_size: examples of a global batch.
+        rank, num_workers: which of how many workers.
+    """
+
+    batch_size: int
+    rank: int = 0
+    num_workers: int = 1
+
+    @property
+    def size(self) -> int:
+        """This worker's examples of a global batch; where they don't come out even, evaluation pads."""
+        return -(-self.batch_size // self.num_workers)
 
 
 def permutation(num_examples: int, seed: int) -> Rows:
     """A seeded permutation of 0..num_examples - 1, of shape (num_examples,).
 
-    Sorts the raw 64-bit output of Philox, a counter-based generator whose stream numpy guarantees; numpy's own
+    Sorts the raw 64-bit output of Philox, a counter-based generator whose numbers numpy guarantees; numpy's own
     shuffling may change between versions.
     """
     keys = np.random.Philox(key=seed).random_raw(num_examples)
@@ -39,12 +57,13 @@ def first_of_permutation(num_examples: int, seed: int, number: int) -> Rows:
     return chosen[np.argsort(keys[chosen], kind="stable")][:number]
 
 
-def require_batch_size(batch_size: int, num_examples: int, num_workers: int) -> None:
-    """Check a batch size.
+def require_batch_size(share: BatchShare, num_examples: int) -> None:
+    """Check that training batches can be shared.
 
     Raises:
         SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
     """
+    batch_size, num_workers = share.batch_size, share.num_workers
     if batch_size < 1:
         raise SpecError(f"batch_size must be at least 1, but got {batch_size}; give a number of examples.")
     if batch_size % num_workers:
@@ -59,42 +78,37 @@ def require_batch_size(batch_size: int, num_examples: int, num_workers: int) -> 
         )
 
 
-def batch_rows(
-    trial: TrialSpec, num_examples: int, batch_size: int, rank: int, num_workers: int, *, first_batch: int = 0
-) -> Iterator[Rows]:
-    """Rank ``rank``'s rows of global batch first_batch, first_batch + 1, ..., without end.
+def batch_rows(trial: TrialSpec, num_examples: int, share: BatchShare, *, first_batch: int = 0) -> Iterator[Rows]:
+    """A worker's rows of global batch first_batch, first_batch + 1, ..., without end.
 
-    Each is of shape (batch_size / num_workers,). No batch depends on those before it, so a start anywhere costs the
-    same.
+    Each is of shape (share.size,). No batch depends on those before it, so a start anywhere costs the same.
 
     Raises:
         SpecError: the workers cannot share a batch equally, or an epoch has less than one batch.
     """
-    require_batch_size(batch_size, num_examples, num_workers)
-    share = batch_size // num_workers
-    epoch, position = divmod(first_batch * batch_size, num_examples)
+    require_batch_size(share, num_examples)
+    epoch, position = divmod(first_batch * share.batch_size, num_examples)
     order = permutation(num_examples, shared_seed("shuffle", trial, epoch=epoch))
     while True:
-        first, last = position + rank * share, position + (rank + 1) * share
-        if position + batch_size <= num_examples:
+        first, last = position + share.rank * share.size, position + (share.rank + 1) * share.size
+        if position + share.batch_size <= num_examples:
             yield order[first:last]
-            position += batch_size
+            position += share.batch_size
             continue
         # The batch that straddles two epochs.
         epoch += 1
         following = permutation(num_examples, shared_seed("shuffle", trial, epoch=epoch))
-        yield np.concatenate([order, following[:batch_size]])[first:last]
-        order, position = following, position + batch_size - num_examples
+        yield np.concatenate([order, following[: share.batch_size]])[first:last]
+        order, position = following, position + share.batch_size - num_examples
 
 
-def evaluation_rows(num_examples: int, batch_size: int, rank: int, num_workers: int) -> Iterator[tuple[Rows, Rows]]:
-    """Rank ``rank``'s rows of each evaluation batch with their weights, both of shape (batch_size / num_workers,).
+def evaluation_rows(num_examples: int, share: BatchShare) -> Iterator[tuple[Rows, Rows]]:
+    """A worker's rows of each evaluation batch with their weights, both of shape (share.size,).
 
     The last batch is padded with row 0 at weight 0, so that every example counts exactly once (rule EV3) and every
     batch has the same shape.
     """
-    share = -(-batch_size // num_workers)
-    for start in range(0, num_examples, share * num_workers):
-        wanted = np.arange(start + rank * share, start + (rank + 1) * share)
+    for start in range(0, num_examples, share.size * share.num_workers):
+        wanted = np.arange(start + share.rank * share.size, start + (share.rank + 1) * share.size)
         real = wanted < num_examples
         yield np.where(real, wanted, 0), real.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Reading and preprocessing parts with Ray Data, in parallel tasks whose blocks come in the parts' order.
+"""Reading and preprocessing parts with Ray Data, in parallel tasks whose blocks come in the order of the parts.
 
 Runs in actors of ours, so that Ray Data's settings, which belong to a process, stay out of the user's.
 """
@@ -6,20 +6,35 @@ Runs in actors of ours, so that Ray Data's settings, which belong to a process, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import ray
 import ray.exceptions
 from ray.data import DataContext, Datasource, ExecutionResources, ReadTask
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
+from raytune_playbook.data.actors import as_playbook_error
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decode import Part, Recipe, Report, read_and_decode
-from raytune_playbook.errors import PlaybookError, RunError
+from raytune_playbook.errors import RunError
 
 NO_CPU_S = 30.0
 """A pipeline for which no CPU is free for this long ends with a sentence."""
+
+
+@dataclass(frozen=True)
+class BlockRef:
+    """A block of examples in the object store."""
+
+    ref: ray.ObjectRef[Block]
+    num_examples: int
+    num_bytes: int
+
+    def columns(self) -> Columns:
+        """Its columns, where it can without a copy."""
+        columns = BlockAccessor.for_block(ray.get(self.ref)).to_numpy()
+        return columns if isinstance(columns, dict) else {"": columns}
 
 
 class _Tasks(Datasource):
@@ -53,10 +68,10 @@ class _Tasks(Datasource):
         return ReadTask(read, BlockMetadata(number, size, None, None))
 
 
-def block_refs(
+def read_blocks(
     tasks: list[list[Part]], recipe: Recipe, report: Report | None, *, is_remote: bool
-) -> Iterator[tuple[Any, int]]:
-    """References to blocks with their numbers of examples, in the order of the parts, as tasks make them.
+) -> Iterator[BlockRef]:
+    """The blocks of examples that tasks make, in the order of the parts.
 
     Raises:
         DataError: of the first part that cannot be read or decoded.
@@ -65,15 +80,12 @@ def block_refs(
         return
     context = quiet_context()
     context.execution_options.resource_limits = ExecutionResources(cpu=recipe.num_cpus)
-    source = _Tasks(tasks, recipe, report, is_remote=is_remote)
-    dataset = ray.data.read_datasource(source, override_num_blocks=len(tasks))
-    bundles = iter(dataset.iter_internal_ref_bundles())
+    reading = _Tasks(tasks, recipe, report, is_remote=is_remote)
+    dataset = ray.data.read_datasource(reading, override_num_blocks=len(tasks))
     try:
-        for bundle in bundles:
-            for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
-                yield ref, metadata.num_rows or 0
+        yield from _blocks_of(dataset)
     except ray.exceptions.RayError as error:
-        raise as_data_error(error) from None
+        raise as_playbook_error(error) from None
 
 
 def quiet_context() -> DataContext:
@@ -86,23 +98,17 @@ def quiet_context() -> DataContext:
     return context
 
 
-def as_data_error(error: BaseException) -> PlaybookError:
-    """What a task raised, as a sentence of ours."""
-    seen: BaseException | None = error
-    while seen is not None:
-        cause = getattr(seen, "cause", None)
-        for each in (cause, seen):
-            if isinstance(each, PlaybookError):
-                return type(each)(str(each).partition("\n")[0])  # Ray Data adds lines about its retries
-        seen = cause if isinstance(cause, BaseException) else seen.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return RunError(f"The input pipeline failed: {lines[-1] if lines else type(error).__name__}.")
+def dataset_blocks(dataset: ray.data.Dataset) -> Sequence[BlockRef]:
+    """Execute a Ray Dataset."""
+    dataset.context.execution_options.preserve_order = True  # of this process's copy
+    dataset.context.enable_progress_bars = False
+    return list(_blocks_of(dataset))
 
 
-def columns_of(block: Block) -> Columns:
-    """A block's columns, where it can without a copy."""
-    columns = BlockAccessor.for_block(block).to_numpy()
-    return columns if isinstance(columns, dict) else {"": columns}
+def _blocks_of(dataset: ray.data.Dataset) -> Iterator[BlockRef]:
+    for bundle in dataset.iter_internal_ref_bundles():
+        for ref, metadata in zip(bundle.block_refs, bundle.metadata, strict=True):
+            yield BlockRef(ref, metadata.num_rows or 0, metadata.size_bytes or 0)
 
 
 def require_cpu(num_cpus: int, timeout_s: float = NO_CPU_S) -> None:

@@ -1,4 +1,4 @@
-"""Training, validation and test examples told apart by what they are, and counted where they overlap.
+"""A hash of each example, the division of a `Split` by it, and the overlaps that it shows between splits.
 
 An example's hash says what it is, and alone decides its split: equal examples share one, and no example moves when
 others are added, reordered or read in other blocks. The test set depends on nothing else; the rest can be divided anew
@@ -15,23 +15,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from raytune_playbook.data.columns import Array, Columns, Rows
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.study.datasets import SPLITS
 from raytune_playbook.study.splitmix64 import scrambled
 
-Hashes = npt.NDArray[np.uint64]
-Rows = npt.NDArray[np.int64]
+Hashes: TypeAlias = npt.NDArray[np.uint64]
+"""What each example is, of shape (num_examples,)."""
 
 NUM_BITS = 64
 BLOCK_EXAMPLES = 256
 """As many are turned into bytes at a time, which takes memory."""
 
 
-def example_hashes(columns: Mapping[str, npt.NDArray[np.generic]], key: Sequence[str] | None = None) -> Hashes:
+def example_hashes(columns: Columns, key: Sequence[str] | None = None) -> Hashes:
     """What each example is, in 64 bits; the same on every machine and for every division into blocks.
 
     A blake2b hash of the columns' names and of the example's value in each, with its type and shape. 0.0 and -0.0 make
@@ -65,7 +67,7 @@ def example_hashes(columns: Mapping[str, npt.NDArray[np.generic]], key: Sequence
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def _contents(name: str, values: npt.NDArray[np.generic]) -> list[bytes]:
+def _contents(name: str, values: Array) -> list[bytes]:
     """Type, shape and value of each example in a column; each says where it ends.
 
     Whether a block's examples happen to have one shape, and are an array, or are objects, makes no difference.
@@ -103,13 +105,13 @@ def _content(name: str, value: object) -> bytes:
     return _sized(b"a", len(array)) + b"".join(_content(name, item) for item in array)
 
 
-def _sized(kind: bytes, size: int) -> bytes:
-    return kind + size.to_bytes(NUM_BITS // 8, "little")
+def _sized(tag: bytes, size: int) -> bytes:
+    return tag + size.to_bytes(NUM_BITS // 8, "little")
 
 
-def _not_hashable(name: str, kind: str) -> DataError:
+def _not_hashable(name: str, what: str) -> DataError:
     return DataError(
-        f"Split: examples are told apart by numbers, times and text, but column {name!r} holds {kind}; "
+        f"Split: examples are told apart by numbers, times and text, but column {name!r} holds {what}; "
         "leave it out, or name the columns that count in Split(key=...)."
     )
 
@@ -134,12 +136,12 @@ def split_rows(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) 
     return {split: np.flatnonzero(chosen[split]) for split in SPLITS}
 
 
-def _drawn(hashes: Hashes, stream: str, share: Fraction) -> npt.NDArray[np.bool_]:
-    """Whether each example is among a share of below one, independently from stream to stream.
+def _drawn(hashes: Hashes, name: str, share: Fraction) -> npt.NDArray[np.bool_]:
+    """Whether each example is among a share of below one, independently from name to name.
 
-    Hash and stream are mixed as splitmix64 does.
+    Hash and name are mixed as splitmix64 does.
     """
-    offset = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=NUM_BITS // 8).digest(), "little")
+    offset = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=NUM_BITS // 8).digest(), "little")
     mixed = scrambled(hashes + np.uint64(offset))
     drawn: npt.NDArray[np.bool_] = mixed < np.uint64(int(share * 2**NUM_BITS))
     return drawn

@@ -1,16 +1,21 @@
-"""Where examples come from, and how they reach the trainers; a workload says the first, a round may say the second."""
+"""Examples as a workload gives them (arrays, `Files`, a `Split`), and how a round wants them to reach its workers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, SupportsFloat, TypeAlias, get_args
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import FrozenSpec
+
+Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
+"""Examples by column; every array has the shape (num_examples, ...)."""
 
 OnUnreadable: TypeAlias = Literal["refuse", "skip"]
 

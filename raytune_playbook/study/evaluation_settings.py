@@ -22,6 +22,9 @@ FULL_VALIDATION = "validation_full"
 CHOSEN = "chosen"
 """The split of the few validation examples whose predictions are saved at every evaluation (rule EV4)."""
 
+WEIGHT = "_weight"
+"""The column of an evaluation batch that is 1 for an example and 0 for padding."""
+
 ROW = "_row"
 """The column of an evaluation batch that holds each example's number in its split."""
 

@@ -6,7 +6,6 @@ scientific, nuisance, and fixed hyperparameters".
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,7 +18,15 @@ from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.fingerprints import round_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
 from raytune_playbook.study.hyperparameter import Hyperparameter
-from raytune_playbook.study.known_hyperparameters import NUMBER_OF_STEPS, last_part, purpose_of
+from raytune_playbook.study.refusals import (
+    refuse_conditions,
+    refuse_configurations,
+    refuse_grid,
+    refuse_names,
+    refuse_roles,
+    refuse_study_names,
+    refuse_two_settings,
+)
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.space import (
     active,
@@ -27,19 +34,12 @@ from raytune_playbook.study.space import (
     arms,
     grid_shape,
     listed,
-    num_combinations,
-    refuse_conditions,
-    refuse_configurations,
-    refuse_two_settings,
     setting,
 )
 from raytune_playbook.study.study import Search, StudySpec, WorkloadSpec
 
 MAX_STUDIES = 16
 """More combinations of scientific values than this share one joint study, which samples them evenly (rule SD6)."""
-
-MAX_ARMS = 10_000
-"""More combinations than this are refused: sample a range of them instead."""
 
 
 @runtime_checkable
@@ -107,8 +107,8 @@ class Round(FrozenSpec):
                 "subclass raytune_playbook.Workload and pass an object of it."
             )
         refuse_configurations(self.configurations, self.nuisance, self.search)
-        _refuse_names(self)
-        _refuse_roles(self)
+        refuse_names(self.scientific, self.tuned, self.fixed, self.defaults, type(self.workload).__name__)
+        refuse_roles(self.scientific, self.tuned)
         refuse_conditions(self.scientific, self.tuned)
         refuse_two_settings(self.space, self.arms, self.sets)
         if not self.is_joint and self.budget.num_trials < len(self.arms):
@@ -116,8 +116,9 @@ class Round(FrozenSpec):
                 f"Budget.num_trials: each of the {len(self.arms)} studies needs at least one trial, "
                 f"but got {self.budget.num_trials} trials for all; raise num_trials or compare fewer values."
             )
-        _refuse_search(self)
-        _refuse_study_names([_study_name(arm) for arm in self.arms])
+        if self.search == "grid":
+            refuse_grid(self.studies)
+        refuse_study_names([_study_name(arm) for arm in self.arms])
         return self
 
     @cached_property
@@ -220,92 +221,3 @@ class Round(FrozenSpec):
 
 def _study_name(arm: Mapping[str, Value]) -> str:
     return ",".join(f"{name}={value}" for name, value in arm.items()) or "all"
-
-
-def _refuse_study_names(names: list[str]) -> None:
-    """A study's name is a folder of its own in the storage."""
-    for name in names:
-        if not name.isprintable() or "/" in name or "\\" in name:
-            raise SpecError(
-                "Round.scientific: a value names its study's folder and must not hold '/', '\\\\' or control "
-                f"characters, but got {name!r}; rename it."
-            )
-        if names.count(name) > 1:
-            raise SpecError(
-                f"Round.scientific: each study needs a name of its own, but two would be called {name!r}; "
-                "give values that differ when printed."
-            )
-
-
-def _refuse_names(round_: Round) -> None:
-    roles: dict[str, Mapping[str, object]] = {
-        "scientific": round_.scientific,
-        "nuisance": round_.tuned,
-        "fixed": round_.fixed,
-    }
-    known = sorted(round_.defaults)
-    owner: dict[str, str] = {}
-    for role, names in roles.items():
-        for name in names:
-            if last_part(name) in NUMBER_OF_STEPS:
-                raise SpecError(
-                    f"Round.{role}: {name!r} must not be in a search space: a study that tunes the number of steps "
-                    "always prefers more of them, so the playbook gives all trials one length; "
-                    "set Budget(max_train_steps=...)."
-                )
-            if name in owner:
-                raise SpecError(
-                    f"Round: a hyperparameter has one role per round, but {name!r} is {owner[name]} and {role}; "
-                    "drop one."
-                )
-            if name in round_.sets and _has_condition(round_, name):
-                owner[name] = role
-                continue
-            if name not in round_.defaults:
-                if name in round_.sets:
-                    raise SpecError(
-                        f"Round.{role}: a qualified name is for a hyperparameter that exists under some scientific "
-                        f"values only, but {name!r} has no `when`; give one, or call it {last_part(name)!r}."
-                    )
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
-                workload = type(round_.workload).__name__
-                raise SpecError(
-                    f"Round.{role}: each name must be a hyperparameter of the workload, "
-                    f"but {workload} has no {name!r}; {hint}"
-                )
-            owner[name] = role
-
-
-def _refuse_roles(round_: Round) -> None:
-    for name in round_.tuned:
-        if purpose_of(name) == "batch size":
-            raise SpecError(
-                f"Round.nuisance: {name!r} must not be a nuisance hyperparameter: with the others re-tuned, every "
-                "batch size reaches the same validation performance, so the playbook chooses it by training time and "
-                "does not tune it; fix it, or make it scientific for time or steps to target."
-            )
-    if (num_arms := num_combinations(round_.scientific)) > MAX_ARMS:
-        raise SpecError(
-            f"Round.scientific: at most {MAX_ARMS:,} combinations of scientific values can be compared, but got "
-            f"{num_arms:,}; narrow the goal to fewer values."
-        )
-
-
-def _has_condition(round_: Round, name: str) -> bool:
-    hyperparameter = round_.scientific.get(name) or round_.tuned.get(name)
-    return hyperparameter is not None and bool(hyperparameter.when)
-
-
-def _refuse_search(round_: Round) -> None:
-    if round_.search == "grid":
-        if round_.is_joint:
-            raise SpecError(
-                f"Round.search: a joint study of {len(round_.arms)} arms cannot be a grid; use search='halton'."
-            )
-        for study in round_.studies:
-            if not 1 <= len(study.space) <= 2:
-                raise SpecError(
-                    "Round.search: a grid serves one or two dimensions, since its points repeat each value in all "
-                    f"others, but study {study.name!r} has {len(study.space)}; use search='halton'."
-                )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Hyperparameter, Int, finite_values, is_same
+from raytune_playbook.study.hyperparameter import Categorical, Discrete, Hyperparameter, Int, finite_values
 from raytune_playbook.study.known_hyperparameters import last_part
 
 Space = Mapping[str, Hyperparameter]
@@ -63,7 +63,7 @@ def arms(scientific: Space) -> list[dict[str, Value]]:
         A single empty dict where nothing is compared one by one.
     """
     choices = {name: values for name in sorted(scientific) if (values := arm_values(scientific[name])) is not None}
-    order = [name for name in _conditions_first(scientific) if name in choices]
+    order = [name for name in conditions_first(scientific) if name in choices]
     found: dict[tuple[Value, ...], dict[str, Value]] = {}
     for combination in itertools.product(*choices.values()):
         arm = dict(zip(choices, combination, strict=True))
@@ -100,7 +100,7 @@ def grid_shape(space: Mapping[str, Hyperparameter], num_trials: int) -> tuple[in
     return side, side
 
 
-def _conditions_first(scientific: Space) -> list[str]:
+def conditions_first(scientific: Space) -> list[str]:
     """The names in an order in which each stands after those that its condition names.
 
     Raises:
@@ -124,78 +124,6 @@ def _conditions_first(scientific: Space) -> list[str]:
     return order
 
 
-def refuse_conditions(scientific: Space, nuisance: Space) -> None:
-    """Refuse conditions that can never be judged.
-
-    Raises:
-        SpecError: a condition on a hyperparameter that is not scientific, on a value that it never takes, or a circle.
-    """
-    _conditions_first(scientific)
-    for owner, hyperparameter in [*scientific.items(), *nuisance.items()]:
-        for name, wanted in hyperparameter.when.items():
-            if name not in scientific:
-                among = ", ".join(sorted(scientific)) or "none"
-                raise SpecError(
-                    f"{owner}: `when` names a scientific hyperparameter of the round, but got {name!r}, and those are "
-                    f"{among}; make it scientific, or drop the condition."
-                )
-            values = arm_values(scientific[name])
-            if values is None or not wanted or not all(_is_in(value, values) for value in wanted):
-                has = "a continuous range" if values is None else f"only {list(values)}"
-                raise SpecError(
-                    f"{owner}: `when` names values that {name} takes, but got {list(wanted)!r}, and {name} has {has}; "
-                    "name values of it."
-                )
-
-
-def refuse_configurations(configurations: Sequence[Mapping[str, Value]], nuisance: Space, search: str) -> None:
-    """Refuse a list of configurations that is none.
-
-    Raises:
-        SpecError: it stands beside a search, or its configurations do not give the same names, or one stands twice.
-    """
-    if not configurations:
-        return
-    if nuisance or search != "halton":
-        raise SpecError(
-            "Round.configurations: a list of configurations takes the place of a search, but the round also has "
-            f"{'nuisance hyperparameters' if nuisance else f'search={search!r}'}; drop one of the two."
-        )
-    first = configurations[0]
-    for place, configuration in enumerate(configurations):
-        if configuration.keys() != first.keys() or not first:
-            raise SpecError(
-                "Round.configurations: each must give the same hyperparameters, but number 0 gives "
-                f"{sorted(first)} and number {place} {sorted(configuration)}; complete them."
-            )
-        if configuration in configurations[:place]:
-            raise SpecError(
-                f"Round.configurations: each must differ from the others, but {dict(configuration)} stands twice; "
-                "name each once."
-            )
-
-
-def refuse_two_settings(space: Space, arms_: Iterable[Mapping[str, Value]], sets: Mapping[str, str]) -> None:
-    """Under each scientific value a hyperparameter of the workload is set once.
-
-    Raises:
-        SpecError: two hyperparameters that set the same one exist beside each other.
-    """
-    for arm in arms_:
-        here = [*active(space, arm), *(name for name, value in arm.items() if value is not None)]
-        targets = [sets.get(name, name) for name in here]
-        if twice := next((target for target in targets if targets.count(target) > 1), None):
-            both = " and ".join(name for name, target in zip(here, targets, strict=True) if target == twice)
-            raise SpecError(
-                f"Round: a hyperparameter has one value in a trial, but {both} set {twice!r} under "
-                f"{dict(arm) or 'all values'}; give them conditions that exclude each other."
-            )
-
-
 def setting(names: Iterable[str], known: Mapping[str, Value]) -> dict[str, str]:
     """Which of the workload's hyperparameters a qualified one sets: ``adam.learning_rate`` sets ``learning_rate``."""
     return {name: last_part(name) for name in names if name not in known and last_part(name) in known}
-
-
-def _is_in(value: Value, values: Iterable[Value]) -> bool:
-    return any(is_same(value, other) for other in values)

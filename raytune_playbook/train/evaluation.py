@@ -20,13 +20,11 @@ from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, standard_e
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
+from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.model import TrialModel, require_per_example
 from raytune_playbook.train.workload import Batch, Columns, Workload
-
-WEIGHT = "_weight"
-"""The column of an evaluation batch that is 1 for an example and 0 for padding."""
 
 PREDICTED = "predicted."
 """How the columns of predictions are named in a table of examples."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.train.clock import Clock
 
@@ -54,6 +55,14 @@ class Group:
             with self.clock.timed("synchronization"):
                 dist.all_reduce(tensor, group=self.process_group)
         return tensor
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """How long a collective of all workers may take from now on, before it raises.
+
+        This is the one door to `_set_pg_timeout`, a private name of torch, which has no public one for this.
+        """
+        if self.process_group is not None:
+            _set_pg_timeout(timedelta(seconds=timeout_s), self.process_group)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """The same-shaped tensors of all workers, in the order of their ranks."""

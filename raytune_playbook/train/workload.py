@@ -18,13 +18,11 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.datasets import Columns as Columns
 from raytune_playbook.study.datasets import Files, Split
 from raytune_playbook.study.fingerprints import source_hash
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
-
-Columns: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
-"""Examples by column; every array has the shape (num_examples, ...)."""
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""

@@ -1,4 +1,4 @@
-"""Training, validation and test examples told apart by what they are."""
+"""How the bundled workloads divide their data sets into splits: by a hash of each example's bytes."""
 
 from __future__ import annotations
 

@@ -36,10 +36,11 @@ import torch
 from ray._private.internal_api import node_stats
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.examples import Examples, Preparation, prepare
-from raytune_playbook.data.materialized.store import start_store
+from raytune_playbook.data.materialized.store import StoreHandle, start_store
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.cluster.ray_internals import LOCAL_CLUSTER
 from raytune_playbook.study.datasets import Files, InputPipeline
@@ -88,7 +89,9 @@ def write_files(folder: Path, num_rows: int) -> None:
         pq.write_table(table, folder / f"{number:02d}.parquet")
 
 
-def examples(store: object, folder: Path, *, decoding: Decoding | None = None, window: int | None = None) -> Examples:
+def examples(
+    store: StoreHandle, folder: Path, *, decoding: Decoding | None = None, window: int | None = None
+) -> Examples:
     """The files as training examples, some of them as validation examples too."""
     pipeline = InputPipeline() if window is None else InputPipeline(mode="streaming", window_examples=window)
     workload = None if decoding is None else cloudpickle.dumps(decoding)
@@ -99,20 +102,11 @@ def examples(store: object, folder: Path, *, decoding: Decoding | None = None, w
 def batches_of(
     given: Examples, index: int, door: StreamerDoor | None = None, batch_size: int = BATCH_SIZE
 ) -> SharedBatches:
-    stream = None
+    stream, share = None, BatchShare(batch_size)
     if given.stream is not None and door is not None:
         streamer = door.find(door.open())
-        stream = StreamedBatches(given.stream, streamer, f"{index}", trial(index), rank=0, num_workers=1)
-    return SharedBatches(
-        given.arrays(),
-        trial=trial(index),
-        batch_size=batch_size,
-        rank=0,
-        num_workers=1,
-        device=torch.device("cpu"),
-        weight_column="_weight",
-        stream=stream,
-    )
+        stream = StreamedBatches(given.stream, streamer, f"{index}", trial(index), share)
+    return SharedBatches(TrialExamples(given.arrays()), trial(index), share, torch.device("cpu"), stream)
 
 
 def consumed(batches: Iterator[object], number: int) -> float:
@@ -204,7 +198,7 @@ class PyarrowFiles(IterableDataset[tuple[torch.Tensor, ...]]):
         return self._decoding.preprocess({"x": x, "label": table.column("label").to_numpy()})
 
 
-def streaming(store: object, folder: Path, num_pairs: int) -> dict[str, object]:
+def streaming(store: StoreHandle, folder: Path, num_pairs: int) -> dict[str, object]:
     decoding, files_per_window = Decoding(rounds=20), 8
     window = files_per_window * NUM_ROWS // NUM_FILES
     given = examples(store, folder, decoding=decoding, window=window)
@@ -242,7 +236,7 @@ def _after_a_pause(batches: Iterator[object], number: int) -> float:
     return consumed(batches, number)
 
 
-def memory(store: object, folder: Path, num_rows: int) -> dict[str, object]:
+def memory(store: StoreHandle, folder: Path, num_rows: int) -> dict[str, object]:
     """The most that streaming takes, over what it states, on a data set four times as large."""
     given = examples(store, folder, window=num_rows // 32)
     if given.stream is None:
@@ -288,7 +282,7 @@ def _stored() -> int:
 # ---------------------------------------------------------------------- overlap
 
 
-def overlap(store: object, folder: Path, num_pairs: int) -> dict[str, object]:
+def overlap(store: StoreHandle, folder: Path, num_pairs: int) -> dict[str, object]:
     """A step that computes about as long as its batch takes to preprocess, on one thread beside one task."""
     decoding, size = Decoding(rounds=600), 1024
     given = examples(store, folder, decoding=decoding, window=4 * size)

@@ -24,14 +24,13 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, convert_batch_norm
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -69,13 +68,7 @@ class Batches:
 
     def __init__(self, arrays: dict[str, dict[str, np.ndarray]], trial: TrialSpec, group: Group) -> None:
         self._shared = SharedBatches(
-            arrays,
-            trial=trial,
-            batch_size=BATCH_SIZE,
-            rank=group.rank,
-            num_workers=group.size,
-            device=group.device,
-            weight_column=WEIGHT,
+            TrialExamples(arrays), trial, BatchShare(BATCH_SIZE, group.rank, group.size), group.device
         )
 
     def training_batches(self, trial: TrialSpec, *, first_batch: int) -> Iterator[Batch]:
@@ -104,7 +97,7 @@ def by_hand(arrays: dict[str, dict[str, np.ndarray]], trial: TrialSpec, group: G
     model = DistributedDataParallel(DigitsResNet().model(values), forward_sync_buffers=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, foreach=True)
     images, labels = arrays["train"]["image"], arrays["train"]["label"]
-    batches = batch_rows(trial, len(labels), BATCH_SIZE, group.rank, group.size)
+    batches = batch_rows(trial, len(labels), BatchShare(BATCH_SIZE, group.rank, group.size))
     for _ in range(trial.max_train_steps):
         rows = next(batches)
         optimizer.zero_grad()

@@ -10,24 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches
+from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatches, TrialExamples
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from tests.data.conftest import prefetchers
+from tests.data.trials import trial
 
-TRIAL = TrialSpec(
-    study="all",
-    index=2,
-    seed=5,
-    values={},
-    max_train_steps=100,
-    evaluation_interval_steps=10,
-    divergence_factor=2.0,
-    objective=Objective(),
-)
+TRIAL = trial(2, seed=5)
 
 
 def columns(num: int) -> dict[str, np.ndarray]:
@@ -46,15 +37,7 @@ def batches_of(
     num_workers: int = 1,
     trial: TrialSpec = TRIAL,
 ) -> SharedBatches:
-    return SharedBatches(
-        arrays,
-        trial=trial,
-        batch_size=batch_size,
-        rank=rank,
-        num_workers=num_workers,
-        device=torch.device("cpu"),
-        weight_column="_weight",
-    )
+    return SharedBatches(TrialExamples(arrays), trial, BatchShare(batch_size, rank, num_workers), torch.device("cpu"))
 
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -63,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 @pytest.mark.parametrize(("rank", "num_workers"), [(0, 1), (0, 2), (1, 2), (2, 3)])
 def test_pi2_prefetched_batches_are_those_gathered_directly(rank, num_workers):
     found = batches_of(rank=rank, num_workers=num_workers).training_batches(TRIAL)
-    rows = batch_rows(TRIAL, 50, 12, rank, num_workers)
+    rows = batch_rows(TRIAL, 50, BatchShare(12, rank, num_workers))
     for batch, chosen in itertools.islice(zip(found, rows, strict=False), 25):
         assert set(batch) == {"image", "label", "flag"}
         for name, tensor in batch.items():
@@ -180,8 +163,7 @@ def test_ev7_a_small_training_set_is_its_own_sample():
     assert sorted(labels) == list(range(50))
 
 
-def rows_of(split: str, num_workers: int = 1, **settings: object) -> list[int]:
-    trial = TRIAL.model_copy(update={"values": settings})
+def rows_of(split: str, num_workers: int = 1, trial: TrialSpec = TRIAL) -> list[int]:
     return [
         row
         for rank in range(num_workers)
@@ -201,25 +183,41 @@ def test_ev3_examples_are_numbered_by_their_place_in_the_data_set(split, num_wor
 
 @pytest.mark.parametrize("sample", [1, 7, 20, 21, 500])
 def test_ev5_a_sample_is_one_fixed_part_of_the_validation_set_and_larger_ones_hold_it(sample):
-    found = rows_of("validation", evaluation_sample=sample)
+    def sampled(split: str, size: int, num_workers: int = 1) -> list[int]:
+        return rows_of(split, num_workers, TRIAL.model_copy(update={"values": {"evaluation_sample": size}}))
+
+    found = sampled("validation", sample)
     assert len(set(found)) == len(found) == min(sample, 21)
-    assert sorted(rows_of("validation", num_workers=3, evaluation_sample=sample)) == found
-    assert set(found) <= set(rows_of("validation", evaluation_sample=sample + 1))
-    assert rows_of("validation_full", evaluation_sample=sample) == list(range(21))
+    assert sorted(sampled("validation", sample, 3)) == found
+    assert set(found) <= set(sampled("validation", sample + 1))
+    assert sampled("validation_full", sample) == list(range(21))
 
 
-def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
-    assert len(set(rows_of("chosen"))) == NUM_CHOSEN
-    data = SharedBatches(
-        ARRAYS,
-        trial=TRIAL,
-        batch_size=12,
-        rank=0,
-        num_workers=1,
-        device=torch.device("cpu"),
-        weight_column="_weight",
-        chosen=[20, 3, 20],
-    )
+@pytest.mark.parametrize(
+    ("split", "settings", "number"), [("chosen", {}, NUM_CHOSEN), ("validation", {"evaluation_sample": 7}, 7)]
+)
+def test_ev4_ev5_examples_are_drawn_by_the_studys_seed_alone(split, settings, number):
+    """The same for all of a study's trials and workers; from seed to seed each example is as likely as another."""
+
+    def drawn(seed: int, num_workers: int = 1, **of: int) -> list[int]:
+        trial = TRIAL.model_copy(update={"seed": seed, "values": settings} | of)
+        return rows_of(split, num_workers, trial)
+
+    num_seeds = 400
+    counts = np.zeros(21)
+    for seed in range(num_seeds):
+        found = drawn(seed)
+        assert len(set(found)) == len(found) == number
+        assert found == sorted(found)
+        counts[found] += 1
+    share = number / 21
+    assert np.abs(counts - num_seeds * share).max() < 5 * np.sqrt(num_seeds * share * (1 - share))
+    assert drawn(5, index=9, repeat=2) == drawn(5)
+    assert sorted(drawn(5, 3)) == drawn(5)
+
+
+def test_ev4_a_workload_may_choose_examples_itself():
+    data = SharedBatches(TrialExamples(ARRAYS, chosen=[20, 3, 20]), TRIAL, BatchShare(12), torch.device("cpu"))
     (batch,) = data.evaluation_batches("chosen")
     assert batch["label"][batch["_weight"] > 0].tolist() == [3, 20]
 
@@ -227,16 +225,7 @@ def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
 @pytest.mark.parametrize("chosen", [[], [21], [-1]])
 def test_ev4_examples_that_do_not_exist_are_refused(chosen):
     with pytest.raises(SpecError, match=r"must be rows of the 21 validation examples, but got .*choose among 0 to 20"):
-        SharedBatches(
-            ARRAYS,
-            trial=TRIAL,
-            batch_size=12,
-            rank=0,
-            num_workers=1,
-            device=torch.device("cpu"),
-            weight_column="_weight",
-            chosen=chosen,
-        )
+        SharedBatches(TrialExamples(ARRAYS, chosen=chosen), TRIAL, BatchShare(12), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("size", "num_workers"), [(12, 1), (13, 2), (20, 3)])

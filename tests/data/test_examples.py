@@ -13,7 +13,7 @@ import ray.cloudpickle as cloudpickle
 from sklearn.datasets import load_digits
 
 from raytune_playbook.data.columns import Columns
-from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE, Preparation, prepare, save
 from raytune_playbook.data.materialized.preprocessed import files_of, find
 from raytune_playbook.data.materialized.store import start_store
@@ -250,7 +250,7 @@ def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, di
     datasets = split if divided else {"train": path, "validation": digits(0, 99)}
     preparation, storage = how(Halved()), Storage(str(tmp_path / "rounds"))
     manifest = save(
-        sources_of(datasets), preparation, split=split if divided else None, storage=storage.uri, names=("W", "abc")
+        find_sources(datasets), preparation, split=split if divided else None, storage=storage.uri, names=("W", "abc")
     )
     assert find(storage, "W", "abc") == manifest
     assert find(storage, "W", "abd") is None
@@ -271,5 +271,5 @@ def test_a_failed_preprocessing_leaves_nothing(how, tmp_path):
     with pytest.raises(
         DataError, match=r"Workload.preprocess must turn every batch into examples, but raises KeyError"
     ):
-        save(sources_of(datasets), how(Halved()), split=None, storage=str(tmp_path / "rounds"), names=("W", "abc"))
+        save(find_sources(datasets), how(Halved()), split=None, storage=str(tmp_path / "rounds"), names=("W", "abc"))
     assert not list(tmp_path.rglob("*.parquet"))

@@ -1,4 +1,4 @@
-"""The one global stream of examples (DESIGN decision 4, rules MH2, MH3 and EV3)."""
+"""The one global order of examples (DESIGN decision 4, rules MH2, MH3 and EV3)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,17 @@ import hashlib
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from raytune_playbook.data.order import batch_rows, evaluation_rows, first_of_permutation, permutation
+from raytune_playbook.data.columns import Rows
+from raytune_playbook.data.order import BatchShare, batch_rows, evaluation_rows, first_of_permutation, permutation
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
-from raytune_playbook.study.settings import Objective
-from raytune_playbook.study.trial import TrialSpec
-
-Rows = npt.NDArray[np.int64]
-
-
-def trial(index: int = 0, repeat: int = 0, seed: int = 0) -> TrialSpec:
-    return TrialSpec(
-        study="all",
-        index=index,
-        repeat=repeat,
-        seed=seed,
-        values={},
-        max_train_steps=100,
-        evaluation_interval_steps=10,
-        divergence_factor=2.0,
-        objective=Objective(),
-    )
+from tests.data.trials import trial
 
 
 def batches(num: int, num_examples: int, batch_size: int, rank: int = 0, num_workers: int = 1, **of: int) -> list[Rows]:
-    return list(itertools.islice(batch_rows(trial(**of), num_examples, batch_size, rank, num_workers), num))
+    return list(itertools.islice(batch_rows(trial(**of), num_examples, BatchShare(batch_size, rank, num_workers)), num))
 
 
 def test_qr2_permutations_are_the_same_in_every_version_of_numpy():
@@ -69,8 +52,8 @@ def test_mh3_every_example_comes_once_per_epoch_and_every_batch_is_full(num_exam
     num_epochs = 5
     rows = batches(-(-num_epochs * num_examples // batch_size), num_examples, batch_size)
     assert {len(batch) for batch in rows} == {batch_size}
-    stream = np.concatenate(rows)
-    epochs = [stream[epoch * num_examples : (epoch + 1) * num_examples] for epoch in range(num_epochs)]
+    order = np.concatenate(rows)
+    epochs = [order[epoch * num_examples : (epoch + 1) * num_examples] for epoch in range(num_epochs)]
     assert all(sorted(epoch.tolist()) == list(range(num_examples)) for epoch in epochs)
     # The permutations of the epochs, laid end to end.
     laid = [permutation(num_examples, shared_seed("shuffle", trial(), epoch=epoch)) for epoch in range(num_epochs)]
@@ -112,10 +95,10 @@ def test_bad_batch_sizes_are_one_sentence(num_examples, batch_size, num_workers,
 
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(6, 6), (7, 6), (11, 6), (12, 6), (35, 6)])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_ck2_the_stream_starts_at_any_batch(num_examples, batch_size, rank):
+def test_ck2_the_order_starts_at_any_batch(num_examples, batch_size, rank):
     whole = batches(30, num_examples, batch_size, rank, 2)
     for first_batch in range(25):
-        started = batch_rows(trial(), num_examples, batch_size, rank, 2, first_batch=first_batch)
+        started = batch_rows(trial(), num_examples, BatchShare(batch_size, rank, 2), first_batch=first_batch)
         for rows, expected in zip(itertools.islice(started, 30 - first_batch), whole[first_batch:], strict=True):
             assert rows.tolist() == expected.tolist()
 
@@ -126,7 +109,7 @@ def test_ev3_every_example_counts_once_and_every_batch_has_one_shape(num_workers
     counted = np.zeros(num_examples, dtype=np.int64)
     shapes, numbers = set(), set()
     for rank in range(num_workers):
-        rank_batches = list(evaluation_rows(num_examples, batch_size, rank, num_workers))
+        rank_batches = list(evaluation_rows(num_examples, BatchShare(batch_size, rank, num_workers)))
         numbers.add(len(rank_batches))
         for rows, weights in rank_batches:
             shapes |= {rows.shape, weights.shape}

@@ -16,7 +16,7 @@ from tests.data.conftest import prefetchers
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
-class Source:
+class Numbers:
     """A generator of 0, 1, 2, ... that tells what becomes of it."""
 
     def __init__(self, num_items: int | None = None, error: BaseException | None = None) -> None:
@@ -53,7 +53,7 @@ def wait_for_no_thread() -> None:
 @pytest.mark.parametrize("depth", [1, 2, 3, 100])
 @pytest.mark.parametrize("num_items", [0, 1, 2, 50])
 def test_items_come_in_order_and_end_again_and_again(depth, num_items):
-    ready = Prefetched(Source(num_items).items(), depth)
+    ready = Prefetched(Numbers(num_items).items(), depth)
     assert list(ready) == list(range(num_items))
     for _ in range(3):
         with pytest.raises(StopIteration):
@@ -68,13 +68,13 @@ def test_any_iterator_will_do():
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_never_more_than_depth_items_are_made_ahead(depth):
-    source = Source()
-    ready = Prefetched(source.items(), depth)
-    source.await_made(depth)
+    numbers = Numbers()
+    ready = Prefetched(numbers.items(), depth)
+    numbers.await_made(depth)
     for taken in range(1, 4):
         next(ready)
-        source.await_made(1)
-        assert source.num_made == depth + taken
+        numbers.await_made(1)
+        assert numbers.num_made == depth + taken
     ready.close()
 
 
@@ -86,8 +86,8 @@ class Bad(BaseException):
 @pytest.mark.parametrize("num_items", [0, 1, 5])
 @pytest.mark.parametrize("depth", [1, 2, 10])
 def test_an_exception_comes_once_and_after_the_items_before_it(error, num_items, depth):
-    source = Source(num_items, error)
-    ready = Prefetched(source.items(), depth)
+    numbers = Numbers(num_items, error)
+    ready = Prefetched(numbers.items(), depth)
     found = []
     with pytest.raises(type(error)) as caught:
         for item in ready:
@@ -124,14 +124,14 @@ def test_an_exception_while_the_generator_closes_is_the_consumers():
 
 @pytest.mark.parametrize("num_taken", [0, 1, 7])
 def test_close_ends_the_thread_and_closes_the_generator_there(num_taken):
-    source = Source()
-    ready = Prefetched(source.items(), 2)
+    numbers = Numbers()
+    ready = Prefetched(numbers.items(), 2)
     (thread,) = prefetchers()
     assert list(itertools.islice(ready, num_taken)) == list(range(num_taken))
     if not num_taken:
-        source.await_made(2)  # a generator that has not begun has no `finally` to run
+        numbers.await_made(2)  # a generator that has not begun has no `finally` to run
     ready.close()
-    assert source.closed_in is thread
+    assert numbers.closed_in is thread
     assert not thread.is_alive()
     assert list(ready) == []
     ready.close()
@@ -193,24 +193,24 @@ def test_close_wakes_a_consumer_that_waits():
 
 @pytest.mark.parametrize("num_taken", [0, 1, 7])
 def test_the_thread_ends_where_nobody_uses_the_items_any_more(num_taken):
-    source = Source()
-    ready = Prefetched(source.items(), 2)
+    numbers = Numbers()
+    ready = Prefetched(numbers.items(), 2)
     assert list(itertools.islice(ready, num_taken)) == list(range(num_taken))
-    source.await_made(2 + num_taken)
+    numbers.await_made(2 + num_taken)
     (thread,) = prefetchers()
     del ready
     gc.collect()
     wait_for_no_thread()
-    assert source.closed_in is thread
+    assert numbers.closed_in is thread
 
 
 def test_a_consumer_that_stops_early_ends_the_thread():
-    source = Source()
+    numbers = Numbers()
 
     def first(number: int) -> list[int]:
-        return list(itertools.islice(Prefetched(source.items(), 2), number))
+        return list(itertools.islice(Prefetched(numbers.items(), 2), number))
 
     assert first(3) == [0, 1, 2]
     gc.collect()
     wait_for_no_thread()
-    assert source.num_made <= 3 + 2
+    assert numbers.num_made <= 3 + 2

@@ -11,6 +11,7 @@ from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, 
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Objective, Resources
 
+SIZES = Discrete([32, 64])
 RATE = Float(1e-3, 1.0, scale="log")
 ACTIVATION = Categorical(["relu", "tanh", "gelu"])
 
@@ -174,11 +175,11 @@ def test_qr7_a_grid_is_the_largest_even_one_that_the_budget_pays_for(make_round,
     assert study.grid == shape
     points = [values_at(study, index) for index in range(study.num_trials)]
     for name, size in zip(study.space, shape, strict=True):
-        kind = study.space[name]
+        hyperparameter = study.space[name]
         values = sorted({point[name] for point in points})
         assert len(values) == size
-        if isinstance(kind, Float):
-            assert (values[0], values[-1]) == (pytest.approx(kind.low), pytest.approx(kind.high))
+        if isinstance(hyperparameter, Float):
+            assert (values[0], values[-1]) == (pytest.approx(hyperparameter.low), pytest.approx(hyperparameter.high))
     assert len({tuple(point.items()) for point in points}) == study.num_trials
 
 
@@ -272,10 +273,23 @@ def test_sd11_number_of_steps_is_refused_in_every_role(make_round, role, name):
         make_round(**{role: {name: value}})
 
 
-def test_ba7_batch_size_is_refused_as_nuisance_but_not_otherwise(make_round):
-    with pytest.raises(SpecError, match=r"'batch_size' must not be a nuisance.*training time"):
-        make_round(nuisance={"batch_size": Discrete([32, 64])})
-    assert len(make_round(scientific={"batch_size": Discrete([32, 64])}).studies) == 2
+@pytest.mark.parametrize(
+    "tuned",
+    [
+        {"nuisance": {"batch_size": SIZES}},
+        {"nuisance": {"batch_size": SIZES.model_copy(update={"when": {"depth": (2,)}})}},
+        {"nuisance": {"big.batch_size": SIZES.model_copy(update={"when": {"depth": (2,)}})}},
+        {"configurations": [{"batch_size": 32}, {"batch_size": 64}]},
+    ],
+    ids=["plain", "conditional", "qualified", "listed"],
+)
+def test_ba7_batch_size_is_refused_as_nuisance_under_every_name(make_round, tuned):
+    with pytest.raises(SpecError, match=r"batch_size' must not be a nuisance.*training time"):
+        make_round(scientific={"depth": Int(1, 2)}, **tuned)
+
+
+def test_ba7_batch_size_may_be_compared_or_fixed(make_round):
+    assert len(make_round(scientific={"batch_size": SIZES}).studies) == 2
     assert make_round(fixed={"batch_size": 32}).fixed_values["batch_size"] == 32
 
 

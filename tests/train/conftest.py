@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -71,13 +71,7 @@ class Small(Workload):
 def batches_of(workload: Workload, trial: TrialSpec, group: Group) -> SharedBatches:
     """The batches of a trial's only worker."""
     return SharedBatches(
-        workload.datasets(),
-        trial=trial,
-        batch_size=Values(trial.values).integer("batch_size"),
-        rank=0,
-        num_workers=1,
-        device=group.device,
-        weight_column=WEIGHT,
+        TrialExamples(workload.datasets()), trial, BatchShare(Values(trial.values).integer("batch_size")), group.device
     )
 
 

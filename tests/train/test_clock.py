@@ -22,7 +22,8 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import PIPELINE_STAGES
@@ -32,7 +33,6 @@ from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import TRAINING, Checkpoints
 from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.end import End
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -86,15 +86,7 @@ class SlowData:
     def __init__(self, trial: TrialSpec, group: Group, *, wait_s: float = 0.0, transfer_s: float = 0.0) -> None:
         self._wait_s, self._transfer_s = wait_s, transfer_s
         self._num_taken = 0
-        self._batches = SharedBatches(
-            ARRAYS,
-            trial=trial,
-            batch_size=8,
-            rank=group.rank,
-            num_workers=group.size,
-            device=group.device,
-            weight_column=WEIGHT,
-        )
+        self._batches = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(8, group.rank, group.size), group.device)
 
     def training_batches(self, trial: TrialSpec, *, first_batch: int) -> Iterator[Batch]:
         for batch in self._batches.training_batches(trial, first_batch=first_batch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from raytune_playbook.data.order import evaluation_rows
+from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import ROW
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
@@ -49,7 +49,7 @@ def modelled(workload: Workload, module: nn.Module) -> TrialModel:
 
 
 def batches(num_examples: int = 37, batch_size: int = 8):
-    for rows, weights in evaluation_rows(num_examples, batch_size, 0, 1):
+    for rows, weights in evaluation_rows(num_examples, BatchShare(batch_size)):
         yield {name: column[rows] for name, column in COLUMNS.items()} | {WEIGHT: torch.from_numpy(weights)}
 
 
@@ -130,7 +130,7 @@ class Counted(Identity):
 
 
 def numbered(num_examples: int = 37):
-    for batch, (rows, _) in zip(batches(num_examples), evaluation_rows(num_examples, 8, 0, 1), strict=True):
+    for batch, (rows, _) in zip(batches(num_examples), evaluation_rows(num_examples, BatchShare(8)), strict=True):
         yield batch | {ROW: torch.from_numpy(rows)}
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from raytune_playbook.analysis.divergence import diverged_again
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
 from raytune_playbook.records.columns import STEP_COLUMNS, TIME_COLUMNS, measurements_table
 from raytune_playbook.study.seeds import shared_seed, worker_seed
@@ -115,7 +115,7 @@ def reference(workload, trial, *, clipping_norm=None):
     model = workload.model(values).train()
     data = workload.datasets()["train"]
     found = []
-    rows = batch_rows(trial, len(data["x"]), values.integer("batch_size"), 0, 1)
+    rows = batch_rows(trial, len(data["x"]), BatchShare(values.integer("batch_size")))
     for step in range(trial.max_train_steps):
         chosen = next(rows)
         batch = {name: torch.from_numpy(column[chosen]) for name, column in data.items()}

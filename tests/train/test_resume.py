@@ -22,7 +22,8 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
@@ -31,7 +32,6 @@ from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
@@ -139,15 +139,7 @@ def attempt(
     killed_at: int | None = None,
 ) -> dict[str, Any]:
     workload, watcher = Small(), Watcher(cut_at, killed_at)
-    data = SharedBatches(
-        ARRAYS,
-        trial=trial,
-        batch_size=12,
-        rank=group.rank,
-        num_workers=group.size,
-        device=group.device,
-        weight_column=WEIGHT,
-    )
+    data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     try:
         end = train(TrialRun(workload, trial, data, group, watcher), checkpoints)
     except Cut:

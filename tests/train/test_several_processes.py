@@ -22,8 +22,8 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.order import evaluation_rows
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
@@ -136,15 +136,7 @@ def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[s
         divergence_factor=2.0,
         objective=Objective(),
     )
-    data = SharedBatches(
-        ARRAYS,
-        trial=trial,
-        batch_size=12,
-        rank=group.rank,
-        num_workers=group.size,
-        device=group.device,
-        weight_column=WEIGHT,
-    )
+    data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     notes = Notes(stop_at)
     end = train(TrialRun(workload, trial, data, group, notes))
     return {
@@ -262,7 +254,7 @@ def evaluated(group: Group) -> dict[str, float]:
         column = torch.arange(num, dtype=torch.float32) ** 2
         batches = (
             {"value": column[rows], WEIGHT: torch.from_numpy(weights)}
-            for rows, weights in evaluation_rows(num, 8, group.rank, group.size)
+            for rows, weights in evaluation_rows(num, BatchShare(8, group.rank, group.size))
         )
         found[num] = evaluate(TrialModel(Columns(), nn.Identity(), FLOAT32, group), batches)["value"]
     return found
@@ -281,7 +273,7 @@ def evaluated_with(layer: BatchNorm, group: Group) -> float:
     x = inputs(0, 37, (), torch.float64, 1.0)[0]
     batches = (
         {"x": x[rows], WEIGHT: torch.from_numpy(weights)}
-        for rows, weights in evaluation_rows(37, 8, group.rank, group.size)
+        for rows, weights in evaluation_rows(37, BatchShare(8, group.rank, group.size))
     )
     return evaluate(TrialModel(Outputs(), layer, FLOAT32, group), batches)["value"]
 

@@ -23,8 +23,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from raytune_playbook.data.batches import SharedBatches
-from raytune_playbook.data.order import evaluation_rows
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, ROW
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
@@ -106,7 +106,7 @@ class Given(Scored):
 
 def given_batches(num: int, batch_size: int, group: Group) -> Iterator[Batch]:
     columns = {name: torch.from_numpy(column) for name, column in examples(num, num).items()}
-    for rows, weights in evaluation_rows(num, batch_size, group.rank, group.size):
+    for rows, weights in evaluation_rows(num, BatchShare(batch_size, group.rank, group.size)):
         added = {WEIGHT: torch.from_numpy(weights), ROW: torch.from_numpy(rows)}
         yield {name: column[rows] for name, column in columns.items()} | added
 
@@ -138,15 +138,7 @@ def trial_of(**values: Value) -> TrialSpec:
 
 
 def data_of(trial: TrialSpec, group: Group) -> SharedBatches:
-    return SharedBatches(
-        ARRAYS,
-        trial=trial,
-        batch_size=12,
-        rank=group.rank,
-        num_workers=group.size,
-        device=group.device,
-        weight_column=WEIGHT,
-    )
+    return SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
 
 
 def model_of(seed: int) -> nn.Module:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -57,13 +57,7 @@ def train_alone() -> Callable[..., Rows]:
             objective=Objective(),
         )
         data = SharedBatches(
-            datasets,
-            trial=trial,
-            batch_size=int(trial.values["batch_size"]),
-            rank=0,
-            num_workers=1,
-            device=torch.device("cpu"),
-            weight_column=WEIGHT,
+            TrialExamples(datasets), trial, BatchShare(int(trial.values["batch_size"])), torch.device("cpu")
         )
         notes = Notes()
         assert train(TrialRun(workload, trial, data, Group(), notes)).outcome == "completed"

@@ -17,12 +17,12 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -87,13 +87,10 @@ def measured(name: str, kind: str, datasets: Any, group: Group) -> list[dict[str
         objective=Objective(),
     )
     data = SharedBatches(
-        datasets,
-        trial=trial,
-        batch_size=int(trial.values["batch_size"]),
-        rank=group.rank,
-        num_workers=group.size,
-        device=group.device,
-        weight_column=WEIGHT,
+        TrialExamples(datasets),
+        trial,
+        BatchShare(int(trial.values["batch_size"]), group.rank, group.size),
+        group.device,
     )
     notes = Notes()
     assert train(TrialRun(workload, trial, data, group, notes)).outcome == "completed"

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.columns import Array, Columns
 from raytune_playbook.data.files.find import DAMAGED, File, unreadable
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.files.listing import FileFormat, Listing, require_columns, wanted_columns
@@ -35,7 +34,7 @@ class ImageFiles(Fragment):
 
     def _read(self) -> Columns:
         columns = self.columns or IMAGE_COLUMNS
-        read: Columns = {}
+        read: dict[str, Array] = {}
         if IMAGE in columns:
             read[IMAGE] = _stacked([_image(file) for file in self.files])
         if IMAGE_PATH in columns:
@@ -43,7 +42,7 @@ class ImageFiles(Fragment):
         return read
 
 
-def _image(file: File) -> npt.NDArray[np.generic]:
+def _image(file: File) -> Array:
     """Height x width x channels."""
     from PIL import Image  # an extra: who has no images need not install it
 
@@ -57,7 +56,7 @@ def _image(file: File) -> npt.NDArray[np.generic]:
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
-def _stacked(images: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+def _stacked(images: list[Array]) -> Array:
     """One array, of objects where the images differ in shape or type."""
     if len({(image.shape, image.dtype) for image in images}) == 1:
         return np.stack(images)

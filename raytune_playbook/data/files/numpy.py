@@ -14,10 +14,9 @@ from typing import IO
 
 import numpy as np
 import numpy.lib.format as npy
-import numpy.typing as npt
 import pyarrow as pa
 
-from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.columns import Array, Columns
 from raytune_playbook.data.files.find import File
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.files.listing import Header, require_columns, with_headers
@@ -50,8 +49,8 @@ def _is_npy(opened: pa.NativeFile) -> bool:
     return bool(prefix == npy.MAGIC_PREFIX)
 
 
-def _array(content: bytes) -> npt.NDArray[np.generic]:
-    array: npt.NDArray[np.generic] = np.load(io.BytesIO(content), allow_pickle=False)
+def _array(content: bytes) -> Array:
+    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
     return array
 
 

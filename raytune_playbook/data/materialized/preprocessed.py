@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +25,7 @@ from raytune_playbook.records.store import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
 from raytune_playbook.study.frozen import FrozenSpec
 
-FOLDER = "preprocessed"
+FOLDER, MANIFEST = "preprocessed", "manifest.json"
 
 
 class Manifest(FrozenSpec):
@@ -54,6 +53,10 @@ class Manifest(FrozenSpec):
         """Where it lies in the storage."""
         return folder_of(self.workload, self.fingerprint)
 
+    def write(self, storage: Storage) -> None:
+        """Say that all else is written."""
+        storage.write(f"{self.folder}/{MANIFEST}", self.model_dump_json(indent=2).encode())
+
 
 def folder_of(workload: str, fingerprint: str) -> str:
     """The folder of one workload's preprocessed examples in a storage."""
@@ -62,7 +65,7 @@ def folder_of(workload: str, fingerprint: str) -> str:
 
 def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
     """What was preprocessed for a workload as it is now; None where nothing was."""
-    content = storage.read(f"{folder_of(workload, fingerprint)}/manifest.json")
+    content = storage.read(f"{folder_of(workload, fingerprint)}/{MANIFEST}")
     return None if content is None else Manifest(**json.loads(content))
 
 
@@ -87,8 +90,17 @@ class Writer:
     _hashes: dict[str, list[Hashes]] = field(default_factory=dict)
     _num_files: dict[str, int] = field(default_factory=dict)
 
-    def _write(self, split: str, columns: Columns) -> None:
-        hashes = columns.pop(HASH).astype(np.uint64)
+    def write_block(self, split: str, columns: Columns, fractions: Mapping[str, float] | None) -> None:
+        """Some examples with the column `HASH`: of a split, or where there are fractions each into its own."""
+        hashes = columns[HASH].astype(np.uint64)
+        arrays = {name: values for name, values in columns.items() if name != HASH}
+        if fractions is None:
+            self._write(split, arrays, hashes)
+            return
+        for name, rows in split_rows(hashes, fractions).items():
+            self._write(name, {column: values[rows] for column, values in arrays.items()}, hashes[rows])
+
+    def _write(self, split: str, columns: Columns, hashes: Hashes) -> None:
         if not len(hashes):
             return
         number = self._num_files.get(split, 0)
@@ -100,13 +112,15 @@ class Writer:
         self.num_examples[split] = self.num_examples.get(split, 0) + num_examples(columns)
         self.num_bytes[split] = self.num_bytes.get(split, 0) + num_bytes(columns)
 
-    def write_block(self, split: str, columns: Columns, fractions: Mapping[str, float] | None) -> None:
-        """Some examples with the column `HASH`: of a split, or where there are fractions each into its own."""
-        if fractions is None:
-            self._write(split, columns)
-            return
-        for name, rows in split_rows(columns[HASH].astype(np.uint64), fractions).items():
-            self._write(name, {column: values[rows] for column, values in columns.items()})
+    def require_splits(self) -> None:
+        """Check that something can be trained and validated on.
+
+        Raises:
+            DataError: a split has no example.
+        """
+        empty = [split for split in SPLITS[:2] if not self.num_examples.get(split)]
+        if empty:
+            raise DataError(f"Every split needs an example, but {empty[0]!r} has none after preprocessing; correct it.")
 
     def clear(self) -> None:
         """Delete what an earlier attempt left."""
@@ -116,31 +130,5 @@ class Writer:
 
     def overlaps(self) -> tuple[str, ...]:
         """A sentence for each two splits that hold equal examples."""
-        hashes = {split: np.concatenate(parts) for split, parts in self._hashes.items()}
+        hashes = {split: np.concatenate(each) for split, each in self._hashes.items()}
         return tuple(overlap.sentence for overlap in overlaps(hashes))
-
-
-def finish(
-    writer: Writer, workload: str, fingerprint: str, sources: dict[str, str], skipped: tuple[str, ...], seconds: float
-) -> Manifest:
-    """Write the manifest.
-
-    Raises:
-        DataError: a split has no example.
-    """
-    empty = [split for split in SPLITS[:2] if not writer.num_examples.get(split)]
-    if empty:
-        raise DataError(f"Every split needs an example, but {empty[0]!r} has none after preprocessing; correct it.")
-    manifest = Manifest(
-        workload=workload,
-        fingerprint=fingerprint,
-        sources=sources,
-        num_examples=writer.num_examples,
-        num_bytes=writer.num_bytes,
-        skipped=skipped,
-        overlaps=writer.overlaps(),
-        seconds=seconds,
-        created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
-    writer.storage.write(f"{manifest.folder}/manifest.json", manifest.model_dump_json(indent=2).encode())
-    return manifest

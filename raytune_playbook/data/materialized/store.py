@@ -9,28 +9,27 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.data.columns import Columns, num_bytes, num_examples, require_alike
-from raytune_playbook.data.datasets import Source
-from raytune_playbook.data.decode import HASH, Handle, Notes, Part, Recipe, Report, decode, tasks_of
+from raytune_playbook.data.actors import RemoteMethod
+from raytune_playbook.data.columns import Array, Columns, num_bytes, num_examples, require_alike
+from raytune_playbook.data.datasets import Source, Sources
+from raytune_playbook.data.decode import HASH, Notes, NoteTaker, Recipe, Report, decode, tasks_of
 from raytune_playbook.data.files.listing import Listing
-from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, finish, folder_of
+from raytune_playbook.data.materialized.parts import parts_of
+from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, folder_of
 from raytune_playbook.data.order import permutation
-from raytune_playbook.data.ray_data import block_refs, columns_of, quiet_context, require_cpu
+from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
+from raytune_playbook.data.splits import Hashes
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.fingerprints import content_hash
-
-SLICE_EXAMPLES = 4096
-"""As many of the examples that were given as arrays are preprocessed in one task."""
 
 MAX_CACHED = 16
 
@@ -40,59 +39,38 @@ class Loaded:
     """A split's examples in the object store.
 
     Fields:
-        columns: references to the arrays; each in a list of one lest Ray fetch it.
+        columns: references to the arrays.
         hashes: what `example_hashes` makes of each example, (num_examples,); None where it was not asked for.
         skipped: what could not be read and was left out, as the user allowed.
         read_s: how long it took; 0 where it was there from before.
     """
 
-    columns: Mapping[str, list[Any]]
+    columns: Mapping[str, ray.ObjectRef[Array]]
     num_examples: int
     num_bytes: int
-    hashes: npt.NDArray[np.uint64] | None = None
+    hashes: Hashes | None = None
     skipped: tuple[str, ...] = ()
     read_s: float = 0.0
 
     def arrays(self) -> Columns:
         """The columns, mapped read-only from the object store of this node."""
-        arrays = ray.get([ref for (ref,) in self.columns.values()])
-        return dict(zip(self.columns, arrays, strict=True))
+        return dict(zip(self.columns, ray.get(list(self.columns.values())), strict=True))
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Some rows of arrays that lie in the object store."""
+class Loading:
+    """What `ExampleStore.load` is to read.
 
-    arrays: list[Any]
-    first: int
-    last: int
-    num_bytes: int
-    name: str
+    Fields:
+        sample: keep only so many examples, drawn once and for all; None for all of them.
+        keeps: whether files shall be here for the rounds to come.
+    """
 
-    @property
-    def num_examples(self) -> int:
-        """The number of rows."""
-        return self.last - self.first
-
-    def read(self) -> Columns:
-        """The rows, as views."""
-        (columns,) = ray.get(self.arrays)
-        return {name: values[self.first : self.last] for name, values in columns.items()}
-
-
-@dataclass(frozen=True)
-class BlockPart:
-    """A block of a Ray Dataset."""
-
-    block: list[Any]
-    num_examples: int
-    num_bytes: int
-    name: str
-
-    def read(self) -> Columns:
-        """Its columns."""
-        (block,) = ray.get(self.block)
-        return columns_of(block)
+    split: str
+    source: Source
+    recipe: Recipe
+    sample: int | None = None
+    keeps: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,14 +78,14 @@ class Saving:
     """What `ExampleStore.save` is to write.
 
     Fields:
-        sources: by split; ``all`` where ``fractions`` divide them.
+        sources: one for ``all`` where ``fractions`` divide it.
         recipes: by split.
-        named: how the records call the sources.
+        storage: folder or URI.
+        workload, fingerprint: what it is saved, and found, under.
     """
 
-    sources: Mapping[str, Source]
+    sources: Sources
     recipes: Mapping[str, Recipe]
-    named: Mapping[str, str]
     fractions: Mapping[str, float] | None
     storage: str
     workload: str
@@ -122,31 +100,25 @@ class ExampleStore:
         self._lock = threading.Lock()
         self._notes: dict[str, Notes] = {}
         self._loaded: dict[str, Loaded] = {}
-        self._me = ray.get_runtime_context().current_actor
+        self._me: NoteTaker = ray.get_runtime_context().current_actor
 
     def note(self, of: str, seconds: dict[str, float], skipped: list[str]) -> None:
         """A task's numbers."""
         if (notes := self._notes.get(of)) is not None:
             notes.add(seconds, skipped)
 
-    def load(
-        self, split: str, source: Source, recipe: Recipe, *, sample: int | None = None, keeps: bool = True
-    ) -> Loaded | PlaybookError:
-        """Read and decode a split, unless it is here from before.
-
-        Args:
-            sample: keep only so many examples, drawn once and for all.
-            keeps: whether files shall be here for the rounds to come.
-        """
-        key = content_hash(repr((source.identity, recipe)).encode()) if isinstance(source, Listing) else ""
+    def load(self, loading: Loading) -> Loaded | PlaybookError:
+        """Read and decode a split, unless it is here from before."""
+        source = loading.source
+        key = content_hash(repr((source.identity, loading.recipe)).encode()) if isinstance(source, Listing) else ""
         with self._lock:
             if key in self._loaded:
                 return replace(self._loaded[key], read_s=0.0)
             try:
-                loaded = self._load(split, source, recipe, sample)
+                loaded = self._load(loading)
             except PlaybookError as error:
                 return error
-            if key and keeps:
+            if key and loading.keeps:
                 while len(self._loaded) >= MAX_CACHED:
                     del self._loaded[next(iter(self._loaded))]
                 self._loaded[key] = loaded
@@ -155,30 +127,42 @@ class ExampleStore:
     def save(self, saving: Saving) -> Manifest | PlaybookError:
         """Read, decode and write all splits as Parquet files."""
         started_s = time.monotonic()
-        folder = folder_of(saving.workload, saving.fingerprint)
-        writer = Writer(Storage(saving.storage), folder)
+        writer = Writer(Storage(saving.storage), folder_of(saving.workload, saving.fingerprint))
         writer.clear()
         skipped: list[str] = []
         try:
-            for split, source in saving.sources.items():
+            for split, source in saving.sources.by_split.items():
                 reading = self._read(split, source, saving.recipes[split])
-                for ref, _ in reading.blocks:
-                    writer.write_block(split, dict(columns_of(ray.get(ref))), saving.fractions)
+                for block in reading.blocks:
+                    writer.write_block(split, block.columns(), saving.fractions)
                 skipped += reading.skipped()
-            seconds = time.monotonic() - started_s
-            return finish(writer, saving.workload, saving.fingerprint, dict(saving.named), tuple(skipped), seconds)
+            writer.require_splits()
+            manifest = Manifest(
+                workload=saving.workload,
+                fingerprint=saving.fingerprint,
+                sources=dict(saving.sources.names),
+                num_examples=writer.num_examples,
+                num_bytes=writer.num_bytes,
+                skipped=tuple(skipped),
+                overlaps=writer.overlaps(),
+                seconds=time.monotonic() - started_s,
+                created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            )
+            manifest.write(writer.storage)
+            return manifest
         except PlaybookError as error:
             writer.clear()
             return error
 
-    def _load(self, split: str, source: Source, recipe: Recipe, sample: int | None) -> Loaded:
+    def _load(self, loading: Loading) -> Loaded:
         started_s = time.monotonic()
-        if isinstance(source, dict) and recipe.workload is None:
-            return _put(decode(source, recipe, repr(split)), started_s=started_s, skipped=())
+        split, source, recipe = loading.split, loading.source, loading.recipe
+        if isinstance(source, Mapping) and recipe.workload is None:
+            return _put(dict(decode(source, recipe, repr(split))), started_s=started_s, skipped=())
         reading = self._read(split, source, recipe)
         columns = _laid_end_to_end(list(reading.blocks))
-        if sample is not None:
-            rows = np.sort(permutation(num_examples(columns), 0)[:sample])
+        if loading.sample is not None:
+            rows = np.sort(permutation(num_examples(columns), 0)[: loading.sample])
             columns = {name: values[rows] for name, values in columns.items()}
         return _put(columns, started_s=started_s, skipped=reading.skipped())
 
@@ -186,9 +170,9 @@ class ExampleStore:
         require_cpu(recipe.num_cpus)
         name = uuid.uuid4().hex
         notes = self._notes[name] = Notes()
-        tasks = tasks_of(_parts(split, source))
+        tasks = tasks_of(parts_of(split, source))
         is_remote = isinstance(source, Listing) and source.is_remote
-        blocks = block_refs(tasks, recipe, Report(self._me, name), is_remote=is_remote)
+        blocks = read_blocks(tasks, recipe, Report(self._me, name), is_remote=is_remote)
         return _Reading(blocks, notes, len(tasks), source.skipped if isinstance(source, Listing) else ())
 
 
@@ -200,7 +184,7 @@ class _Reading:
         left_out: a sentence for each file that was left out when it was listed.
     """
 
-    blocks: Iterator[tuple[Any, int]]
+    blocks: Iterator[BlockRef]
     notes: Notes
     num_tasks: int
     left_out: tuple[str, ...]
@@ -210,62 +194,51 @@ class _Reading:
         return (*self.left_out, *self.notes.all_skipped(self.num_tasks))
 
 
-def _parts(split: str, source: Source) -> Sequence[Part]:
-    """What tasks read of a source; arrays are put into the object store for them, a Ray Dataset is executed."""
-    if isinstance(source, Listing):
-        return source.fragments
-    if isinstance(source, ray.data.Dataset):
-        source.context.execution_options.preserve_order = True  # of this actor's copy
-        source.context.enable_progress_bars = False
-        blocks = [
-            block
-            for bundle in source.iter_internal_ref_bundles()
-            for block in zip(bundle.block_refs, bundle.metadata, strict=True)
-        ]
-        return [
-            BlockPart([ref], metadata.num_rows or 0, metadata.size_bytes or 0, f"block {number} of {split!r}")
-            for number, (ref, metadata) in enumerate(blocks)
-        ]
-    ref, number, size = ray.put(source), num_examples(source), num_bytes(source)
-    slices = [(start, min(start + SLICE_EXAMPLES, number)) for start in range(0, number, SLICE_EXAMPLES)]
-    return [
-        Slice([ref], start, end, size * (end - start) // number, f"rows {start} to {end - 1} of {split!r}")
-        for start, end in slices
-    ]
-
-
-def _laid_end_to_end(refs: list[tuple[Any, int]]) -> Columns:
+def _laid_end_to_end(blocks: list[BlockRef]) -> dict[str, Array]:
     """All blocks in one array per column; each block is let go as soon as it is copied."""
-    total = sum(number for _, number in refs)
+    total = sum(block.num_examples for block in blocks)
     if not total:
         raise DataError("Examples are needed, but the files hold none; name others.")
-    columns: Columns = {}
+    whole: dict[str, Array] = {}
     row = 0
-    refs.reverse()
-    while refs:
-        ref, number = refs.pop()
-        part = columns_of(ray.get(ref))
-        del ref
-        columns = columns or {name: np.empty((total, *v.shape[1:]), v.dtype) for name, v in part.items()}
-        require_alike([columns, part])
-        for name, values in part.items():
-            columns[name][row : row + number] = values
-        row += number
-    return columns
+    blocks.reverse()
+    while blocks:
+        block = blocks.pop()
+        columns, end = block.columns(), row + block.num_examples
+        del block
+        whole = whole or {name: np.empty((total, *each.shape[1:]), each.dtype) for name, each in columns.items()}
+        require_alike([whole, columns])
+        for name, values in columns.items():
+            whole[name][row:end] = values
+        row = end
+    return whole
 
 
-def _put(columns: Columns, *, started_s: float, skipped: tuple[str, ...]) -> Loaded:
-    hashes = columns.pop(HASH, None)
-    if not columns or not num_examples(columns):
+def _put(arrays: dict[str, Array], *, started_s: float, skipped: tuple[str, ...]) -> Loaded:
+    """Move columns into the object store one by one, so that memory never holds two copies of them all."""
+    hashes = arrays.pop(HASH, None)
+    if not arrays or not num_examples(arrays):
         raise DataError("Examples are needed, but there are none; name others.")
-    number, size = num_examples(columns), num_bytes(columns)
-    refs = {name: [ray.put(columns.pop(name))] for name in sorted(columns)}
+    number, size = num_examples(arrays), num_bytes(arrays)
+    refs = {name: ray.put(arrays.pop(name)) for name in sorted(arrays)}
     read_s = time.monotonic() - started_s
     return Loaded(refs, number, size, None if hashes is None else hashes.astype(np.uint64), skipped, read_s)
 
 
-def start_store() -> Handle:
+class StoreHandle(Protocol):
+    """A handle to an `ExampleStore`."""
+
+    @property
+    def load(self) -> RemoteMethod[[Loading], Loaded | PlaybookError]:
+        """As there."""
+
+    @property
+    def save(self) -> RemoteMethod[[Saving], Manifest | PlaybookError]:
+        """As there."""
+
+
+def start_store() -> StoreHandle:
     """A new store on the driver's node; it dies with the driver, which owns it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(num_cpus=0, max_restarts=0)(ExampleStore)
-    return actor.options(scheduling_strategy=here, max_concurrency=8).remote()
+    return cast(StoreHandle, actor.options(scheduling_strategy=here, max_concurrency=8).remote())

@@ -1,7 +1,8 @@
-"""Reading an endless stream of fragments ahead of its consumer, and cutting it into windows.
+"""Reading fragments without end ahead of who trains on them, and cutting them into windows: what a `Streamer` does.
 
-By plain tasks, since memory must be bounded: what Ray Data keeps ready for a slow consumer exceeded the limit that it
-was given about eight times.
+A `Reader` keeps tasks at work, and a `Cutter` cuts the blocks that they make into windows; both live in the thread of
+one run. By plain tasks, since memory must be bounded: what Ray Data keeps ready for a slow consumer exceeded the limit
+that it was given about eight times.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import ray
 
 from raytune_playbook.data.columns import Columns
-from raytune_playbook.data.decode import Handle, Part, Recipe, Report, read_and_decode, tasks_of
+from raytune_playbook.data.decode import Part, Recipe, Report, read_and_decode, tasks_of
 from raytune_playbook.data.files.find import UnreadableError
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.streaming.windows import Layout, Place, Segment, fragment_order
@@ -30,8 +31,35 @@ QUEUED_PER_CPU = 2
 
 WAKE_S = 0.05
 
-Parts = tuple[tuple[Segment, list[Any]], ...]
-"""A window's segments, each with the reference to its block, in a list of one lest Ray fetch it."""
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive examples that a task has read, or those that are left of them.
+
+    Fields:
+        ref: to all that the task has read.
+        first: the position of the first example.
+        size: how many there are.
+        offset: the row of the first one among all that the task has read.
+    """
+
+    ref: ray.ObjectRef[Columns]
+    first: int
+    size: int
+    offset: int = 0
+
+    def after(self, number: int) -> Block:
+        """Without the first ones."""
+        return replace(self, first=self.first + number, size=self.size - number, offset=self.offset + number)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that is whole: its segments, each with a reference to the block that holds it."""
+
+    place: Place
+    segments: tuple[Segment, ...]
+    blocks: tuple[ray.ObjectRef[Columns], ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +103,35 @@ class Stream:
         return int(5.5 * self.window_bytes) + tasks
 
 
+class _ReadTask(Protocol):
+    """`_read` as a remote function with two values."""
+
+    def remote(
+        self, parts: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool
+    ) -> tuple[ray.ObjectRef[None], ray.ObjectRef[Columns]]:
+        """Start it."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A task; ``done`` can be fetched without the block."""
+
+    done: ray.ObjectRef[None]
+    block: Block
+
+
+@dataclass(frozen=True)
+class _NextTask:
+    """A task to come: what it reads, and the position of the first example."""
+
+    parts: Sequence[Part]
+    first: int
+
+    @property
+    def num_examples(self) -> int:
+        return sum(part.num_examples or 0 for part in self.parts)
+
+
 class Reader:
     """Keeps the pipeline's CPUs at work on a stream's fragments, from the one on in which a window begins."""
 
@@ -82,34 +139,34 @@ class Reader:
         self._stream, self._report = stream, report
         self._tasks = _tasks(stream, trial, first)
         self._next = next(self._tasks)
-        reading: Handle = ray.remote(_read)  # type: ignore[arg-type] # Ray's types know no keyword arguments
-        self._read = reading.options(num_cpus=1, num_returns=2, scheduling_strategy="SPREAD")
-        self._blocks: deque[tuple[Any, Any, int, int]] = deque()
-        self._running: list[Any] = []
+        reading = ray.remote(_read)  # type: ignore[arg-type] # Ray's types know no keyword arguments
+        self._read = cast(_ReadTask, reading.options(num_cpus=1, num_returns=2, scheduling_strategy="SPREAD"))
+        self._started: deque[_Running] = deque()
+        self._running: list[ray.ObjectRef[None]] = []
 
     def submit(self, *, before: int) -> None:
-        """Start tasks that begin before a position of the stream: for each CPU one, and one that waits for its end."""
+        """Start tasks that begin before a position: for each CPU one, and one that waits for its end."""
         self._look(0)
-        while len(self._running) < QUEUED_PER_CPU * self._stream.recipe.num_cpus and self._next[0] < before:
-            first, fragments = self._next
+        while len(self._running) < QUEUED_PER_CPU * self._stream.recipe.num_cpus and self._next.first < before:
+            task = self._next
             self._next = next(self._tasks)
             done, block = self._read.remote(
-                fragments, self._stream.recipe, self._report, is_remote=self._stream.is_remote
+                task.parts, self._stream.recipe, self._report, is_remote=self._stream.is_remote
             )
-            self._blocks.append((done, block, first, sum(fragment.num_examples or 0 for fragment in fragments)))
+            self._started.append(_Running(done, Block(block, task.first, task.num_examples)))
             self._running.append(done)
 
-    def next_block(self) -> tuple[Any, int, int] | None:
-        """The next block's reference, the position of its first example and their number; None where it is not done.
+    def next_block(self) -> Block | None:
+        """The next block; None where it is not read yet.
 
         Raises:
             RayError: its task raised.
         """
-        if not self._blocks or self._blocks[0][0] in self._running:
+        if not self._started or self._started[0].done in self._running:
             return None
-        done, block, first, size = self._blocks.popleft()
-        ray.get(done)
-        return block, first, size
+        ended = self._started.popleft()
+        ray.get(ended.done)
+        return ended.block
 
     def wait(self) -> None:
         """Wait a while for a task to end."""
@@ -120,27 +177,29 @@ class Reader:
 
     def _look(self, timeout_s: float) -> None:
         if self._running:
-            _, self._running = ray.wait(self._running, timeout=timeout_s, fetch_local=False)
+            _, running = ray.wait([*self._running], timeout=timeout_s, fetch_local=False)
+            self._running = [ref for ref in self._running if ref in running]
 
 
-def _tasks(stream: Stream, trial: TrialSpec, first: Place) -> Iterator[tuple[int, Sequence[Part]]]:
-    """Epoch after epoch without end: the fragments of each task, and the position of their first example."""
+def _tasks(stream: Stream, trial: TrialSpec, first: Place) -> Iterator[_NextTask]:
+    """Epoch after epoch without end: the tasks, from the one on in which a window begins."""
     epoch, start = first.epoch, stream.layout.start(first)
     while True:
         position = epoch * stream.layout.num_examples
         order = [stream.fragments[number] for number in fragment_order(trial, epoch, len(stream.fragments))]
         while position + (order[0].num_examples or 0) <= start:
             position += order.pop(0).num_examples or 0
-        for task in tasks_of(order, max_examples=stream.task_examples):
-            yield position, task
-            position += sum(fragment.num_examples or 0 for fragment in task)
+        for parts in tasks_of(order, max_examples=stream.task_examples):
+            task = _NextTask(parts, position)
+            yield task
+            position += task.num_examples
         epoch += 1
 
 
-def _read(fragments: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
+def _read(parts: Sequence[Part], recipe: Recipe, report: Report, *, is_remote: bool) -> tuple[None, Columns]:
     """The task; the first value says that it is done without fetching the second."""
     try:
-        columns = read_and_decode(fragments, recipe, report, is_remote=is_remote)
+        columns = read_and_decode(parts, recipe, report, is_remote=is_remote)
     except UnreadableError as error:
         what = str(error).rpartition("; ")[0]
         raise DataError(
@@ -148,49 +207,51 @@ def _read(fragments: Sequence[Part], recipe: Recipe, report: Report, *, is_remot
             "files that show their damage when the round begins can be left out."
         ) from None
     if columns is None:
-        raise DataError(f"Examples are needed, but {fragments[0].name} has none; it had some when the round began.")
+        raise DataError(f"Examples are needed, but {parts[0].name} has none; it had some when the round began.")
     return None, columns
 
 
 class Cutter:
-    """Cuts the stream into windows.
+    """Cuts the blocks, as they come, into windows.
 
     Fields:
-        complete: the window that is whole, with its parts; None while it is not.
+        complete: the window that is whole; None while there is none.
     """
 
     def __init__(self, layout: Layout, first: Place) -> None:
         self._layout, self._place = layout, first
-        self._parts: list[tuple[Segment, list[Any]]] = []
+        self._segments: list[Segment] = []
+        self._blocks: list[ray.ObjectRef[Columns]] = []
         self._num = 0
-        self._rest: deque[tuple[Any, int, int, int]] = deque()
-        self.complete: tuple[Place, Parts] | None = None
+        self._rest: deque[Block] = deque()
+        self.complete: Window | None = None
 
     @property
     def end(self) -> int:
         """The position after the window that is cut now."""
         return self._layout.start(self._place) + self._layout.size(self._place.window)
 
-    def add(self, block: Any, first: int, size: int) -> None:
-        """The next block, whose first example has the position ``first``."""
-        self._rest.append((block, first, size, 0))
+    def add(self, block: Block) -> None:
+        """The next block."""
+        self._rest.append(block)
         self._cut()
 
     def next_window(self) -> None:
         """Go on to the window after the complete one."""
         self._place = self._layout.after(self._place)
-        self._parts, self._num, self.complete = [], 0, None
+        self._segments, self._blocks, self._num, self.complete = [], [], 0, None
         self._cut()
 
     def _cut(self) -> None:
         size = self._layout.size(self._place.window)
         while self._rest and self._num < size:
-            block, first, number, offset = self._rest.popleft()
-            skipped = max(0, self._layout.start(self._place) - first)  # lies before the first window
-            taken = min(number - skipped, size - self._num)
-            self._parts.append((Segment(self._num, taken, offset + skipped), [block]))
+            block = self._rest.popleft()
+            skipped = max(0, self._layout.start(self._place) - block.first)  # lies before the first window
+            taken = min(block.size - skipped, size - self._num)
+            self._segments.append(Segment(self._num, taken, block.offset + skipped))
+            self._blocks.append(block.ref)
             self._num += taken
-            if (used := skipped + taken) < number:
-                self._rest.appendleft((block, first + used, number - used, offset + used))
+            if (used := skipped + taken) < block.size:
+                self._rest.appendleft(block.after(used))
         if self._num == size:
-            self.complete = self._place, tuple(self._parts)
+            self.complete = Window(self._place, tuple(self._segments), tuple(self._blocks))

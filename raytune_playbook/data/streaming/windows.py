@@ -1,9 +1,9 @@
-"""The global stream of examples where they are read window by window (DESIGN decision 4).
+"""The arithmetic of the streaming mode: which example lies where in the one global order (DESIGN decision 4).
 
 In each epoch the fragments (row groups, files) are laid end to end in a seeded order, cut into windows of equal size
 (the last one holds the rest), and each window is shuffled. Laid end to end, the windows of epochs 0, 1, 2, ... are the
-stream: global batch k is positions k B to (k + 1) B of it, and rank r takes its equal slice, whatever the number of
-workers. A position is (epoch, window, offset).
+order: global batch k is positions k B to (k + 1) B of it, and rank r takes its equal slice, whatever the number of
+workers. A position is a number, and as (epoch, window, offset) a place. Nothing here reads, waits or knows Ray.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from raytune_playbook.data.columns import Columns, concatenated, num_examples, require_alike
-from raytune_playbook.data.order import Rows, permutation
+from raytune_playbook.data.columns import Columns, Rows, concatenated, num_examples, require_alike
+from raytune_playbook.data.order import BatchShare, permutation
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.trial import TrialSpec
 
 
 @dataclass(frozen=True)
 class Place:
-    """A position in the stream."""
+    """A position by epoch, window, and offset within the window."""
 
     epoch: int
     window: int
@@ -46,12 +45,12 @@ class Layout:
         return min(self.window_examples, self.num_examples - window * self.window_examples)
 
     def place(self, position: int) -> Place:
-        """Where a position of the stream lies."""
+        """Where a position lies."""
         epoch, row = divmod(position, self.num_examples)
         return Place(epoch, *divmod(row, self.window_examples))
 
     def start(self, place: Place) -> int:
-        """The stream's position at which a window begins."""
+        """The position at which a window begins."""
         return place.epoch * self.num_examples + place.window * self.window_examples
 
     def after(self, place: Place) -> Place:
@@ -70,17 +69,15 @@ def window_order(trial: TrialSpec, place: Place, size: int) -> Rows:
     return permutation(size, shared_seed("window", trial, epoch=place.epoch, window=place.window))
 
 
-def rank_rows(
-    trial: TrialSpec, layout: Layout, place: Place, *, first: int, batch_size: int, rank: int, num_workers: int
-) -> Rows:
-    """Rank ``rank``'s examples of one window in the order of the stream, from position ``first`` on.
+def rank_rows(trial: TrialSpec, layout: Layout, place: Place, share: BatchShare, *, first: int) -> Rows:
+    """A worker's examples of one window in their order, from position ``first`` on.
 
-    Each global batch gives a rank one run of batch_size / num_workers positions, so that its batches are equal
-    consecutive parts of what this returns, window after window.
+    Each global batch gives a worker one run of ``share.size`` positions, so that its batches are equal consecutive
+    slices of what this returns, window after window.
     """
     start, size = layout.start(place), layout.size(place.window)
     positions = np.arange(max(start, first), start + size)
-    mine = positions % batch_size // (batch_size // num_workers) == rank
+    mine = positions % share.batch_size // share.size == share.rank
     rows: Rows = window_order(trial, place, size)[positions[mine] - start]
     return rows
 
@@ -99,17 +96,16 @@ class Segment:
     offset: int
 
 
-def gather(parts: Mapping[Segment, Mapping[str, npt.NDArray[np.generic]]], rows: Rows) -> Columns:
+def gather(blocks: Mapping[Segment, Columns], rows: Rows) -> Columns:
     """The given examples of a window, whose numbers are ``rows``, out of the blocks that hold its segments.
 
     Raises:
         DataError: the blocks' columns, types or shapes differ.
     """
-    require_alike(parts.values())
-    blocks = iter(parts.values())
-    first = next(blocks)
-    gathered: Columns = {name: np.empty((len(rows), *values.shape[1:]), values.dtype) for name, values in first.items()}
-    for segment, block in parts.items():
+    require_alike(blocks.values())
+    first = next(iter(blocks.values()))
+    gathered = {name: np.empty((len(rows), *values.shape[1:]), values.dtype) for name, values in first.items()}
+    for segment, block in blocks.items():
         chosen = np.flatnonzero((rows >= segment.first) & (rows < segment.first + segment.size))
         at = rows[chosen] - segment.first + segment.offset
         for name, values in block.items():
@@ -124,17 +120,17 @@ def batches(windows: Iterator[Columns], size: int) -> Iterator[Columns]:
         number, start = num_examples(window), 0
         if left is not None:
             start = size - num_examples(left)
-            left = concatenated([left, _part(window, 0, start)])
+            left = concatenated([left, _between(window, 0, start)])
             if num_examples(left) < size:
                 continue
             yield left
         for first in range(start, number - size + 1, size):
-            yield _part(window, first, first + size)
+            yield _between(window, first, first + size)
         rest = (number - start) % size
-        # A copy, since a part of a window keeps all of it in memory.
+        # A copy, since a view of a window keeps all of it in memory.
         left = {name: values[number - rest :].copy() for name, values in window.items()} if rest else None
         del window  # before the next one is waited for
 
 
-def _part(columns: Columns, first: int, last: int) -> Columns:
+def _between(columns: Columns, first: int, last: int) -> Columns:
     return {name: values[first:last] for name, values in columns.items()}

@@ -1,24 +1,15 @@
-"""Questions to actors: how a handle's methods are typed, and answers with a deadline."""
+"""Questions to actors: answers with a deadline, and the end of an actor."""
 
 from __future__ import annotations
 
-from typing import ParamSpec, Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import ray
 from ray.actor import ActorHandle
 
-Parameters = ParamSpec("Parameters")
+from raytune_playbook.data.actors import RemoteMethod as RemoteMethod
+
 Answer = TypeVar("Answer")
-
-
-class RemoteMethod(Protocol[Parameters, Answer]):
-    """A method of an actor as its handle has it, which Ray makes at run time.
-
-    A `Protocol` with one of these for each method is the type of the handle to an actor of ours.
-    """
-
-    def remote(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> ray.ObjectRef[Answer]:
-        """Call it on the actor."""
 
 
 def answer_of(call: ray.ObjectRef[Answer], *, timeout_s: float) -> Answer:

@@ -24,19 +24,18 @@ a fast stream makes several windows."""
 
 TRAIN_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a dead worker is noticed this soon
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where they are
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # nothing is reported through Train
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # trials print to log files of their own
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # hosts look for drains themselves
 }
 """Environment of the process that calls `TorchTrainer.fit()`."""
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our own records replace Tune's CSV, JSON and TensorBoard files
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune's state is scratch
-    "TUNE_WARN_THRESHOLD_S": "30",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1024",
-    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1024",  # by itself Tune has only as many actors start at once as its searcher allows
+    "RAY_AIR_NEW_OUTPUT": "0",  # `verbose=0` is silent in Tune's older output alone
 }
 """Environment of the process that calls `Tuner.fit()`."""
 

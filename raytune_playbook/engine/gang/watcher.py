@@ -9,10 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 import ray.exceptions
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.messages import Assignment, Wish
@@ -47,9 +45,8 @@ class HostWatcher:
     def stepped(self, step: int) -> None:
         self._num_batches += 1
         self._num_steps += 1
-        if self._num_steps == 2 and self.group.process_group is not None:  # the first step, which may compile, is over
-            short = timedelta(seconds=self.config.resources.collective_timeout_s)
-            _set_pg_timeout(short, self.group.process_group)
+        if self._num_steps == 2:  # the first step, which may compile, is over
+            self.group.set_timeout(self.config.resources.collective_timeout_s)
 
     def evaluated(self) -> None:
         self._num_batches += 1

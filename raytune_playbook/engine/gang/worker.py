@@ -12,7 +12,6 @@ import socket
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,9 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import _set_pg_timeout
 
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
@@ -39,7 +38,7 @@ from raytune_playbook.records.store import Storage, profile_path
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
-from raytune_playbook.train.evaluation import WEIGHT, SavePredictions
+from raytune_playbook.train.evaluation import SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
@@ -113,11 +112,11 @@ def _check_group(group: Group, number: int, resources: Resources) -> None:
     """All workers are at the same trial and can talk; else this worker ends, which restarts the gang."""
     if group.process_group is None:
         return
-    _set_pg_timeout(timedelta(seconds=resources.collective_timeout_s), group.process_group)
+    group.set_timeout(resources.collective_timeout_s)
     numbers = group.gather(torch.tensor([number], device=group.device))
     if any(int(other) != number for other in numbers):
         raise RuntimeError(f"workers are at different trials: {[int(other) for other in numbers]}")
-    _set_pg_timeout(timedelta(seconds=resources.first_step_timeout_s), group.process_group)
+    group.set_timeout(resources.first_step_timeout_s)
 
 
 def _context(contexts: dict[str, RoundContext], pool: PoolOfGang, round_id: str) -> RoundContext:
@@ -141,17 +140,14 @@ def _run(
         try:
             workload = context.load_workload()
             trial = assignment.trial
+            share = BatchShare(Values(trial.values).integer("batch_size"), group.rank, group.size)
+            rows = context.examples.rows(data_split(trial.values))
             data = SharedBatches(
-                context.examples.arrays(),
-                rows=context.examples.rows(data_split(trial.values)),
-                stream=_stream(assignment, context, streamer, group),
-                trial=trial,
-                batch_size=Values(trial.values).integer("batch_size"),
-                rank=group.rank,
-                num_workers=group.size,
-                device=group.device,
-                weight_column=WEIGHT,
-                chosen=workload.chosen_examples(),
+                TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
+                trial,
+                share,
+                group.device,
+                _stream(assignment, context, streamer, group, share),
             )
             end = train(
                 TrialRun(workload, trial, data, group, watcher),
@@ -174,19 +170,13 @@ def _run(
 
 
 def _stream(
-    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group
+    assignment: Assignment, context: RoundContext, streamer: StreamerDoor, group: Group, share: BatchShare
 ) -> StreamedBatches | None:
     if (stream := context.examples.stream) is None:
         return None
     name = group.from_first(streamer.open().encode() if group.rank == 0 else None) or b""
-    return StreamedBatches(
-        stream,
-        streamer.find(name.decode()),
-        f"{assignment.round_id} {assignment.number}",
-        assignment.trial,
-        rank=group.rank,
-        num_workers=group.size,
-    )
+    attempt = f"{assignment.round_id} {assignment.number}"
+    return StreamedBatches(stream, streamer.find(name.decode()), attempt, assignment.trial, share)
 
 
 def _checkpoints(assignment: Assignment, context: RoundContext, group: Group) -> Checkpoints | None:

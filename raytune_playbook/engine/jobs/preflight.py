@@ -10,7 +10,7 @@ import psutil
 import torch
 from torch import nn
 
-from raytune_playbook.data.order import batch_rows
+from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.search.suggest import suggest
@@ -66,7 +66,7 @@ def check_values(round_: Round) -> None:
 def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     values, toy = Values(trial.values), nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     batch_size = values.integer("batch_size")
-    next(batch_rows(trial, batch_size, batch_size, rank=0, num_workers=num_workers))
+    next(batch_rows(trial, batch_size, BatchShare(batch_size, num_workers=num_workers)))
     convert_batch_norm(
         toy, statistics=values.text("batch_norm"), virtual_batch_size=values.integer("virtual_batch_size")
     )

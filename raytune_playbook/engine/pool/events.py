@@ -43,12 +43,9 @@ class AttemptEnded:
 
 @dataclass(frozen=True)
 class GangChanged:
-    """Event: a gang is in this state now; ``sentence`` is for the log."""
+    """Event: a gang is in another state; ``sentence`` says so in the log."""
 
-    gang: str
-    state: GangState
     sentence: str
-    start_s: float | None = None
 
 
 Event: TypeAlias = AttemptStarted | NewMeasurements | AttemptEnded | GangChanged

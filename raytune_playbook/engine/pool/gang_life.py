@@ -12,7 +12,7 @@ import time
 import ray
 
 from raytune_playbook.engine.cluster.calls import kill_actor
-from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.cluster.capacity import num_gangs_in_all, num_gangs_now
 from raytune_playbook.engine.cluster.orphans import remove_orphans
 from raytune_playbook.engine.gang.host import GangLost
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause
@@ -39,7 +39,7 @@ async def serve(state: PoolState, gang: PooledGang) -> None:
             await _run_next(state, gang)
     except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
         gang.become(GangState.LOST)
-        _say(state, gang, f"{gang.name} lost its host: {str(error).splitlines()[0]}")
+        _say(state, f"{gang.name} lost its host: {str(error).splitlines()[0]}")
     except Exception as error:  # a bug of ours must end the round, which would otherwise wait for ever
         state.failure = f"the pool failed with {type(error).__name__}: {error}"
         raise
@@ -50,16 +50,16 @@ async def serve(state: PoolState, gang: PooledGang) -> None:
 async def _started(state: PoolState, gang: PooledGang) -> bool:
     if gang.state is GangState.READY:
         return True
-    _say(state, gang, f"{gang.name} starts")
+    _say(state, f"{gang.name} starts")
     gang.starts_in_room = num_gangs_now(state.resources) > 0
     timeout_s = state.resources.start_timeout_s if gang.starts_in_room else state.resources.wait_for_nodes_s
     try:
-        gang.num_starts, start_s = await gang.host.start.remote(timeout_s)
+        started = await gang.host.start.remote(timeout_s)
     except ray.exceptions.RayTaskError as error:
         state.num_failed_starts += 1
         cause = error.cause if isinstance(error.cause, GangLost) else error
         gang.become(GangState.LOST)
-        _say(state, gang, f"{gang.name}: {cause}")
+        _say(state, f"{gang.name}: {cause}")
         has_others = any(other.state.has_workers for other in state.gangs)
         if state.num_failed_starts >= MAX_FAILED_STARTS and not has_others:
             state.failure = f"workers cannot start: {str(cause).splitlines()[0]}"
@@ -67,8 +67,8 @@ async def _started(state: PoolState, gang: PooledGang) -> bool:
     finally:
         gang.starts_in_room = False
     gang.become(GangState.READY)
-    gang.idle_since_s, state.num_failed_starts = time.monotonic(), 0
-    _say(state, gang, f"{gang.name} is ready after {start_s:.1f} s", start_s)
+    gang.num_starts, gang.idle_since_s, state.num_failed_starts = started.num_starts, time.monotonic(), 0
+    _say(state, f"{gang.name} is ready after {started.took_s:.1f} s")
     return True
 
 
@@ -98,10 +98,10 @@ async def _run_next(state: PoolState, gang: PooledGang) -> None:
 async def _restart(state: PoolState, gang: PooledGang, sentence: str) -> None:
     """End a gang's workers; it starts new ones where a whole gang still fits, and is retired elsewhere."""
     gang.become(GangState.RESTARTING)
-    _say(state, gang, sentence)
+    _say(state, sentence)
     has_left = await gang.host.leave.remote()
     num_others = sum(not other.is_to_retire for other in state.gangs) - 1
-    fits = may_start_again(num_others=num_others, num_fitting=num_gangs(cluster_nodes()[0], state.resources))
+    fits = may_start_again(num_others=num_others, num_fitting=num_gangs_in_all(state.resources))
     gang.is_to_retire = gang.is_to_retire or not has_left or not fits or not state.queue.num_left
 
 
@@ -149,9 +149,8 @@ async def _let_go(state: PoolState, gang: PooledGang) -> None:
             await asyncio.sleep(0.5)
     state.gangs.remove(gang)
     gang.become(GangState.RETIRED)
-    _say(state, gang, f"{gang.name} gave its resources back")
+    _say(state, f"{gang.name} gave its resources back")
 
 
-def _say(state: PoolState, gang: PooledGang, sentence: str, start_s: float | None = None) -> None:
-    """What state the gang is in now."""
-    state.events.emit(GangChanged(gang.name, gang.state, sentence, start_s))
+def _say(state: PoolState, sentence: str) -> None:
+    state.events.emit(GangChanged(sentence))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from raytune_playbook.data.datasets import Given, Source, sources_of
+from raytune_playbook.data.datasets import Source, Sources, find_sources
 from raytune_playbook.data.examples import Examples, prepare
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
@@ -102,8 +102,8 @@ def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -
 def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: Storage) -> Manifest | None:
     if FOLDER not in storage.folders():
         return None
-    given = sources_of(datasets)
-    manifest = find(storage, *names_of(workload, datasets, given))
+    sources = find_sources(datasets)
+    manifest = find(storage, *names_of(workload, datasets, sources))
     if manifest is not None:
         try:
             refuse_data_split(round_, files_of(storage, manifest))
@@ -112,14 +112,14 @@ def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: 
     return manifest
 
 
-def names_of(workload: Workload, datasets: object, given: Given) -> tuple[str, str]:
+def names_of(workload: Workload, datasets: object, sources: Sources) -> tuple[str, str]:
     """The workload's name, and a fingerprint of its file, all of its attributes and what its sources hold."""
     spec = workload.spec()
     split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
     facts = (spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split)
-    sources = {name: _content(source) for name, source in given.sources.items()}
-    return spec.name, examples_fingerprint(facts, sources)
+    contents = {name: _content(source) for name, source in sources.by_split.items()}
+    return spec.name, examples_fingerprint(facts, contents)
 
 
 def _content(source: Source) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ray
 from rich.console import Console
 
-from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find
 from raytune_playbook.engine.cluster.quiet import driver_log
@@ -14,6 +14,7 @@ from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import Storage
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
@@ -22,7 +23,7 @@ from raytune_playbook.study.round import Round
 
 
 def preprocess(
-    round: Round, *, storage: str = "rounds", address: str | None = None, console: Console | None = None
+    round: Round, *, storage: str = DEFAULT_STORAGE, address: str | None = None, console: Console | None = None
 ) -> Manifest:
     """Preprocess a round's examples and save them, unless that was done for the same code and files before.
 
@@ -39,13 +40,13 @@ def preprocess(
     place.check_writable()
     with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
         datasets: object = datasets_of(workload)
-        given = sources_of(datasets)
-        if any(isinstance(source, ray.data.Dataset) for source in given.sources.values()):
+        sources = find_sources(datasets)
+        if any(isinstance(source, ray.data.Dataset) for source in sources.by_split.values()):
             raise DataError(
                 "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
                 "returns a Ray Dataset; write it with its own write_parquet and return Files."
             )
-        names = names_of(workload, datasets, given)
+        names = names_of(workload, datasets, sources)
         manifest = find(place, *names)
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
@@ -53,7 +54,7 @@ def preprocess(
         with console.status("Preprocessing the examples ..."):
             how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
             split = datasets if isinstance(datasets, Split) else None
-            manifest = save(given, how, split=split, storage=place.uri, names=names)
+            manifest = save(sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest

@@ -78,9 +78,8 @@ def test_storages_know_files_by_the_same_text_as_ever(listing, recorded):
 @pytest.mark.parametrize("ending", ["parquet", "csv", "npz", "png"])
 def test_other_files_columns_and_versions_are_other_identities(tmp_path, ending):
     def add(name: str, num: int) -> None:
-        picture(tmp_path / f"{name}.png", (num, num)) if ending == "png" else write(
-            tmp_path / f"{name}.{ending}", num=num
-        )
+        path = tmp_path / f"{name}.{ending}"
+        picture(path, (num, num)) if ending == "png" else write(path, num=num)
 
     def identity(**changes: object) -> str:
         return list_fragments(Files(str(tmp_path), **changes)).identity

@@ -20,6 +20,7 @@ from raytune_playbook.data import ray_data as reading
 from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.decode import Recipe
 from raytune_playbook.data.files.formats import list_fragments
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.ray_data import require_cpu
 from raytune_playbook.data.streaming.read_ahead import Stream
 from raytune_playbook.data.streaming.windows import fragment_order, window_order
@@ -27,7 +28,7 @@ from raytune_playbook.data.streaming.worker_stream import StreamedBatches, Strea
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 from raytune_playbook.study.datasets import Files
 from raytune_playbook.study.trial import TrialSpec
-from tests.data.test_order import trial
+from tests.data.trials import trial
 
 SIZES = (31, 7, 50, 12, 1, 29)
 """Examples of each file; 130 in all."""
@@ -96,8 +97,8 @@ def batches(
     attempt, streamer = f"attempt {next(ATTEMPTS)}", door.find(door.open())
 
     def of_rank(rank: int) -> list[Columns]:
-        data = StreamedBatches(stream, streamer, attempt, of, rank=rank, num_workers=num_workers)
-        run = data.begin(batch_size, first_batch=first_batch)
+        data = StreamedBatches(stream, streamer, attempt, of, BatchShare(batch_size, rank, num_workers))
+        run = data.begin(first_batch=first_batch)
         try:
             return list(itertools.islice(run.batches(), number))
         finally:
@@ -155,8 +156,8 @@ def test_mh2_trials_have_orders_of_their_own(door, files):
 def test_two_runs_of_one_attempt_go_on_beside_each_other(door, files):
     """As where a weight average is given batch norm statistics of its own in the middle of the training."""
     stream = stream_of(files, 20)
-    data = StreamedBatches(stream, door.find(door.open()), "two", TRIAL, rank=0, num_workers=1)
-    runs = [data.begin(12, first_batch=0) for _ in range(2)]
+    data = StreamedBatches(stream, door.find(door.open()), "two", TRIAL, BatchShare(12))
+    runs = [data.begin(first_batch=0) for _ in range(2)]
     training, others = (run.batches() for run in runs)
     first = [next(training) for _ in range(5)]
     assert [each["row"].tolist() for each in itertools.islice(others, 5)] == [each["row"].tolist() for each in first]
@@ -167,8 +168,8 @@ def test_two_runs_of_one_attempt_go_on_beside_each_other(door, files):
 
 def test_pi2_preprocessing_happens_in_the_tasks(door, files):
     stream = stream_of(files, workload=cloudpickle.dumps(Doubled()))
-    data = StreamedBatches(stream, door.find(door.open()), "doubled", TRIAL, rank=0, num_workers=1)
-    run = data.begin(13, first_batch=0)
+    data = StreamedBatches(stream, door.find(door.open()), "doubled", TRIAL, BatchShare(13))
+    run = data.begin(first_batch=0)
     for batch in itertools.islice(run.batches(), 20):
         assert np.array_equal(batch["doubled"], 2 * np.stack([batch["row"], -batch["row"]], axis=1))
     seconds = data.stage_seconds()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from raytune_playbook.engine.gang.state import GangState
@@ -21,7 +23,7 @@ LIVES = [
 
 
 def test_what_happens_to_gangs_may_happen_and_nothing_else():
-    seen = {(state, following) for life in LIVES for state, following in zip(life, life[1:], strict=False)}
+    seen = {(state, following) for life in LIVES for state, following in pairwise(life)}
     for state in GangState:
         for following in GangState:
             if (state, following) in seen:

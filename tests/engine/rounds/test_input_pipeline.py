@@ -28,7 +28,7 @@ from raytune_playbook import (
     Workload,
     run,
 )
-from raytune_playbook.data.datasets import sources_of
+from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.engine.rounds.examples import names_of
 from raytune_playbook.engine.rounds.preprocess import preprocess
 from raytune_playbook.records.columns import TIME_COLUMNS
@@ -158,7 +158,7 @@ class InMemory(OnFiles):
 def test_pi2_what_was_preprocessed_is_found_by_all_that_it_was_made_of():
     def name(workload: Workload) -> tuple[str, str]:
         datasets = workload.datasets()
-        return names_of(workload, datasets, sources_of(datasets))
+        return names_of(workload, datasets, find_sources(datasets))
 
     class Another(InMemory):
         def __init__(self) -> None:

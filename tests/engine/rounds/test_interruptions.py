@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.types import RoundState
 from tests.waiting import wait_for
 
 
@@ -31,27 +33,45 @@ def num_done(folder: Path) -> int:
     )
 
 
-def during(action) -> threading.Thread:
-    thread = threading.Thread(target=action)
-    thread.start()
-    return thread
+@contextlib.contextmanager
+def during(action: Callable[[], None]) -> Iterator[None]:
+    """Within it ``action`` goes on beside; what it raises is raised at the end."""
+    with ThreadPoolExecutor() as threads:
+        going = threads.submit(action)
+        yield
+        going.result()
 
 
-def test_a_round_or_a_trial_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
+def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
+    holds = [tmp_path / f"hold-{position}" for position in range(6)]
+    for hold in holds:
+        hold.touch()
+
     def stop_soon() -> None:
-        wait_for(lambda: num_done(tmp_path / "stops") >= 2)
+        try:
+            wait_for(lambda: num_done(tmp_path / "stops") == 2)  # and the third waits until it is told to go on
+            stop_while_others_are_refused()
+            wait_for(lambda: not (tmp_path / "stops" / "stop.json").exists())
+            for hold in holds[:2]:  # the two gangs' trials; the others are not begun any more
+                hold.unlink()
+            wait_for(lambda: RoundStore(Storage(str(tmp_path)), "stops").status().state == RoundState.STOPPED)
+        finally:
+            for hold in holds:
+                hold.unlink(missing_ok=True)
+
+    def stop_while_others_are_refused() -> None:
         with pytest.raises(InputError, match="STUDY/INDEX"):
             stop("stops", storage=str(tmp_path), trial="nothing/1")
         with pytest.raises(InputError, match="has one driver at a time"):
             run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
         stop("stops", storage=str(tmp_path))
 
-    round_ = make_round("stops", trials_per_study=8, steps=8, step_sleep_s=0.2)
-    thread = during(stop_soon)
-    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
-    thread.join()
+    broken = tuple(range(2, 8))
+    round_ = make_round("stops", trials_per_study=8, fault="hold", broken=broken, marker=str(tmp_path))
+    with during(stop_soon):
+        result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     assert result.store.status().state == "stopped"
-    assert 2 <= num_done(tmp_path / "stops") < 8
+    assert 2 <= num_done(tmp_path / "stops") <= 4
     assert "The round stopped (stopped on request). Go on with: raytune-playbook resume stops" in quiet.file.getvalue()
     with pytest.raises(InputError, match="must be running"):
         stop("stops", storage=str(tmp_path))
@@ -68,14 +88,21 @@ def test_a_round_or_a_trial_stops_on_request_and_goes_on(gangs, make_round, tmp_
 
 
 def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_path, quiet):
-    def stop_trial() -> None:
-        wait_for(lambda: (tmp_path / "one" / "all" / "trials" / "00001.parquet").exists())
-        stop("one", storage=str(tmp_path), trial="all/1")
+    hold = tmp_path / "hold-0"
+    hold.touch()
 
-    round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1)
-    thread = during(stop_trial)
-    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
-    thread.join()
+    def stop_trial() -> None:
+        try:
+            wait_for(lambda: num_done(tmp_path / "one") == 3)  # all but the one that waits
+            stop("one", storage=str(tmp_path), trial="all/1")
+            wait_for(lambda: "Stopping trial all/1 on request." in quiet.file.getvalue())
+        finally:
+            hold.unlink()
+
+    held = {"fault": "hold", "broken": (1,), "marker": str(tmp_path)}
+    round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1, **held)
+    with during(stop_trial):
+        result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     rows = {row["index"]: row for row in result.trials.to_pylist()}
     assert [rows[index]["outcome"] for index in range(4)] == ["completed", None, "completed", "completed"]
     assert rows[1]["attempts"][0]["ended"] == "stopped"
@@ -101,11 +128,9 @@ def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluste
         ray.kill(session.pool)
 
     round_ = make_round("lost", trials_per_study=6, steps=6, step_sleep_s=0.2, resources=resources)
-    with Gangs(resources) as session:
-        thread = during(kill_pool)
-        with pytest.raises(RunError, match="the pool of gangs was lost"):
-            run(round_, storage=str(tmp_path), gangs=session, console=quiet)
-        thread.join()
+    lost = pytest.raises(RunError, match="the pool of gangs was lost")
+    with Gangs(resources) as session, during(kill_pool), lost:
+        run(round_, storage=str(tmp_path), gangs=session, console=quiet)
     assert 1 <= num_done(tmp_path / "lost") < 6
     assert json.loads((tmp_path / "lost" / "status.json").read_text())["state"] == "failed"
 

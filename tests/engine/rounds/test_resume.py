@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,10 +75,10 @@ def test_ck2_a_worker_killed_in_the_middle_of_a_trial_costs_no_finished_interval
             if gang.state is GangState.BUSY:
                 os.kill(gang.worker_process_ids[1], signal.SIGKILL)
 
-    thread = threading.Thread(target=kill_worker)
-    thread.start()
-    result = run(slowly(make_round), storage=str(tmp_path), gangs=gangs, console=quiet)
-    thread.join()
+    with ThreadPoolExecutor() as threads:
+        going = threads.submit(kill_worker)
+        result = run(slowly(make_round), storage=str(tmp_path), gangs=gangs, console=quiet)
+        going.result()
     assert_same(result, whole)
     rows = result.trials.to_pylist()
     killed = [row["attempts"] for row in rows if row["attempts"][0]["ended"] == "worker died"]
@@ -97,10 +97,10 @@ def test_ck2_a_stopped_round_goes_on_where_its_trials_were(gangs, make_round, tm
         wait_for(lambda: num_steps(tmp_path, "r", "00000") >= 2)
         stop("r", storage=str(tmp_path))
 
-    thread = threading.Thread(target=stop_soon)
-    thread.start()
-    stopped = run(slowly(make_round), storage=str(tmp_path), gangs=gangs, console=quiet)
-    thread.join()
+    with ThreadPoolExecutor() as threads:
+        going = threads.submit(stop_soon)
+        stopped = run(slowly(make_round), storage=str(tmp_path), gangs=gangs, console=quiet)
+        going.result()
     assert stopped.store.status().state == "stopped"
     result = run(slowly(make_round), storage=str(tmp_path), gangs=gangs, console=quiet)
     assert_same(result, whole)

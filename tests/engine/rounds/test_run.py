@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from ray import tune
 from ray.util.state import list_actors
 
 from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
@@ -21,7 +24,9 @@ from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.report.formatting import number_text
+from tests.waiting import wait_for
 
 
 def outcomes(result: Result) -> dict[tuple[str, int], str]:
@@ -97,7 +102,7 @@ def test_numbers_are_the_same_on_used_and_fresh_gangs_and_after_a_crash_and_a_lo
         )
         for study in ("batch_norm=device", "batch_norm=sync", "batch_norm=ghost"):
             assert numbers(alone, study, "00000").equals(numbers(many, study, "00000"))
-        time.sleep(3 * one_gang.collective_timeout_s + 1)
+        time.sleep(one_gang.collective_timeout_s + 2)  # what a worker that waited in a collective would not survive
         single = run(
             make_round("a", arms=3, trials_per_study=3, fault="raise", broken=(1,), resources=one_gang),
             storage=str(tmp_path / "single"),
@@ -154,30 +159,65 @@ def test_a_worker_that_dies_costs_one_attempt_and_changes_no_number(gangs, make_
 
 
 def test_a_killed_worker_and_a_killed_controller_are_survived(gangs, make_round, tmp_path, quiet):
-    def when_running(name: str) -> None:
-        folder = tmp_path / name / "all" / "measurements"
-        while not (folder.exists() and any(folder.iterdir())):
-            time.sleep(0.1)
+    holds = [tmp_path / f"hold-{position}" for position in range(2)]
 
-    def kill_worker() -> None:
-        when_running("worker")
-        busy = next(gang for gang in gangs.facts() if gang.state is GangState.BUSY)
-        os.kill(busy.worker_process_ids[1], signal.SIGKILL)
+    def worker() -> int:
+        gang = next(gang for gang in gangs.facts() if gang.state is GangState.BUSY)
+        return gang.worker_process_ids[1]
 
-    def kill_controller() -> None:
-        when_running("controller")
-        controllers = list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
-        os.kill(controllers[0].pid, signal.SIGKILL)
+    def controller() -> int:
+        alive = list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
+        return alive[0].pid
 
-    for name, kill in [("worker", kill_worker), ("controller", kill_controller)]:
-        thread = threading.Thread(target=kill)
-        thread.start()
-        round_ = make_round(name, trials_per_study=2, steps=20, step_sleep_s=0.25)
-        result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
-        thread.join()
+    def kill_in_the_middle(name: str, process_id: Callable[[], int]) -> None:
+        try:
+            wait_for(lambda: attempted(tmp_path, name) == {0, 1, 2})
+            wait_for(lambda: [gang.state for gang in gangs.facts()] == [GangState.BUSY] * 2)  # both trials are held
+            os.kill(process_id(), signal.SIGKILL)
+        finally:
+            for hold in holds:
+                hold.unlink()
+
+    for name, process_id in [("worker", worker), ("controller", controller)]:
+        for hold in holds:
+            hold.touch()
+        round_ = make_round(name, trials_per_study=3, fault="hold", broken=(1, 2), marker=str(tmp_path))
+        with ThreadPoolExecutor() as threads:
+            killing = threads.submit(kill_in_the_middle, name, process_id)
+            result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+            killing.result()
         assert set(outcomes(result).values()) == {"completed"}
         ended = sorted(a["ended"] for trial in result.trials["attempts"].to_pylist() for a in trial)
-        assert ended == ["completed", "completed", "worker died"], name
+        assert ended == ["completed"] * 3 + ["worker died"], name
+
+
+def attempted(storage: Path, name: str) -> set[int]:
+    """The trials of a round of which an attempt was begun."""
+    store = RoundStore(Storage(str(storage)), name)
+    return {row["index"] for row in store.trials().to_pylist() if row["attempts"]} if store.exists() else set()
+
+
+def test_ck4_a_poor_trial_trains_as_long_as_a_good_one_and_tune_has_no_scheduler(
+    gangs, make_round, tmp_path, quiet, monkeypatch
+):
+    schedulers = []
+
+    def tuner(*arguments: object, tune_config: tune.TuneConfig, **options: object) -> tune.Tuner:
+        schedulers.append(tune_config.scheduler)
+        return own(*arguments, tune_config=tune_config, **options)
+
+    own = tune.Tuner
+    monkeypatch.setattr(driver.tune, "Tuner", tuner)
+    round_ = make_round("poor", trials_per_study=6, steps=20)
+    result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
+    assert schedulers == [None]
+    trials = result.trials.to_pylist()
+    losses = [trial["objective"] for trial in trials]
+    assert max(losses) > 1.05 * min(losses)  # some are worse
+    assert [trial["num_steps"] for trial in trials] == [20] * 6
+    for trial in trials:
+        evaluated = result.store.measurements("all", f"{trial['index']:05d}").filter(pc.field("split") == "validation")
+        assert evaluated["step"].to_pylist() == list(range(0, 21, 2))
 
 
 def test_a_round_whose_first_trials_all_fail_stops_with_the_traceback_and_can_be_mended(

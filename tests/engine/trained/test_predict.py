@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from raytune_playbook.cli import main
-from raytune_playbook.data.batches import SharedBatches
+from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.order import BatchShare
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.messages import AttemptEnd
 from raytune_playbook.engine.jobs.job_file import load_job
@@ -25,7 +26,6 @@ from raytune_playbook.records.predictions import predictions_folder, read_predic
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
-from raytune_playbook.train.evaluation import WEIGHT
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
@@ -105,15 +105,7 @@ def store(tmp_path: Path) -> RoundStore:
     store.create(record, job.round.studies, notes="", diff=difference)
     trial = suggest(job.round.studies[0], 0)
     workload = job.round.workload
-    data = SharedBatches(
-        workload.datasets(),
-        trial=trial,
-        batch_size=16,
-        rank=0,
-        num_workers=1,
-        device=torch.device("cpu"),
-        weight_column=WEIGHT,
-    )
+    data = SharedBatches(TrialExamples(workload.datasets()), trial, BatchShare(16), torch.device("cpu"))
     of_round, folder = Storage(store.uri), predictions_folder(trial.study, trial.key)
     checkpoints = Checkpoints(of_round, checkpoints_folder(trial.study, trial.key), trial, num_best=3)
     recorder, key = Recorder(store, job.round.studies), (trial.study, trial.key)

@@ -1,0 +1,159 @@
+"""Where a round comes from: the code's commit and difference, its warnings, and the command that reproduces it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from raytune_playbook import RunError
+from raytune_playbook.cli import main
+from raytune_playbook.engine.jobs import provenance
+from raytune_playbook.engine.jobs.job_file import Job, load_job
+from raytune_playbook.engine.jobs.provenance import code_state, round_record
+from raytune_playbook.engine.rounds import run as running
+from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.study.advice import warnings
+
+JOB = """
+import numpy as np
+from torch import nn
+from raytune_playbook import Budget, Float, Objective, Round, Workload
+
+class Line(Workload):
+    def datasets(self):
+        x = np.zeros(4, np.float32)
+        return {"train": {"x": x}, "validation": {"x": x}}
+    def model(self, values):
+        return nn.Linear(1, 1)
+    def loss(self, model, batch, values):
+        return model(batch["x"][:, None]).square()
+
+round = Round(
+    name="line", goal="Where is it from?", workload=Line(), nuisance={"learning_rate": Float(0.01, 0.1)},
+    objective=Objective(metric="loss"), budget=Budget(num_trials=2, max_train_steps=4, evaluation_interval_steps=2),
+)
+"""
+
+
+def git(folder: Path, *arguments: str, given: str | None = None) -> str:
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, input=given, env=os.environ | own, text=True, check=True, capture_output=True).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A git repository of two committed files, with a job in a folder of it."""
+    folder = tmp_path / "a checkout"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "line.py").write_text(JOB)
+    (folder / "model.py").write_text("WIDTH = 1\n")
+    (folder / ".gitignore").write_text("ignored\n")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def head(folder: Path) -> str:
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def tracked(folder: Path) -> dict[str, str]:
+    """What the files hold that git knows of, or was told to know of."""
+    names = git(folder, "ls-files").splitlines()
+    return {name: (folder / name).read_text() for name in names if (folder / name).exists()}
+
+
+def test_tr1_code_that_is_committed_has_no_difference(checkout):
+    (checkout / "ignored").write_text("scratch")
+    assert code_state(checkout / "jobs") == (head(checkout), "")
+
+
+@pytest.mark.parametrize("how", [{"staged"}, {"unstaged"}, {"added"}, {"removed"}, {"staged", "unstaged", "added"}])
+def test_tr1_commit_and_difference_make_the_code_that_ran(checkout, tmp_path, how):
+    if "staged" in how:
+        (checkout / "model.py").write_text("WIDTH = 2\n")
+        git(checkout, "add", "model.py")
+    if "unstaged" in how:
+        (checkout / "model.py").write_text("WIDTH = 3\n")
+    if "added" in how:
+        (checkout / "jobs" / "new.py").write_text("DEPTH = 1\n")
+        git(checkout, "add", "jobs/new.py")
+    if "removed" in how:
+        (checkout / "model.py").unlink()
+    commit, difference = code_state(checkout / "jobs")
+    again = tmp_path / "again"
+    git(tmp_path, "clone", "-q", str(checkout), str(again))
+    git(again, "checkout", "-q", commit)
+    assert tracked(again) != tracked(checkout)
+    git(again, "apply", "--index", "-", given=difference)
+    assert tracked(again) == tracked(checkout)
+
+
+def test_tr1_files_that_git_does_not_know_are_named(checkout):
+    (checkout / "jobs" / "helper.py").write_text("DEPTH = 1\n")
+    (checkout / "ignored").write_text("scratch")
+    commit, difference = code_state(checkout / "jobs")
+    assert (commit, difference) == (head(checkout), "# not tracked: helper.py\n")
+
+
+def test_code_outside_a_checkout_has_neither(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert code_state(tmp_path) == (None, "")
+
+
+def test_a_difference_has_an_end(checkout, monkeypatch):
+    monkeypatch.setattr(provenance, "MAX_DIFF_CHARACTERS", 10)
+    (checkout / "model.py").write_text("WIDTH = 2\n")
+    assert code_state(checkout)[1] == "diff --git"
+
+
+def test_tr1_the_record_says_whether_all_was_committed(checkout):
+    job = load_job(str(checkout / "jobs" / "line.py"))
+    record, difference = round_record(job.round, job, "rounds")
+    assert (record.commit, record.uncommitted, difference) == (head(checkout), False, "")
+    (checkout / "model.py").write_text("WIDTH = 2\n")
+    record, difference = round_record(job.round, job, "rounds")
+    assert record.uncommitted
+    assert "+WIDTH = 2" in difference
+
+
+@pytest.mark.parametrize("storage", ["rounds", "file:///tmp/a place/for 'rounds'", "s3://bucket/rounds?region=eu"])
+def test_tr1_the_command_runs_the_same_job_into_the_same_storage(checkout, monkeypatch, storage):
+    job = load_job(str(checkout / "jobs" / "line.py"))
+    record, _ = round_record(job.round, job, storage)
+    program, *arguments = shlex.split(record.command)
+    given: dict[str, object] = {}
+
+    def run(round_: object, **options: object) -> None:
+        given.update(options, round=round_)
+        raise RunError("not really")
+
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.chdir(checkout.parent)  # from wherever it is given
+    assert (program, main(arguments)) == ("raytune-playbook", 1)
+    assert isinstance(given["job"], Job)
+    assert (given["job"].path, given["round"].fingerprint) == (job.path, job.round.fingerprint)
+    assert given["storage"] == storage
+
+
+def test_in10_overlapping_splits_are_a_warning_of_the_round_beside_its_own(make_round):
+    round_ = make_round("overlaps")
+    sizes = {"train": 4, "validation": 4}
+
+    def recorded(overlaps: tuple[str, ...] | None) -> list[str]:
+        examples = ExamplesRecord(
+            mode="materialized", sources={}, num_examples=sizes, num_bytes=sizes, overlaps=overlaps
+        )
+        return round_record(round_, None, "rounds", examples)[0].warnings
+
+    own = warnings(round_)
+    sentences = ("train and validation share 2 examples", "validation and test share 1 example")
+    assert recorded(sentences) == [*own, *(f"IN10: {sentence}" for sentence in sentences)]
+    assert recorded(()) == recorded(None) == own

@@ -9,6 +9,7 @@ from raytune_playbook.engine.driver.requests import trial_id_of
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec, trial_key
@@ -22,7 +23,7 @@ def load_model(
     round: str | RoundStore,
     trial: str,
     *,
-    storage: str = "rounds",
+    storage: str = DEFAULT_STORAGE,
     step: int | None = None,
     workload: Workload | None = None,
 ) -> nn.Module:

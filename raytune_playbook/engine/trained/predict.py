@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.engine.trained.load import load_model, recorded, workload_of_job
 from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.train.prediction import BATCH_SIZE, predict
 from raytune_playbook.train.workload import Values, Workload
@@ -26,7 +27,7 @@ def predict_file(
     *,
     data: str,
     output: str,
-    storage: str = "rounds",
+    storage: str = DEFAULT_STORAGE,
     step: int | None = None,
     workload: Workload | None = None,
 ) -> int:

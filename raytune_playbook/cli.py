@@ -254,9 +254,9 @@ def _submit(job: str, ship_package: bool, storage: str, address: str | None) -> 
 
     JOB is a Python file that defines a Round; its helper modules go with it.
     """
-    from raytune_playbook.submission.submit import submit
+    from raytune_playbook.submission.submit import Job, submit
 
-    click.echo(submit(job, address, storage=storage, ship_package=ship_package))
+    click.echo(submit(Job(job, storage=storage, ship_package=ship_package), address))
 
 
 @commands.command("status")

@@ -162,8 +162,8 @@ def ask(target: Target, question: Callable[[JobSubmissionClient], _T]) -> _T:
             f"({error.__class__.__name__}); check the address, that the cluster is up, and any port forwarding."
         ) from None
     except RuntimeError as error:  # the job server's own refusals, such as an unknown or a repeated id
-        kind = UnreachableError if "status code 5" in str(error) else SubmissionError
-        raise kind(f"The cluster at {target.url} refuses the request: {_reason(str(error))}") from None
+        refusal = UnreachableError if "status code 5" in str(error) else SubmissionError
+        raise refusal(f"The cluster at {target.url} refuses the request: {_reason(str(error))}") from None
 
 
 def _connect(target: Target) -> JobSubmissionClient:

@@ -18,13 +18,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from ray.job_submission import JobStatus as State
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_delay,
+    stop_never,
+    wait_fixed,
+)
 
 from raytune_playbook.errors import SubmissionError
 from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
 from raytune_playbook.submission.staging import stage_job, stage_package
 
-__all__ = ["JobStatus", "default_address", "logs", "status", "submit", "wait"]
+__all__ = ["Job", "JobStatus", "default_address", "logs", "status", "submit", "wait"]
 
 POLL_INTERVAL_S = 2.0
 UNREACHABLE_LIMIT_S = 60.0
@@ -40,8 +51,7 @@ class JobStatus:
     """Where a submitted job stands."""
 
     submission_id: str
-    state: str
-    """`PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED` or `STOPPED`."""
+    state: State
     message: str
     """Ray's own words about the state, with the log's last lines where the job failed."""
     exit_code: int | None
@@ -50,33 +60,49 @@ class JobStatus:
     @property
     def is_final(self) -> bool:
         """Whether the job has ended."""
-        return self.state in ("SUCCEEDED", "FAILED", "STOPPED")
+        return self.state.is_terminal()
 
 
-def submit(
-    job_path: str | Path,
-    address: str | None,
-    *,
-    storage: str,
-    token: str | None = None,
-    arguments: Sequence[str] = (),
-    entrypoint: Sequence[str] | None = None,
-    ship_package: bool = False,
-    submission_id: str | None = None,
-) -> str:
-    """Submits a job file; it runs on the cluster's head node as `raytune-playbook run JOB --storage STORAGE`.
+@dataclass(frozen=True)
+class Job:
+    """What is submitted: it runs on the cluster's head node as `raytune-playbook run JOB --storage STORAGE`.
 
-    What travels: the Python files beside the job file and of the packages beside it (see `shipping`).
+    Fields:
+        path: the job file. The Python files beside it and of the packages beside it travel too (see `staging`).
+        storage: an absolute path or a URI that every node of the cluster reaches.
+        arguments: further arguments of the command, after `--storage STORAGE`.
+        entrypoint: the command before the job file; None for the installed `raytune-playbook run`.
+        ship_package: also ship this package's source, for a cluster that has its dependencies but not the package.
+        submission_id: an id of your own; None lets Ray choose one.
+    """
+
+    path: str | Path
+    storage: str
+    arguments: Sequence[str] = ()
+    entrypoint: Sequence[str] | None = None
+    ship_package: bool = False
+    submission_id: str | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """What runs on the cluster."""
+        usual = _SHIPPED if self.ship_package else _INSTALLED
+        return [
+            *(usual if self.entrypoint is None else self.entrypoint),
+            Path(self.path).name,
+            "--storage",
+            self.storage,
+            *self.arguments,
+        ]
+
+
+def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
+    """Submits a job.
 
     Args:
-        job_path: The job file.
+        job: What to run.
         address: The dashboard's URL, or None for `default_address()`.
-        storage: An absolute path or a URI that every node of the cluster reaches.
         token: The cluster's token; None looks where Ray looks.
-        arguments: Further arguments of the command, after `--storage STORAGE`.
-        entrypoint: The command before the job file, None for the installed `raytune-playbook run`.
-        ship_package: Also ship this package's source, for a cluster that has its dependencies but not the package.
-        submission_id: An id of your own; None lets Ray choose one.
 
     Returns:
         The submission id.
@@ -85,10 +111,10 @@ def submit(
         JobFileError: There is no such Python file.
         SubmissionError: The storage or the address breaks a rule, or the cluster cannot be reached or refuses.
     """
-    if "://" not in storage and not storage.startswith("/"):
+    if "://" not in job.storage and not job.storage.startswith("/"):
         raise SubmissionError(
             f"A submitted job's storage must be an absolute path or a URI that every node of the cluster reaches, "
-            f"got {storage!r}; give for example s3://bucket/rounds or /mnt/storage."
+            f"got {job.storage!r}; give for example s3://bucket/rounds or /mnt/storage."
         )
     target = find_target(address, token)
     if target.token is None and target.is_exposed:
@@ -97,19 +123,18 @@ def submit(
             f"none was found for {target.url}; set RAY_AUTH_TOKEN to the cluster's token, or forward the port and "
             "give http://127.0.0.1:PORT."
         )
-    command = entrypoint if entrypoint is not None else _SHIPPED if ship_package else _INSTALLED
     with tempfile.TemporaryDirectory(prefix="raytune-playbook-") as staging:
         job_folder = Path(staging) / "job"
         job_folder.mkdir()
-        job_name = stage_job(Path(job_path), job_folder)
-        runtime_env: dict[str, Any] = {"working_dir": str(job_folder)}
-        if ship_package:
-            runtime_env["py_modules"] = [str(stage_package(Path(staging)))]
-        line = shlex.join([*command, job_name, "--storage", storage, *arguments])
+        job_name = stage_job(Path(job.path), job_folder)
+        modules = {"py_modules": [str(stage_package(Path(staging)))]} if job.ship_package else {}
         return ask(
             target,
             lambda client: client.submit_job(
-                entrypoint=line, runtime_env=runtime_env, submission_id=submission_id, metadata={"job_file": job_name}
+                entrypoint=shlex.join(job.command),
+                runtime_env={"working_dir": str(job_folder), **modules},
+                submission_id=job.submission_id,
+                metadata={"job_file": job_name},
             ),
         )
 
@@ -123,7 +148,7 @@ def status(submission_id: str, address: str | None, *, token: str | None = None)
     details = ask(find_target(address, token), lambda client: client.get_job_info(submission_id))
     return JobStatus(
         submission_id=submission_id,
-        state=details.status.value,
+        state=details.status,
         message=details.message or "",
         exit_code=details.driver_exit_code,
     )
@@ -142,17 +167,22 @@ def wait(
     Raises:
         SubmissionError: `timeout_s` has passed (the job goes on), or as `status`.
     """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    while True:
-        now = _patiently(lambda: status(submission_id, address, token=token), poll_interval_s)
-        if now.is_final:
-            return now
-        if deadline is not None and time.monotonic() >= deadline:
-            raise SubmissionError(
-                f"The job {submission_id} is still {now.state} after the {timeout_s:g} s to wait for it; it goes on, "
-                "so wait longer or read its logs."
-            )
-        time.sleep(poll_interval_s)
+    until_final = Retrying(
+        retry=retry_if_result(lambda now: not now.is_final),
+        stop=stop_never if timeout_s is None else stop_after_delay(timeout_s),
+        wait=wait_fixed(poll_interval_s),
+    )
+    try:
+        ended: JobStatus = until_final(
+            lambda: _patiently(lambda: status(submission_id, address, token=token), poll_interval_s)
+        )
+        return ended
+    except RetryError as error:
+        now = error.last_attempt.result()
+        raise SubmissionError(
+            f"The job {submission_id} is still {now.state} after the {timeout_s:g} s to wait for it; it goes on, "
+            "so wait longer or read its logs."
+        ) from None
 
 
 def logs(
@@ -189,11 +219,10 @@ def logs(
 
 def _patiently(question: Callable[[], _T], poll_interval_s: float) -> _T:
     """Asks again while the cluster does not answer, for `UNREACHABLE_LIMIT_S` at most."""
-    give_up = time.monotonic() + UNREACHABLE_LIMIT_S
-    while True:
-        try:
-            return question()
-        except UnreachableError:
-            if time.monotonic() >= give_up:
-                raise
-        time.sleep(poll_interval_s)
+    while_unreachable = Retrying(
+        retry=retry_if_exception_type(UnreachableError),
+        stop=stop_after_delay(UNREACHABLE_LIMIT_S),
+        wait=wait_fixed(poll_interval_s),
+        reraise=True,
+    )
+    return while_unreachable(question)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +15,7 @@ from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import Attempt, Machine, RoundStatus, Training
+from raytune_playbook.study.study import StudySpec
 
 RELU, TANH = "activation=relu", "activation=tanh"
 
@@ -34,11 +37,32 @@ def test_a_round_is_read_as_it_was_created(created, record, studies):
     assert created.notes() == "Another."
 
 
-def test_tr1_json_records_need_no_package_to_be_read(created, record):
+def test_tr1_the_registry_says_of_each_study_where_it_is_and_what_came_of_it(created, record, studies, make_trial):
+    for study, index, outcome, objective in [
+        (RELU, 0, "completed", 0.3),
+        (RELU, 1, "completed", 0.1),
+        (RELU, 2, "infeasible", None),
+        (TANH, 0, "completed", 0.2),
+    ]:
+        created.write_trial(make_trial(study, index, {"rate": 0.5}, outcome=outcome, objective=objective))
+    registry = RoundStore(Storage(created.storage.uri), "round")  # of whoever opens it later
+    said = {}
+    for study in registry.studies():
+        configuration = json.loads(Path(registry.uri, study.name, "study.json").read_text())
+        assert StudySpec(**configuration) in studies
+        trials = registry.trials(study.name)
+        said[study.name] = (trials.num_rows, pc.min(trials["objective"]).as_py())
+    assert said == {RELU: (3, 0.1), TANH: (1, 0.2)}
+    assert registry.notes() == "A note."
+    assert registry.round().command == record.command
+    assert registry.round().uncommitted
+    assert registry.storage.read("round/uncommitted.diff") == b"+ a line"
+
+
+def test_json_records_need_no_package_to_be_read(created, record):
     content = json.loads((folder(created) / "round.json").read_text())
     assert content["goal"] == "Does it matter?"
     assert content["command"] == record.command
-    assert json.loads((folder(created) / RELU / "study.json").read_text())["arm"] == {"activation": "relu"}
 
 
 def test_without_a_difference_no_file_of_it(store, record, studies):
@@ -46,12 +70,51 @@ def test_without_a_difference_no_file_of_it(store, record, studies):
     assert sorted(path.name for path in folder(store).iterdir()) == sorted([*record.studies, "notes.md", "round.json"])
 
 
-def test_round_json_is_written_last(store, record, studies):
-    """So a round that was cut off while it was created does not exist."""
-    broken = [studies[0], None]
-    with pytest.raises(AttributeError):
-        store.create(record, broken, notes="", diff="")
-    assert not store.exists()
+class FailingStorage(Storage):
+    """One whose machine dies at its n-th write, counted from 0; each write before it is done."""
+
+    def __init__(self, uri: str, num_writes: int) -> None:
+        super().__init__(uri)
+        self.num_left = num_writes
+
+    def write(self, path: str, content: bytes) -> None:
+        if self.num_left == 0:
+            raise OSError("died")
+        self.num_left -= 1
+        super().write(path, content)
+
+
+def test_a_round_that_exists_is_whole_whenever_its_creation_is_cut_off(tmp_path, record, studies):
+    whole = len([*studies, "uncommitted.diff", "notes.md", "round.json"])
+    for num_writes in range(whole + 1):
+        uri = str(tmp_path / str(num_writes))
+        storage = FailingStorage(uri, num_writes)
+        with pytest.raises(OSError, match="died") if num_writes < whole else nullcontext():
+            RoundStore(storage, "round").create(record, studies, notes="A note.", diff="+ a line")
+        later = RoundStore(Storage(uri), "round")
+        assert later.exists() == (num_writes == whole)
+        if not later.exists():  # what is there is in nobody's way
+            later.create(record, studies, notes="A note.", diff="+ a line")
+        assert (later.round(), later.studies(), later.notes()) == (record, studies, "A note.")
+        assert later.storage.read("round/uncommitted.diff") == b"+ a line"
+
+
+def test_qr4_a_round_stays_readable_whenever_its_extension_is_cut_off(tmp_path, record, studies):
+    budget = record.budget.model_copy(update={"num_trials": 20})
+    more = [study.model_copy(update={"num_trials": 10}) for study in studies]
+    for num_writes in range(len(studies) + 2):
+        uri = str(tmp_path / str(num_writes))
+        RoundStore(Storage(uri), "round").create(record, studies, notes="A note.", diff="")
+        with pytest.raises(OSError, match="died") if num_writes <= len(studies) else nullcontext():
+            RoundStore(FailingStorage(uri, num_writes), "round").extend(budget, more)
+        later = RoundStore(Storage(uri), "round")
+        # The round is extended once all of its studies are: until then it asks for no more trials than it did.
+        if later.round().budget == budget:
+            assert later.studies() == more
+        else:
+            assert later.round() == record
+        later.extend(budget, more)
+        assert (later.round(), later.studies()) == (record.model_copy(update={"budget": budget}), more)
 
 
 def test_status_is_rewritten(created):

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from raytune_playbook.errors import SpaceError, SpecError
-from raytune_playbook.search import halton
+from raytune_playbook.search import gaussian_process, halton
 from raytune_playbook.search.bayes import propose
 from raytune_playbook.search.evidence import Observation, unit_points
 from raytune_playbook.study.frozen import Value
@@ -81,6 +81,30 @@ def test_qr8_proposals_stay_feasible_where_the_best_point_is():
     found = exploited(SQUARE, inside, explored(SQUARE, inside, 15), 8)
     assert sum(seen.infeasible for seen in found) <= 2
     assert best(found) < 1e-3
+
+
+@pytest.mark.parametrize(("goal", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_qr8_of_an_infeasible_point_the_model_of_the_objective_learns_nothing_new(monkeypatch, goal, sign):
+    """It is told what its nearest neighbour gave, and that it violates the constraint."""
+    space: Space = {"x": Float(0, 1), "norm": Categorical(["batch", "layer", None])}
+    completed = {(0.1, "batch"): 1.0, (0.9, "batch"): 5.0, (0.5, "layer"): 3.0, (0.12, None): 9.0, (0.3, "layer"): 2.0}
+    nearest = {(0.2, "batch"): (0.1, "batch"), (0.8, "layer"): (0.5, "layer"), (0.89, None): (0.12, None)}
+    seen = [Observation({"x": x, "norm": norm}, sign * loss) for (x, norm), loss in completed.items()]
+    seen += [Observation({"x": x, "norm": norm}, None) for x, norm in nearest]
+    told: dict[tuple[Value, ...], gaussian_process.Told] = {}
+
+    def best_point(space: Space, points: Sequence[gaussian_process.Told], seed: int) -> dict[str, Value]:
+        told.update({tuple(point.values.values()): point for point in points})
+        return {"x": 0.6, "norm": "batch"}
+
+    monkeypatch.setattr(gaussian_process, "best_point", best_point)
+    propose(space, seen, [], 0, goal)
+    assert {point: told[point].target for point in nearest} == {
+        point: told[neighbour].target for point, neighbour in nearest.items()
+    }
+    assert sorted(completed, key=lambda point: told[point].target) == sorted(completed, key=completed.__getitem__)
+    assert all(told[point].violation > 0 for point in nearest)
+    assert all(told[point].violation < 0 for point in completed)
 
 
 def test_qr8_how_far_off_a_bad_trial_is_changes_no_proposal():

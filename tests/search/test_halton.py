@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 from types import FrameType
 
 import numpy as np
@@ -78,6 +78,25 @@ def test_qr1_every_digit_position_has_its_own_permutation() -> None:
     rows = permutations_of(9, 0, 6)
     assert all(sorted(row) == list(range(29)) for row in rows)
     assert len({tuple(row) for row in rows}) == 6
+
+
+def rank_correlation(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> float:
+    """How alike two orders are, in standard deviations of independent ones."""
+    num = min(len(one), len(other))
+    ranks = [np.argsort(np.argsort(order[:num])) for order in (one, other)]
+    return abs(float(np.corrcoef(ranks)[0, 1])) * math.sqrt(num - 1)
+
+
+def test_qr1_permutations_differ_between_dimensions_and_seeds_as_independent_ones_do() -> None:
+    """Of bases so large that the choice of even first points leaves most of a permutation as it was drawn."""
+    dims, orders = range(44, 50), []
+    for seed in (0, 1, halton.MAX_SEED):
+        points = halton.points(PRIMES[dims.stop], dims.stop, seed)
+        # The first points of a dimension differ in their first digit alone: by its permutation they are ordered.
+        orders += [np.argsort(np.argsort(points[: PRIMES[dim], dim])) for dim in dims]
+    # As the digits go to values, and as the values come from digits: 153 pairs each.
+    for each in (orders, [np.argsort(order) for order in orders]):
+        assert max(rank_correlation(one, other) for one, other in combinations(each, 2)) < 4
 
 
 @pytest.mark.parametrize(("dim", "power"), [(0, 9), (1, 5), (2, 4), (3, 3), (5, 2), (9, 2), (31, 1)])

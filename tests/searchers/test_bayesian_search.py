@@ -1,4 +1,4 @@
-"""Exploitation as a Ray Tune searcher: called as Tune calls it, and by a real Tuner (rules QR8, QR9)."""
+"""Exploitation as a Ray Tune searcher: Tune's contract, and what it learns from trials (rules QR8, QR9)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from ray import tune
 from raytune_playbook import InputError
 from raytune_playbook.search.evidence import Observation
 from raytune_playbook.searchers.bayesian_search import BayesianSearch
+from tests.searchers.conformance import SpaceConformance
 
 pytest.importorskip("optuna")
 
 SPACE = {"x": tune.uniform(0.0, 1.0), "y": tune.quniform(0.0, 1.0, 0.01), "constant": {"inner": 3}}
+
+
+class TestBayesianSearch(SpaceConformance):
+    def make(self, max_concurrent: int | None = None) -> BayesianSearch:
+        return BayesianSearch(num_initial=6, seed=3, max_concurrent=max_concurrent)
 
 
 def loss(x: float, y: float) -> float:
@@ -62,18 +68,6 @@ def test_qr8_parallel_points_differ_and_a_point_that_crashed_is_not_tried_again(
     assert search.suggest("next") not in together
 
 
-def test_a_trial_of_before_a_restore_counts_once_it_reports(tmp_path):
-    search = searching(num_initial=2, max_concurrent=1)
-    search.suggest("resumed")
-    search.save(str(tmp_path / "snapshot.json"))
-    search.restore(str(tmp_path / "snapshot.json"))
-    search.on_trial_result("unknown", {"loss": 1.0})
-    search.on_trial_result("resumed", {"loss": 1.0})
-    assert search.suggest("waits") is None
-    search.on_trial_complete("resumed", {"loss": 2.0})
-    assert search.suggest("goes on") is not None
-
-
 def test_qr9_a_space_that_was_not_refined_is_refused_or_excused():
     near = [Observation({"x": 0.01 + i / 40, "y": 50}, loss(0.4 + i / 40, 0.5)) for i in range(20)]
     with pytest.raises(InputError, match=r"x=0.01 is at or near the low end 0"):
@@ -86,43 +80,9 @@ def test_qr9_a_space_that_was_not_refined_is_refused_or_excused():
     [
         (lambda: BayesianSearch(num_initial=1), "num_initial must be at least 2, but got 1"),
         (lambda: BayesianSearch().set_search_properties(None, None, SPACE), "needs a metric and a mode"),
-        (lambda: BayesianSearch().suggest("a"), "needs a search space, but has none"),
-        (lambda: searching().restore("/no/such/file"), "cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence(make, words):
     with pytest.raises(InputError, match=words) as refused:
         make()
     assert "\n" not in str(refused.value)
-
-
-def test_a_snapshot_of_another_space_or_kind_is_refused(tmp_path):
-    search = searching()
-    search.suggest("a")
-    search.save(str(tmp_path / "snapshot.json"))
-    other = BayesianSearch()
-    other.set_search_properties("loss", "min", {"x": tune.uniform(0.0, 2.0)})
-    with pytest.raises(InputError, match="space in which it began"):
-        other.restore(str(tmp_path / "snapshot.json"))
-    (tmp_path / "snapshot.json").write_text("{}")
-    with pytest.raises(InputError, match="must be of format"):
-        search.restore(str(tmp_path / "snapshot.json"))
-
-
-def test_a_tuner_runs_it(cluster, tmp_path):
-    def trainable(config: dict) -> dict:
-        if config["x"] > 0.9:
-            raise ValueError("crash")
-        return {"loss": loss(config["x"], config["y"])}
-
-    search = BayesianSearch(num_initial=4)
-    results = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 0.1}),
-        param_space=SPACE,
-        tune_config=tune.TuneConfig(
-            search_alg=search, metric="loss", mode="min", num_samples=16, max_concurrent_trials=2
-        ),
-        run_config=tune.RunConfig(storage_path=str(tmp_path), name="bayes", verbose=0),
-    ).fit()
-    assert len(results) == 16
-    assert results.get_best_result().metrics["loss"] < 0.03

@@ -25,6 +25,7 @@ from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.submission import submit as submission
 from raytune_playbook.submission.job_api import find_target
 from raytune_playbook.submission.staging import stage_job, stage_package
+from raytune_playbook.submission.submit import Job
 
 TOKEN = "a-token-of-the-tests-0123456789abcdef"
 BIN = Path(sys.executable).parent
@@ -192,9 +193,8 @@ round = Round(
 class TestOnACluster:
     def test_a_job_runs_with_its_helper_modules(self, head: Head, job: Path, tmp_path: Path) -> None:
         storage = str(tmp_path / "rounds")
-        submission_id = submission.submit(
-            job, head.address, storage=storage, token=TOKEN, entrypoint=SCRIPT, arguments=["--note", "two words"]
-        )
+        noted = Job(job, storage, entrypoint=SCRIPT, arguments=["--note", "two words"])
+        submission_id = submission.submit(noted, head.address, token=TOKEN)
         followed = "".join(submission.logs(submission_id, head.address, token=TOKEN, follow=True))
         ended = submission.wait(submission_id, head.address, token=TOKEN, timeout_s=60)
         assert (ended.state, ended.exit_code, ended.is_final) == ("SUCCEEDED", 0, True)
@@ -227,24 +227,22 @@ class TestOnACluster:
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")  # the address given wins
         monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
-        submission_id = submission.submit(
-            job, head.address, storage="/nowhere", entrypoint=SCRIPT, arguments=["fail"], submission_id="to-fail"
-        )
+        to_fail = Job(job, "/nowhere", entrypoint=SCRIPT, arguments=["fail"], submission_id="to-fail")
+        submission_id = submission.submit(to_fail, head.address)
         assert submission_id == "to-fail"
         ended = submission.wait(submission_id, head.address, timeout_s=60)
         assert (ended.state, ended.exit_code) == ("FAILED", 3)
         assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:1"
         with pytest.raises(SubmissionError, match=r"refuses the request.*to-fail") as refused:
-            submission.submit(job, head.address, storage="/nowhere", entrypoint=SCRIPT, submission_id="to-fail")
+            submission.submit(to_fail, head.address)
         assert "Traceback" not in str(refused.value)
 
     def test_the_package_travels_on_request(self, head: Head, tmp_path: Path) -> None:
         job = tmp_path / "where.py"
         job.write_text("import raytune_playbook.errors\nprint('from', raytune_playbook.errors.__file__)\n")
         # -P leaves the working folder out, so that only the shipped package can be found before an installed one.
-        submission_id = submission.submit(
-            job, head.address, storage="/nowhere", token=TOKEN, entrypoint=(sys.executable, "-P"), ship_package=True
-        )
+        where = Job(job, "/nowhere", entrypoint=(sys.executable, "-P"), ship_package=True)
+        submission_id = submission.submit(where, head.address, token=TOKEN)
         ended = submission.wait(submission_id, head.address, token=TOKEN, timeout_s=120)
         log = "".join(submission.logs(submission_id, head.address, token=TOKEN))
         assert ended.state == "SUCCEEDED", log
@@ -259,7 +257,7 @@ class TestOnACluster:
 
     def test_a_wrong_token_is_one_sentence(self, head: Head, job: Path) -> None:
         with pytest.raises(SubmissionError, match="refuses the one from the token given") as refused:
-            submission.submit(job, head.address, storage="/nowhere", token="wrong-" + TOKEN, entrypoint=SCRIPT)
+            submission.submit(Job(job, "/nowhere", entrypoint=SCRIPT), head.address, token="wrong-" + TOKEN)
         assert TOKEN not in str(refused.value)
         assert "\n" not in str(refused.value)
 
@@ -274,7 +272,7 @@ class TestOnACluster:
     def test_a_wait_that_ends_first_says_that_the_job_goes_on(self, head: Head, tmp_path: Path) -> None:
         job = tmp_path / "slow.py"
         job.write_text("import time\ntime.sleep(4)\n")
-        submission_id = submission.submit(job, head.address, storage="/nowhere", token=TOKEN, entrypoint=SCRIPT)
+        submission_id = submission.submit(Job(job, "/nowhere", entrypoint=SCRIPT), head.address, token=TOKEN)
         with pytest.raises(SubmissionError, match="it goes on"):
             submission.wait(submission_id, head.address, token=TOKEN, timeout_s=0.2, poll_interval_s=0.1)
 
@@ -283,7 +281,7 @@ class TestRefusals:
     def test_an_unreachable_address(self, job: Path) -> None:
         address = f"http://127.0.0.1:{_free_port()}"
         with pytest.raises(SubmissionError, match=f"{address} does not answer .*check the address"):
-            submission.submit(job, address, storage="/nowhere")
+            submission.submit(Job(job, "/nowhere"), address)
 
     def test_following_sits_out_a_short_absence_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(submission, "UNREACHABLE_LIMIT_S", 0.3)
@@ -311,26 +309,26 @@ class TestRefusals:
     @pytest.mark.parametrize("address", ["head:8265", "auto", "ray://head:10001", "http://", "http://head:port"])
     def test_an_address_that_is_not_a_url(self, job: Path, address: str) -> None:
         with pytest.raises(SubmissionError, match="address is its dashboard's URL"):
-            submission.submit(job, address, storage="/nowhere")
+            submission.submit(Job(job, "/nowhere"), address)
 
     def test_a_plain_http_address_elsewhere_needs_a_token(self, job: Path) -> None:
         with pytest.raises(SubmissionError, match=r"none was found for http://192\.0\.2\.1:8265"):
-            submission.submit(job, "http://192.0.2.1:8265", storage="/nowhere")
+            submission.submit(Job(job, "/nowhere"), "http://192.0.2.1:8265")
 
     def test_no_address_at_all(self, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SubmissionError, match="needs the cluster's address"):
-            submission.submit(job, None, storage="/nowhere")
+            submission.submit(Job(job, "/nowhere"), None)
         monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:2")
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
         assert submission.default_address() == "http://127.0.0.1:1"
 
     def test_a_storage_on_the_laptop(self, job: Path) -> None:
         with pytest.raises(SubmissionError, match=r"absolute path or a URI .* got 'rounds'"):
-            submission.submit(job, "http://127.0.0.1:1", storage="rounds")
+            submission.submit(Job(job, "rounds"), "http://127.0.0.1:1")
 
     def test_no_such_job_file(self, tmp_path: Path) -> None:
         with pytest.raises(JobFileError, match=r"missing\.py is not one"):
-            submission.submit(tmp_path / "missing.py", "http://127.0.0.1:1", storage="/nowhere")
+            submission.submit(Job(tmp_path / "missing.py", "/nowhere"), "http://127.0.0.1:1")
 
 
 class TestTokens:
@@ -393,5 +391,5 @@ class TestShipping:
     def test_the_package_is_whole_and_without_leftovers(self, tmp_path: Path) -> None:
         package = stage_package(tmp_path)
         assert package == tmp_path / "raytune_playbook"
-        assert (package / "engine" / "shipping.py").is_file()
+        assert (package / "submission" / "staging.py").is_file()
         assert not list(package.rglob("__pycache__"))

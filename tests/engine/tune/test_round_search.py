@@ -1,14 +1,50 @@
-"""The order of a round's trials, whatever becomes of them; without a cluster."""
+"""A round's searcher: Tune's contract, and the order of its trials."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 
 import pytest
 from ray.tune.search import Searcher
 
 from raytune_playbook.engine.tune.round_search import RoundSearch, interleaved
 from raytune_playbook.search.suggest import values_at
+from raytune_playbook.study.round import Round
+from tests.searchers.conformance import InOrderConformance
+
+
+class TestRoundSearch(InOrderConformance):
+    @pytest.fixture(autouse=True)
+    def _rounds(self, make_round: Callable[..., Round]) -> None:
+        self.make_round = make_round
+
+    def of(self, trials_per_study: int, max_concurrent: int | None = None) -> RoundSearch:
+        todo = interleaved(self.make_round("round", arms=2, trials_per_study=trials_per_study).studies, set())
+        return RoundSearch(todo, max_concurrent=100 if max_concurrent is None else max_concurrent)
+
+    def make(self, max_concurrent: int | None = None) -> RoundSearch:
+        return self.of(3, max_concurrent)
+
+    def ready(self, max_concurrent: int | None = None) -> RoundSearch:
+        return self.of(5, max_concurrent)
+
+    def of_six(self) -> RoundSearch:
+        return self.make()
+
+    def test_a_round_that_is_stopped_suggests_no_more(self) -> None:
+        search = self.make(max_concurrent=1)
+        assert search.suggest("live") is not None
+        search.stop()
+        assert search.suggest("next") == Searcher.FINISHED
+
+    def test_the_number_of_gangs_decides_how_many_trials_are_live_and_not_tune(self) -> None:
+        search = self.make(max_concurrent=1)
+        search.set_max_concurrency(5)
+        assert search.suggest("one") is not None
+        assert search.suggest("two") is None
+        search.max_concurrent = 2  # a gang has joined
+        assert search.suggest("two") is not None
+        assert search.suggest("three") is None
 
 
 def test_arms_progress_together_and_what_is_done_is_left_out(make_round):
@@ -21,35 +57,7 @@ def test_arms_progress_together_and_what_is_done_is_left_out(make_round):
     assert left == [trial for trial in todo if trial not in done]
 
 
-OUTCOMES = [{"cause": "completed"}, {"cause": "infeasible"}, {"cause": "exception"}, None]
-
-
-@pytest.mark.parametrize("max_concurrent", [1, 2, 5])
-def test_qr6_infeasible_and_failed_trials_change_nothing_about_later_points(make_round, max_concurrent):
-    todo = interleaved(make_round("points", arms=2, trials_per_study=6).studies, set())
-
-    def suggested(outcomes: tuple[dict[str, str] | None, ...], *, newest_first: bool) -> list[object]:
-        search, configs, live = RoundSearch(todo, max_concurrent), [], []
-        outcome = itertools.cycle(outcomes)
-        while (config := search.suggest(name := f"trial-{len(configs)}")) != Searcher.FINISHED:
-            if config is not None:
-                configs.append(config)
-                live.append(name)
-            else:
-                assert len(live) == max_concurrent
-                ended = next(outcome)
-                search.on_trial_complete(live.pop(-1 if newest_first else 0), ended, error=ended is None)
-        return configs
-
-    plain = suggested((OUTCOMES[0],), newest_first=False)
-    assert plain == [{"study": study.name, "index": index, "values": values_at(study, index)} for study, index in todo]
-    for outcomes in itertools.permutations(OUTCOMES):
-        for newest_first in (False, True):
-            assert suggested(outcomes, newest_first=newest_first) == plain
-
-
-def test_a_search_that_is_told_to_stop_suggests_no_more(make_round):
-    search = RoundSearch(interleaved(make_round("stops").studies, set()), max_concurrent=1)
-    assert search.suggest("a") is not None
-    search.stop()
-    assert search.suggest("b") == Searcher.FINISHED
+def test_a_suggestion_is_the_studys_trial(make_round):
+    (study,) = make_round("one", arms=1, trials_per_study=3).studies
+    suggestion = RoundSearch([(study, 2)], max_concurrent=1).suggest("trial")
+    assert suggestion == {"study": study.name, "index": 2, "values": values_at(study, 2)}

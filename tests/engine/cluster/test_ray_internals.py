@@ -27,6 +27,7 @@ from ray.tune.experimental.output import get_air_verbosity
 from ray.tune.search import BasicVariantGenerator, SearchGenerator
 from ray.tune.utils.callback import _create_default_callbacks
 from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray.util.state import list_actors
 
 import raytune_playbook
@@ -129,14 +130,15 @@ def test_what_each_node_has_and_has_free_and_which_one_is_the_head(cluster):
         assert [node_id for node_id, amounts in nodes.items() if HEAD in amounts] == [cluster.head_node.node_id]
         wait_for(lambda: free_amounts().keys() == nodes.keys())
         assert free_amounts()[added.node_id]["CPU"] == 2
-        group = placement_group([{"CPU": 2}], "STRICT_PACK", _soft_target_node_id=added.node_id)
+        there = NodeAffinitySchedulingStrategy(added.node_id, soft=False)
+        busy = Asker.options(num_cpus=2, scheduling_strategy=there).remote()
         wait_for(lambda: free_amounts()[added.node_id].get("CPU", 0) == 0)
-        remove_placement_group(group)
-        wait_for(lambda: free_amounts()[added.node_id].get("CPU", 0) == 2)
 
+        # A node that is drained goes at once where nothing runs on it.
         assert draining_nodes() == set()
         drain(cluster.address, added.node_id)
-        wait_for(lambda: draining_nodes() == {added.node_id})
+        wait_for(lambda: draining_nodes() == {added.node_id}, timeout_s=60)
+        ray.kill(busy)
     finally:
         cluster.remove_node(added)
 

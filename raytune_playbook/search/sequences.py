@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -16,10 +16,8 @@ from raytune_playbook.errors import SpaceError
 from raytune_playbook.search import halton
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, Unit
-from raytune_playbook.study.space import num_points
+from raytune_playbook.study.space import Space, num_points
 from raytune_playbook.study.study import Search
-
-Space = Mapping[str, Hyperparameter]
 
 
 def point_of(space: Space, search: Search, seed: int, index: int, start: int = 0) -> dict[str, Value]:

@@ -1,66 +1,140 @@
 """The command line: ``raytune-playbook run JOB`` and its companions.
 
 Exit codes: 0 done, or stopped cleanly; 1 the run failed (its records are kept); 2 bad input (nothing was started or
-written); 130 interrupted.
+written); 130 interrupted. What is wrong is said in one sentence, without a traceback.
+
+A verb is a function below: its docstring is the help, its decorators are its arguments and options. It imports what it
+needs when it is called, so that help, completion and listing rounds need not wait for ray and torch.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from raytune_playbook.errors import InputError, PlaybookError
+from raytune_playbook.records import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.rounds.result import Result
 
-Command = Callable[[argparse.Namespace], int | None]
-"""Returns an exit code, or None for 0."""
+PROGRAM = "raytune-playbook"
 
-INTERRUPTED = 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
-    command: Command = options.command
     try:
-        return command(options) or 0
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
-    except PlaybookError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2 if isinstance(error, InputError) else 1
+        code: int = commands.main(arguments, PROGRAM, standalone_mode=False)
+    except click.UsageError as error:
+        click.echo(_usage_sentence(error), err=True)
+        return BAD_INPUT
+    return code
 
 
-# ---------------------------------------------------------------------- commands
-# Each imports what it needs, so that listing rounds need not wait for ray and torch.
+def _usage_sentence(error: click.UsageError) -> str:
+    message = error.format_message()
+    if error.ctx is None or not message.endswith("."):  # such as "Did you mean --storage?"
+        return message
+    return f"{message.removesuffix('.')}; see {error.ctx.command_path} --help."
 
 
-def _run(options: argparse.Namespace) -> int:
+class _Command(click.Command):
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence of the help, whole, for the list of commands."""
+        return (self.help or "").partition("\n")[0]
+
+
+class _Commands(click.Group):
+    """The commands in the order below; turns what one raises into a sentence and an exit code."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> int:
+        try:
+            code: int | None = super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            return INTERRUPTED
+        except PlaybookError as error:
+            click.echo(error, err=True)
+            return BAD_INPUT if isinstance(error, InputError) else FAILED
+        return code or 0
+
+
+@click.group(cls=_Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Tune deep networks on a Ray cluster the way the Deep Learning Tuning Playbook says to."""
+
+
+# ---------------------------------------------------------------------- arguments of several commands
+# Paths are completed as files, and looked at by the commands themselves: most may be URIs.
+
+_JOB = click.argument("job", metavar="JOB", type=click.Path())
+_ROUND = click.argument("round", metavar="ROUND")
+_SUBMISSION = click.argument("submission", metavar="ID")
+_STORAGE = click.option(
+    "--storage",
+    default=DEFAULT_STORAGE,
+    metavar="URI",
+    type=click.Path(),
+    help=f"Folder or URI that holds the rounds (default: {DEFAULT_STORAGE}).",
+)
+_ADDRESS = click.option(
+    "--address", metavar="ADDRESS", help="Of a Ray cluster (default: RAY_ADDRESS, or this machine)."
+)
+_DASHBOARD = click.option("--address", metavar="URL", help="Of the cluster's dashboard, such as http://127.0.0.1:8265.")
+
+
+# ---------------------------------------------------------------------- running rounds
+
+
+@commands.command("run")
+@_JOB
+@click.option("--profile", metavar="FIRST-LAST", help="Training steps of trial 0 of each study that a profiler traces.")
+@_STORAGE
+@_ADDRESS
+def _run(job: str, profile: str | None, storage: str, address: str | None) -> int:
+    """Run the round that a job file defines, or go on with it.
+
+    JOB is a Python file that defines a Round.
+    """
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import run
 
-    job = load_job(options.job)
-    result = run(job.round, storage=options.storage, address=options.address, job=job, profile=options.profile)
-    return _exit_code(result)
+    loaded = load_job(job)
+    return _exit_code(run(loaded.round, storage=storage, address=address, job=loaded, profile=profile))
 
 
-def _resume(options: argparse.Namespace) -> int:
+@commands.command("resume")
+@_ROUND
+@click.option("--retry-failed", is_flag=True, help="Also run the trials that failed.")
+@_STORAGE
+@_ADDRESS
+def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -> int:
+    """Finish what is left of a round."""
     from raytune_playbook.engine.rounds.run import resume
 
-    result = resume(options.round, storage=options.storage, address=options.address, retry_failed=options.retry_failed)
-    return _exit_code(result)
+    return _exit_code(resume(round, storage=storage, address=address, retry_failed=retry_failed))
 
 
-def _extend(options: argparse.Namespace) -> int:
+@commands.command("extend")
+@_ROUND
+@click.option("--num-trials", type=int, required=True, metavar="N", help="How many it shall have in all.")
+@_STORAGE
+@_ADDRESS
+def _extend(round: str, num_trials: int, storage: str, address: str | None) -> int:
+    """Give a round more trials, and run them."""
     from raytune_playbook.engine.rounds.run import extend
 
-    result = extend(options.round, options.num_trials, storage=options.storage, address=options.address)
-    return _exit_code(result)
+    return _exit_code(extend(round, num_trials, storage=storage, address=address))
 
 
 def _exit_code(result: Result) -> int:
@@ -68,177 +142,141 @@ def _exit_code(result: Result) -> int:
     return INTERRUPTED if status is not None and status.reason == "interrupted" else 0
 
 
-def _check(options: argparse.Namespace) -> None:
+@commands.command("stop")
+@_ROUND
+@click.option("--trial", metavar="STUDY/INDEX", help="Of the round's trials, the one to end.")
+@_STORAGE
+def _stop(round: str, trial: str | None, storage: str) -> None:
+    """End a running round, or one of its trials, at the next evaluation."""
+    from raytune_playbook.engine.driver.requests import stop
+
+    stop(round, storage=storage, trial=trial)
+    what = f"Trial {trial}" if trial else f"Round {round}"
+    click.echo(f"{what} ends at the next evaluation.")
+
+
+@commands.command("check")
+@_JOB
+@_ADDRESS
+def _check(job: str, address: str | None) -> None:
+    """Train a few steps and evaluate, and record nothing.
+
+    JOB is a Python file that defines a Round.
+    """
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import check
 
-    check(load_job(options.job).round, address=options.address)
+    check(load_job(job).round, address=address)
 
 
-def _preprocess(options: argparse.Namespace) -> None:
+@commands.command("preprocess")
+@_JOB
+@_STORAGE
+@_ADDRESS
+def _preprocess(job: str, storage: str, address: str | None) -> None:
+    """Preprocess a job's examples once and save them for later runs.
+
+    JOB is a Python file that defines a Round.
+    """
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.preprocess import preprocess
 
-    preprocess(load_job(options.job).round, storage=options.storage, address=options.address)
+    preprocess(load_job(job).round, storage=storage, address=address)
 
 
-def _stop(options: argparse.Namespace) -> None:
-    from raytune_playbook.engine.driver.requests import stop
-
-    stop(options.round, storage=options.storage, trial=options.trial)
-    what = f"Trial {options.trial}" if options.trial else f"Round {options.round}"
-    print(f"{what} ends at the next evaluation.")  # noqa: T201
+# ---------------------------------------------------------------------- reading rounds
 
 
-def _report(options: argparse.Namespace) -> None:
+@commands.command("report")
+@_ROUND
+@_STORAGE
+def _report(round: str, storage: str) -> None:
+    """Write a round's page and say where it is."""
     from raytune_playbook.records.store import RoundStore, Storage
     from raytune_playbook.report.page.page import write_page
 
-    store = RoundStore(Storage(options.storage), options.round)
+    store = RoundStore(Storage(storage), round)
     store.round()
-    print(write_page(store))  # noqa: T201
+    click.echo(write_page(store))
 
 
-def _rounds(options: argparse.Namespace) -> None:
+@commands.command("rounds")
+@_STORAGE
+def _rounds(storage: str) -> None:
+    """List the rounds in a storage."""
     from raytune_playbook.records.store import Storage
     from raytune_playbook.report.terminal import new_console, rounds_table
 
-    new_console().print(rounds_table(Storage(options.storage)))
+    new_console().print(rounds_table(Storage(storage)))
 
 
-def _note(options: argparse.Namespace) -> None:
+@commands.command("note")
+@_ROUND
+@click.argument("text", metavar="[TEXT]", required=False)
+@_STORAGE
+def _note(round: str, text: str | None, storage: str) -> None:
+    """Show a round's notes, or add a line to them."""
     from raytune_playbook.records.store import RoundStore, Storage
 
-    store = RoundStore(Storage(options.storage), options.round)
+    store = RoundStore(Storage(storage), round)
     store.round()
-    if options.text is not None:
+    if text is not None:
         before = store.notes()
-        store.write_notes(f"{before}{'' if not before or before.endswith(chr(10)) else chr(10)}{options.text}\n")
-    print(store.notes(), end="")  # noqa: T201
+        store.write_notes(f"{before}{'' if not before or before.endswith(chr(10)) else chr(10)}{text}\n")
+    click.echo(store.notes(), nl=False)
 
 
-def _predict(options: argparse.Namespace) -> None:
+@commands.command("predict")
+@_ROUND
+@click.argument("trial", metavar="STUDY/INDEX")
+@click.option("--data", required=True, metavar="URI", type=click.Path(), help="Parquet files with the examples.")
+@click.option("--output", required=True, metavar="FILE", type=click.Path(), help="Parquet file to write.")
+@click.option("--step", type=int, metavar="STEP", help="Of a kept checkpoint (default: the best).")
+@_STORAGE
+def _predict(round: str, trial: str, *, data: str, output: str, step: int | None, storage: str) -> None:
+    """Write what a trial's kept model says of any examples."""
     from raytune_playbook.engine.trained.predict import predict_file
 
-    num_examples = predict_file(
-        options.round,
-        options.trial,
-        data=options.data,
-        output=options.output,
-        storage=options.storage,
-        step=options.step,
-    )
-    print(f"{num_examples} predictions stand in {options.output}.")  # noqa: T201
+    num_examples = predict_file(round, trial, data=data, output=output, storage=storage, step=step)
+    click.echo(f"{num_examples} predictions stand in {output}.")
 
 
-def _submit(options: argparse.Namespace) -> None:
+# ---------------------------------------------------------------------- on a cluster
+
+
+@commands.command("submit")
+@_JOB
+@click.option("--ship-package", is_flag=True, help="Also send this package, where it is not installed.")
+@_STORAGE
+@_DASHBOARD
+def _submit(job: str, ship_package: bool, storage: str, address: str | None) -> None:
+    """Hand a job file to a Ray cluster, and print the submission's id.
+
+    JOB is a Python file that defines a Round; its helper modules go with it.
+    """
     from raytune_playbook.submission.submit import Job, submit
 
-    job = Job(options.job, storage=options.storage, ship_package=options.ship_package)
-    print(submit(job, options.address))  # noqa: T201
+    click.echo(submit(Job(job, storage=storage, ship_package=ship_package), address))
 
 
-def _status(options: argparse.Namespace) -> None:
+@commands.command("status")
+@_SUBMISSION
+@_DASHBOARD
+def _status(submission: str, address: str | None) -> None:
+    """Say how a submission stands."""
     from raytune_playbook.submission.submit import status
 
-    answer = status(options.submission, options.address)
-    print(answer.state + (f": {answer.message}" if answer.message else ""))  # noqa: T201
+    answer = status(submission, address)
+    click.echo(answer.state + (f": {answer.message}" if answer.message else ""))
 
 
-def _logs(options: argparse.Namespace) -> None:
+@commands.command("logs")
+@_SUBMISSION
+@click.option("--follow", is_flag=True, help="Until the job ends.")
+@_DASHBOARD
+def _logs(submission: str, follow: bool, address: str | None) -> None:
+    """Print what a submission has printed."""
     from raytune_playbook.submission.submit import logs
 
-    for text in logs(options.submission, options.address, follow=options.follow):
-        print(text, end="", flush=True)  # noqa: T201
-
-
-# ---------------------------------------------------------------------- their arguments
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="raytune-playbook",
-        description="Tune deep networks on a Ray cluster the way the Deep Learning Tuning Playbook says to.",
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def add(name: str, command: Command, help_: str, *, storage: bool = True) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help_, description=help_)
-        added.set_defaults(command=command)
-        if storage:
-            added.add_argument(
-                "--storage",
-                default="rounds",
-                metavar="URI",
-                help="folder or URI that holds the rounds (default: rounds)",
-            )
-        return added
-
-    def add_address(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--address", metavar="ADDRESS", help="of a Ray cluster (default: RAY_ADDRESS, or this machine)"
-        )
-
-    run = add("run", _run, "run the round that a job file defines, or go on with it")
-    run.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
-    run.add_argument(
-        "--profile", metavar="FIRST-LAST", help="training steps of trial 0 of each study that a profiler traces"
-    )
-    add_address(run)
-
-    resume = add("resume", _resume, "finish what is left of a round")
-    resume.add_argument("round", metavar="ROUND")
-    resume.add_argument("--retry-failed", action="store_true", help="also run the trials that failed")
-    add_address(resume)
-
-    extend = add("extend", _extend, "give a round more trials, and run them")
-    extend.add_argument("round", metavar="ROUND")
-    extend.add_argument("--num-trials", type=int, required=True, metavar="N", help="how many it shall have in all")
-    add_address(extend)
-
-    stop = add("stop", _stop, "end a running round, or one of its trials, at the next evaluation")
-    stop.add_argument("round", metavar="ROUND")
-    stop.add_argument("--trial", metavar="STUDY/INDEX")
-
-    check = add("check", _check, "train a few steps and evaluate, and record nothing", storage=False)
-    check.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
-    add_address(check)
-
-    preprocess = add("preprocess", _preprocess, "preprocess a job's examples once and save them for later runs")
-    preprocess.add_argument("job", metavar="JOB", help="a Python file that defines a Round")
-    add_address(preprocess)
-
-    report = add("report", _report, "write a round's page and say where it is")
-    report.add_argument("round", metavar="ROUND")
-
-    add("rounds", _rounds, "list the rounds in a storage")
-
-    note = add("note", _note, "show a round's notes, or add a line to them")
-    note.add_argument("round", metavar="ROUND")
-    note.add_argument("text", metavar="TEXT", nargs="?")
-
-    predict = add("predict", _predict, "write what a trial's kept model says of any examples")
-    predict.add_argument("round", metavar="ROUND")
-    predict.add_argument("trial", metavar="STUDY/INDEX")
-    predict.add_argument("--data", required=True, metavar="URI", help="Parquet files with the examples")
-    predict.add_argument("--output", required=True, metavar="FILE", help="Parquet file to write")
-    predict.add_argument("--step", type=int, metavar="STEP", help="of a kept checkpoint (default: the best)")
-
-    _add_submission(add)
-    return parser
-
-
-def _add_submission(add: Callable[..., argparse.ArgumentParser]) -> None:
-    submit = add("submit", _submit, "hand a job file to a Ray cluster, and print the submission's id")
-    submit.add_argument("job", metavar="JOB", help="a Python file that defines a Round; its helper modules go with it")
-    submit.add_argument("--ship-package", action="store_true", help="also send this package, where it is not installed")
-    for name, command, help_ in (
-        ("status", _status, "say how a submission stands"),
-        ("logs", _logs, "print what a submission has printed"),
-    ):
-        added = add(name, command, help_, storage=False)
-        added.add_argument("submission", metavar="ID")
-        added.add_argument("--address", metavar="URL", help="of the cluster's dashboard")
-        if name == "logs":
-            added.add_argument("--follow", action="store_true", help="until the job ends")
-    submit.add_argument("--address", metavar="URL", help="of the cluster's dashboard, such as http://127.0.0.1:8265")
+    for text in logs(submission, address, follow=follow):
+        click.echo(text, nl=False)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from raytune_playbook.cli import main
+from raytune_playbook.cli import commands, main
+from raytune_playbook.errors import Infeasible, InputError, RunError
+from raytune_playbook.records.store import Storage
+from raytune_playbook.report import terminal
 
 JOB = """
 from raytune_playbook import Budget, Categorical, Discrete, Float, Int, Objective, Resources, Round
@@ -118,11 +121,111 @@ def test_a_round_that_is_not_there_is_refused(tmp_path, capsys):
         assert "must be in the storage" in refused(capsys, tmp_path / "rounds", command, "nothing")
 
 
-def test_rounds_and_help_need_neither_ray_nor_torch(tmp_path):
-    code = (
-        "import sys; from raytune_playbook.cli import main; "
-        f"main(['rounds', '--storage', {str(tmp_path)!r}]); "
-        "assert not {'ray', 'torch'} & set(sys.modules), 'imported'"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
+ENDS: list[tuple[BaseException | None, int]] = [
+    (None, 0),
+    (KeyboardInterrupt(), 130),
+    (RunError("The driver stopped."), 1),
+    (Infeasible("too deep"), 1),
+    (InputError("It must be so."), 2),
+    *((error("It must be so."), 2) for error in InputError.__subclasses__()),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ENDS, ids=[type(error).__name__ for error, _ in ENDS])
+def test_how_a_command_ends_is_its_exit_code(monkeypatch, capsys, error, code):
+    def ends(storage: Storage) -> str:
+        if error is not None:
+            raise error
+        return "a table"
+
+    monkeypatch.setattr(terminal, "rounds_table", ends)
+    assert main(["rounds"]) == code
+    printed = capsys.readouterr()
+    assert printed.out == ("" if error else "a table\n")
+    assert printed.err == ("" if error is None else f"{error}\n" if str(error) else "Interrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing command"),
+        (["rnu"], "No such command 'rnu'"),
+        (["run"], "Missing argument 'JOB'; see raytune-playbook run --help."),
+        (["run", "a.py", "b.py"], "Got unexpected extra argument"),
+        (["extend", "moons"], "Missing option '--num-trials'"),
+        (["extend", "moons", "--num-trials", "many"], "'many' is not a valid integer"),
+        (["rounds", "--storag", "here"], "--storage"),
+    ],
+)
+def test_a_wrong_usage_is_bad_input_in_one_sentence(capsys, arguments, sentence):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_help_lists_every_command_with_its_whole_sentence(capsys):
+    assert main(["--help"]) == main(["-h"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name, command in commands.commands.items():
+        assert f"{name} {command.help.splitlines()[0]}" in text
+
+
+@pytest.mark.parametrize(("verb", "code"), [("rounds", 0), ("report nothing", 2)])
+def test_the_process_exits_with_the_code(tmp_path, verb, code):
+    command = [sys.executable, "-m", "raytune_playbook", *verb.split(), "--storage", str(tmp_path / "rounds")]
+    assert subprocess.run(command, capture_output=True).returncode == code
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("re", ["resume", "report"]),
+        ("extend --n", ["--num-trials"]),
+        ("run jo", ["files"]),
+        ("rounds --storage ro", ["files"]),
+    ],
+)
+def test_bash_completes_verbs_options_and_files(tmp_path, words, completed):
+    program = tmp_path / "raytune-playbook"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m raytune_playbook "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+        eval "$(_RAYTUNE_PLAYBOOK_COMPLETE=bash_source raytune-playbook)"
+        compopt() {{ [ "$1 $2" = "-o default" ] && echo files; }}  # bash has it only while one types
+        COMP_WORDS=(raytune-playbook {words}) COMP_CWORD={len(words.split())}
+        _raytune_playbook_completion raytune-playbook
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == completed, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "slow"),
+    [
+        (["--help"], {}, {"ray", "torch", "pyarrow"}),
+        (
+            [],
+            {"_RAYTUNE_PLAYBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "x r", "COMP_CWORD": "1"},
+            {"ray", "torch", "pyarrow"},
+        ),
+        (["rounds", "--storage", "nothing"], {}, {"ray", "torch"}),
+    ],
+    ids=["help", "completion", "rounds"],
+)
+def test_what_is_slow_to_import_waits_until_it_is_needed(tmp_path, arguments, environment, slow):
+    code = f"""
+import sys
+from raytune_playbook.cli import main
+try:
+    main({arguments})
+finally:
+    assert not {slow} & set(sys.modules), "imported"
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=tmp_path)
+    assert "imported" not in done.stderr
+    assert "r" in done.stdout

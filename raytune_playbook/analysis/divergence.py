@@ -5,6 +5,9 @@ the last evaluation but one) exceeds ``factor`` times its *training loss at step
 update). Training may be unstable and recover, so only the end counts. A NaN or an infinity is infeasible for that
 reason and no matter of this test; nor is a loss that does not start above zero, of which no multiple says anything.
 
+The factor is the round's: `raytune_playbook.study.settings.Budget.divergence_factor`, which every trial's specification
+carries to where the test is made, at the end of `raytune_playbook.train.loop`.
+
 The test uses nothing but recorded measurements, so that analysis can redo it, with another factor too.
 """
 

@@ -36,7 +36,7 @@ def answer(pending: ray.ObjectRef[Answer], timeout_s: float | None = None) -> An
 def answers(pending: Sequence[ray.ObjectRef[Answer]], timeout_s: float | None = None) -> list[Answer]:
     """What several answer; the same for each."""
     try:
-        return ray.get(pending, timeout=timeout_s)
+        return ray.get(list(pending), timeout=timeout_s)
     except ray.exceptions.GetTimeoutError:
         raise RunError(f"The input pipeline did not answer for {timeout_s:.0f} s.") from None
     except ray.exceptions.RayError as error:

@@ -22,7 +22,7 @@ from raytune_playbook.errors import DataError, PlaybookError, RunError
 Preprocess: TypeAlias = Callable[[Columns], object]
 
 TASK_BYTES = 8 * 2**20
-"""Fragments are read together in one task until they hold so much, since a task costs some 10 ms."""
+"""Parts are read together in one task until they hold so much, since a task costs some 10 ms."""
 
 NOTES_TIMEOUT_S = 30.0
 

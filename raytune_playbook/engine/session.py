@@ -17,7 +17,7 @@ from raytune_playbook.data.materialized.store import StoreHandle, start_store
 from raytune_playbook.engine.cluster.calls import answer_of, kill_actor
 from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
-    num_gangs,
+    num_gangs_in_all,
     require_one_gang,
     smallest_object_store_bytes,
 )
@@ -105,8 +105,7 @@ class Gangs:
     def __enter__(self) -> Self:
         self._owns_cluster = connect(self._address)
         try:
-            nodes, grows = cluster_nodes()
-            require_one_gang(nodes, self.resources, grows=grows)
+            require_one_gang(cluster_nodes(), self.resources)
         except CapacityError:
             self.__exit__(None, None, None)
             raise
@@ -163,8 +162,7 @@ class Gangs:
 
     def capacity(self) -> int:
         """How many gangs the cluster holds now, or may grow to."""
-        nodes, _ = cluster_nodes()
-        return num_gangs(nodes, self.resources)
+        return num_gangs_in_all(self.resources)
 
     def facts(self) -> list[GangFacts]:
         """The gangs as they are now."""

@@ -69,6 +69,11 @@ def arm_text(arm: Mapping[str, Value], study: str) -> str:
     return values_text(arm) or study
 
 
+def arm_values_text(arm: Mapping[str, Value], study: str) -> str:
+    """A study's scientific values without their names, or its own name where it has none."""
+    return ", ".join(value_text(value) for value in arm.values()) or study
+
+
 def counts_text(counts: Counts) -> str:
     """How trials ended, in one line."""
     parts = [f"{counts.completed:,} completed"]
@@ -82,23 +87,23 @@ def counts_text(counts: Counts) -> str:
     return ", ".join(parts)
 
 
-def range_text(kind: Hyperparameter) -> str:
+def range_text(searched: Hyperparameter) -> str:
     """Which values a hyperparameter could take, and where."""
-    where = " and ".join(f"{name} = {' or '.join(map(value_text, values))}" for name, values in kind.when.items())
-    return _values_text(kind) + (f", where {where}" if where else "")
+    where = " and ".join(f"{name} = {' or '.join(map(value_text, values))}" for name, values in searched.when.items())
+    return _values_text(searched) + (f", where {where}" if where else "")
 
 
-def _values_text(kind: Hyperparameter) -> str:
-    match kind:
+def _values_text(searched: Hyperparameter) -> str:
+    match searched:
         case Float() | Int():
-            scale = (
-                "" if kind.scale == "linear" else ", log scale" if kind.scale == "log" else ", log scale in 1 - value"
-            )
-            return f"{value_text(kind.low)} to {value_text(kind.high)}{scale}"
+            return f"{value_text(searched.low)} to {value_text(searched.high)}{_SCALES[searched.scale]}"
         case Discrete():
-            return ", ".join(value_text(value) for value in kind.values)
+            return ", ".join(value_text(value) for value in searched.values)
         case Categorical():
-            return ", ".join(value_text(choice) for choice in kind.choices)
+            return ", ".join(value_text(choice) for choice in searched.choices)
+
+
+_SCALES = {"linear": "", "log": ", log scale", "log_one_minus": ", log scale in 1 - value"}
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -12,7 +12,7 @@ from raytune_playbook.errors import InputError
 from raytune_playbook.records.store import RoundStore, Storage, round_names
 from raytune_playbook.report.formatting import (
     ABSENT,
-    arm_text,
+    arm_values_text,
     count_text,
     counts_text,
     number_text,
@@ -99,7 +99,7 @@ def _best_table(reading: RoundReading) -> Table:
     table.add_column("ended", justify="right", no_wrap=True)
     for arm in reading.arms:
         trial = arm.best
-        values = ", ".join(value_text(value) for value in arm.arm.values()) or arm_text(arm.arm, arm.study)
+        values = arm_values_text(arm.arm, arm.study)
         ended = f"{arm.counts.num_ended}/{arm.counts.planned}"
         cells = [values, ABSENT, ABSENT, ABSENT, "no completed trial", ended]
         if trial is not None:

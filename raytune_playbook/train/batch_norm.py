@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            return _normalized(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            return _normalized(x, self._affine(), self.running_mean, self.running_var)
         self.num_batches_tracked.add_(1)
         if self.statistics == "sync":
             return self.over(self.group, x)
@@ -66,16 +66,17 @@ class BatchNorm(nn.Module):
         return self._ghost(x)
 
     def _on_device(self, x: Tensor) -> Tensor:
-        return _normalized(
-            x, self.running_mean, self.running_var, self.weight, self.bias, momentum=self.momentum, eps=self.eps
-        )
+        return _normalized(x, self._affine(), self.running_mean, self.running_var, self.momentum)
+
+    def _affine(self) -> _Affine:
+        return _Affine(self.weight, self.bias, self.eps)
 
     def over(self, group: Group, x: Tensor) -> Tensor:
         """Normalize with the statistics of all examples of a group of workers."""
         if group.size == 1:
             return self._on_device(x)
         apply: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _Synchronized.apply
-        y, mean, var, count = apply(x, self.weight, self.bias, self.eps, group)
+        y, mean, var, count = apply(x, self.weight, self.bias, _Across(group, self.eps))
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
@@ -90,15 +91,16 @@ class BatchNorm(nn.Module):
         # (size * groups, C, ...) seen as (size, groups * C, ...): each group's channels are channels of their own.
         seen = full.reshape(size, num_channels, *shape[2:])
         weight, bias = (each.expand(num_groups, -1).reshape(-1) for each in (self.weight, self.bias))
+        affine = _Affine(weight, bias, self.eps)
         # With a momentum of 1 torch leaves the groups' own statistics where it would keep running ones.
         mean, var = self.running_mean.new_zeros(2, num_channels)
-        y = _normalized(seen, mean, var, weight, bias, momentum=1.0, eps=self.eps).reshape(full.shape)
+        y = _normalized(seen, affine, mean, var, 1.0).reshape(full.shape)
         ones, share = mean.new_ones(num_groups), self.momentum / num_groups
         for running, each in ((self.running_mean, mean), (self.running_var, var)):
             # running <- (1 - momentum) running + momentum (mean over the groups), in one small operation
             running.addmv_(each.view(num_groups, -1).T, ones, beta=1 - self.momentum, alpha=share)
         if rest:
-            last = _normalized(x[-size:], None, None, self.weight, self.bias, momentum=self.momentum, eps=self.eps)
+            last = _normalized(x[-size:], self._affine(), None, None, self.momentum)
             y = torch.cat([y, last[-rest:]])
         return y
 
@@ -113,15 +115,23 @@ class BatchNorm(nn.Module):
         return self.group.subgroups(num_devices)
 
 
+class _Affine(NamedTuple):
+    """What follows the normalization, and what is added to variances."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+
+class _Across(NamedTuple):
+    """The workers whose examples are normalized together, and what is added to variances."""
+
+    group: Group
+    eps: float
+
+
 def _normalized(
-    x: Tensor,
-    mean: Tensor | None,
-    var: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
-    *,
-    momentum: float | None = None,
-    eps: float,
+    x: Tensor, affine: _Affine, mean: Tensor | None, var: Tensor | None, momentum: float | None = None
 ) -> Tensor:
     """By the batch's statistics, which move the given ones; by the given ones where there is no momentum.
 
@@ -129,7 +139,7 @@ def _normalized(
     """
     if momentum is not None and x.numel() == x.shape[1]:
         raise ValueError(f"batch norm needs more than one value per channel in training, but got {tuple(x.shape)}")
-    is_cudnn = torch.backends.cudnn.enabled
+    is_cudnn, (weight, bias, eps) = torch.backends.cudnn.enabled, affine
     return torch.batch_norm(x, weight, bias, mean, var, momentum is not None, momentum or 0.0, eps, is_cudnn)
 
 
@@ -138,8 +148,9 @@ class _Synchronized(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group
+        ctx: torch.autograd.function.FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, across: _Across
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        group, eps = across
         dims = [d for d in range(x.dim()) if d != 1]
         dtype = torch.promote_types(x.dtype, torch.float32)  # statistics of bfloat16 keep the digits of float32
         var, mean = torch.var_mean(x.to(dtype), dims, correction=0)
@@ -151,7 +162,7 @@ class _Synchronized(torch.autograd.Function):
         var_all = squares_all / total
         inverse = torch.rsqrt(var_all + eps)
         mean_, var_, inverse_ = mean_all.to(dtype), var_all.to(dtype), inverse.to(dtype)
-        y = _normalized(x, mean_, var_, weight, bias, eps=eps)
+        y = _normalized(x, _Affine(weight, bias, eps), mean_, var_)
         ctx.save_for_backward(x, weight, mean_, inverse_)
         ctx.group, ctx.total = group, total  # type: ignore[attr-defined]
         ctx.mark_non_differentiable(mean_, var_, total)
@@ -160,7 +171,7 @@ class _Synchronized(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: torch.autograd.function.FunctionCtx, grad: Tensor, *_: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
         group, total = ctx.group, ctx.total  # type: ignore[attr-defined]
         dims = [d for d in range(x.dim()) if d != 1]
@@ -172,7 +183,7 @@ class _Synchronized(torch.autograd.Function):
         sums = group.sum_(torch.cat([grad_bias, grad_weight]).double()) / total
         mean_grad, mean_product = sums.to(mean.dtype).chunk(2)
         grad_x = (grad - mean_grad.view(shape) - normalized * mean_product.view(shape)) * (inverse * weight).view(shape)
-        return grad_x.to(x.dtype), grad_weight, grad_bias, None, None
+        return grad_x.to(x.dtype), grad_weight, grad_bias, None
 
 
 def _combine(parts: Tensor, num_features: int) -> tuple[Tensor, Tensor, Tensor]:

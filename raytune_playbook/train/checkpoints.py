@@ -65,6 +65,7 @@ class Checkpoints:
         code: a hash of the workload's source. Checkpoints of other code, or another `FORMAT`, are discarded.
         num_best: how many evaluations keep their checkpoint beside the latest.
         interval_steps: a checkpoint every so many steps, at an evaluation; None for every evaluation.
+        group: the trial's workers.
 
     Fields:
         best_step: of the best checkpoint that is kept.
@@ -76,6 +77,7 @@ class Checkpoints:
     code: str = ""
     num_best: int = 1
     interval_steps: int | None = None
+    group: Group = field(default_factory=Group)
     best_step: int | None = None
     _kept: list[int] = field(default_factory=list)
 
@@ -85,25 +87,19 @@ class Checkpoints:
 
     # ------------------------------------------------------------------ writing
 
-    def save(
-        self,
-        step: int,
-        model: nn.Module,
-        training: Mapping[str, Any],
-        evaluated: Mapping[int, float | None],
-        group: Group,
-    ) -> None:
+    def save(self, step: int, model: nn.Module, rest: Mapping[str, Any], evaluated: Mapping[int, float | None]) -> None:
         """Write the checkpoint of ``step``, then delete those that are neither the latest nor among the best.
 
         Changes no later bit of training. When it returns on any worker, the checkpoint is whole.
 
         Args:
-            training: what training goes on from beside the model: plain numbers and tensors, the same on all workers.
+            rest: what training goes on from beside the model: plain numbers and tensors, the same on all workers.
             evaluated: the objective's metric at every evaluation so far, this one included.
 
         Raises:
             StorageError: on all workers, when it cannot be written.
         """
+        group = self.group
         candidates = {kept: evaluated.get(kept) for kept in (*self._kept, step)}
         best = best_steps(candidates, self.trial.objective, self.num_best)
         self.best_step = best[0] if best else None
@@ -116,18 +112,18 @@ class Checkpoints:
                 parts = [own[0] if torch.equal(part, own[0]) else part for part in own]
                 fingerprint_ = trial_fingerprint(self.trial, group.size)
                 header = {"step": step, "trial": fingerprint_, "code": self.code, "format": FORMAT}
-                rest = {"buffers": parts, "kept": self._kept, "best_step": self.best_step, **training}
+                training = {"buffers": parts, "kept": self._kept, "best_step": self.best_step, **rest}
                 try:
                     self._write(step, MODEL, header | {"model": model.state_dict()})
-                    self._write(step, TRAINING, header | {"training": rest})
+                    self._write(step, TRAINING, header | {"training": training})
                     self._delete_all_but(self._kept, step)
                 except OSError as error:
                     failure = error
-        self._require_success("writable", failure, group)
+        self._require_success("writable", failure)
 
-    def _require_success(self, what: str, failure: OSError | None, group: Group) -> None:
+    def _require_success(self, what: str, failure: OSError | None) -> None:
         """Wait for rank 0, and fail on all workers where it did: none is left waiting in a collective."""
-        failed = group.sum_(torch.tensor([float(failure is not None)], device=group.device))
+        failed = self.group.sum_(torch.tensor([float(failure is not None)], device=self.group.device))
         if failed.item():
             raise StorageError(
                 f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not "
@@ -157,38 +153,38 @@ class Checkpoints:
 
     # ------------------------------------------------------------------ reading
 
-    def load(self, model: nn.Module, group: Group) -> dict[str, Any] | None:
+    def load(self, model: nn.Module) -> dict[str, Any] | None:
         """Put the latest checkpoint into the model, each worker's own buffers included; None where there is none.
 
         Returns:
-            What `save` was given as ``training``, on the group's device, and the ``step``.
+            What `save` was given as ``rest``, on the group's device, and the ``step``.
 
         Raises:
             StorageError: it is that of another trial.
         """
-        found = self._read(None, (TRAINING, MODEL), group)
+        found = self._read(None, (TRAINING, MODEL))
         if found is None:
             return None
         training, weights = found
         if training["code"] != self.code:
-            self._discard("the workload's source has changed", group)
+            self._discard("the workload's source has changed")
             return None
         if training.get("format") != FORMAT:
-            self._discard("another version of this package has written the checkpoint", group)
+            self._discard("another version of this package has written the checkpoint")
             return None
-        if training["trial"] != trial_fingerprint(self.trial, group.size):
+        if training["trial"] != trial_fingerprint(self.trial, self.group.size):
             raise StorageError(
                 f"A checkpoint is that of one trial, but {self.storage.uri}/{self.folder}/{training['step']} was "
                 f"written with other values, steps, seed or workers ({training['trial']} instead of "
-                f"{trial_fingerprint(self.trial, group.size)}); delete it, or name another round."
+                f"{trial_fingerprint(self.trial, self.group.size)}); delete it, or name another round."
             )
         model.load_state_dict(weights["model"])
         rest: dict[str, Any] = training["training"]
-        _unpack(rest.pop("buffers")[group.rank], _buffers(model))
+        _unpack(rest.pop("buffers")[self.group.rank], _buffers(model))
         self._kept, self.best_step = rest.pop("kept"), rest.pop("best_step")
         return rest | {"step": training["step"]}
 
-    def restored(self, model: nn.Module, group: Group) -> Iterator[int]:
+    def restored(self, model: nn.Module) -> Iterator[int]:
         """Put each kept checkpoint into the model, one after another, as every worker evaluated it then (rule BN3).
 
         Training is over with the first of them: the model holds the weights of the last one in the end.
@@ -200,7 +196,7 @@ class Checkpoints:
             StorageError: one cannot be read.
         """
         for step in self._kept:
-            found = self._read(step, (MODEL,), group)
+            found = self._read(step, (MODEL,))
             if found is None:
                 raise StorageError(
                     f"The checkpoint of step {step} must stay until its trial has ended, but it is gone from "
@@ -219,11 +215,12 @@ class Checkpoints:
         if objective.split == "validation" and (best := best_steps(values, objective, 1)):
             (self.best_step,) = best
 
-    def _read(self, step: int | None, names: Sequence[str], group: Group) -> list[dict[str, Any]] | None:
+    def _read(self, step: int | None, names: Sequence[str]) -> list[dict[str, Any]] | None:
         """Files of one step, or of the latest; read by rank 0 for all, so that all go on from the same ones.
 
         None where one of them is not there.
         """
+        group = self.group
         contents: list[bytes | None] = [None for _ in names]
         failure = None
         if group.rank == 0:
@@ -232,7 +229,7 @@ class Checkpoints:
                     contents = [self.storage.read(f"{folder}/{name}") for name in names]
             except OSError as error:
                 failure = error
-        self._require_success("readable", failure, group)
+        self._require_success("readable", failure)
         parts = [content for content in map(group.from_first, contents) if content is not None]
         if len(parts) < len(names):
             return None
@@ -242,12 +239,12 @@ class Checkpoints:
         whole = [step for step, names in _files(self.storage, self.folder).items() if TRAINING in names]
         return f"{self.folder}/{max(whole)}" if whole else None
 
-    def _discard(self, why: str, group: Group) -> None:
+    def _discard(self, why: str) -> None:
         """A trial is what one code makes of its values: training by two codes would be neither's."""
-        if group.rank == 0:
+        if self.group.rank == 0:
             LOG.warning("%s, so the trial starts at step 0 and not from its checkpoint", why)
             self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}")
-        group.sum_(torch.zeros(1, device=group.device))  # nobody goes on before they are gone
+        self.group.sum_(torch.zeros(1, device=self.group.device))  # nobody goes on before they are gone
 
 
 def kept_steps(storage: Storage, folder: str) -> list[int]:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raytune_playbook.analysis.class_counts import num_correct_column, num_examples_column
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, standard_error_column
@@ -25,26 +23,18 @@ from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.precision import autocast
-from raytune_playbook.train.workload import Batch, Values, Workload
+from raytune_playbook.train.model import TrialModel, require_per_example
+from raytune_playbook.train.workload import Batch, Columns, Workload
 
 PREDICTED = "predicted."
 """How the columns of predictions are named in a table of examples."""
 
-SavePredictions: TypeAlias = Callable[[int, Mapping[str, npt.NDArray[np.generic]]], None]
+SavePredictions: TypeAlias = Callable[[int, Columns], None]
 """Takes a step and what `examine` found; called on every worker, of which one writes (rule MH1)."""
 
 
 @torch.no_grad()
-def evaluate(
-    workload: Workload,
-    model: nn.Module,
-    batches: Iterable[Batch],
-    values: Values,
-    group: Group,
-    *,
-    with_errors: bool = False,
-) -> dict[str, float]:
+def evaluate(model: TrialModel, batches: Iterable[Batch], *, with_errors: bool = False) -> dict[str, float]:
     """What one evaluation reports of a split, the same on all workers.
 
     The mean of each of the workload's metrics over all examples, counts for each of its classes (rule EV6), and its
@@ -58,20 +48,17 @@ def evaluate(
     Raises:
         SpecError: a metric is not one value per example, or the predictions lack what the workload promises.
     """
+    workload, group = model.workload, model.group
     needs_predictions = workload.needs_all_predictions()
     # All of it stays on the device until the end, so that nothing is fetched batch by batch.
-    weights, metrics, examples = _Columns(), _Columns(), _Columns()
-    with evaluation_mode(model, group), autocast(values, group.device):
+    weights, metrics, examples = _Parts(), _Parts(), _Parts()
+    with evaluation_mode(model):
         for batch in batches:
-            num = len(batch[WEIGHT])
             weights.add({WEIGHT: batch[WEIGHT] > 0})
-            found = workload.metrics(model, batch, values)
-            for name, value in found.items():
-                require_per_example(f"Workload.metrics: {name}", value, num)
-            metrics.add({name: value.double() for name, value in found.items()})
+            metrics.add({name: value.double() for name, value in model.metrics(batch).items()})
             if needs_predictions:
-                predictions = _predictions(workload, model, batch, values)
-                examples.add({ROW: batch[ROW], **_label(workload, batch), **predictions})
+                predicted = _named_predictions(model, batch)
+                examples.add({ROW: batch[ROW], **_label(workload, batch), **predicted})
     real = weights.whole()[WEIGHT]
     report = _means(metrics.whole(), real, group, with_errors=with_errors)
     if workload.classes():
@@ -82,9 +69,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def examine(
-    workload: Workload, model: nn.Module, batches: Iterable[Batch], values: Values, group: Group
-) -> dict[str, npt.NDArray[np.generic]]:
+def examine(model: TrialModel, batches: Iterable[Batch]) -> Columns:
     """What the model makes of single examples, for a look at them offline (rule EV4); the same on all workers.
 
     Returns:
@@ -94,29 +79,17 @@ def examine(
     Raises:
         SpecError: a metric or prediction is not one value per example.
     """
-    weights, examples = _Columns(), _Columns()
-    with evaluation_mode(model, group), autocast(values, group.device):
+    weights, examples = _Parts(), _Parts()
+    with evaluation_mode(model):
         for batch in batches:
-            num = len(batch[WEIGHT])
             weights.add({WEIGHT: batch[WEIGHT] > 0})
-            found = {}
-            for name, value in workload.metrics(model, batch, values).items():
-                require_per_example(f"Workload.metrics: {name}", value, num)
-                found[name] = value
-            label = {name: batch[name] for name in (workload.label_column,) if name in batch}
-            predictions = _predictions(workload, model, batch, values)
-            examples.add({ROW: batch[ROW], **label, **found, **predictions})
-    columns = in_order(examples.whole(), weights.whole()[WEIGHT], group)
+            label = {name: batch[name] for name in (model.workload.label_column,) if name in batch}
+            examples.add({ROW: batch[ROW], **label, **model.metrics(batch), **_named_predictions(model, batch)})
+    columns = dict(in_order(examples.whole(), weights.whole()[WEIGHT], model.group))
     return {"row": columns.pop(ROW), **columns}
 
 
-def rescore(
-    workload: Workload,
-    models: Iterable[tuple[int, nn.Module]],
-    batches: Callable[[], Iterable[Batch]],
-    values: Values,
-    group: Group,
-) -> list[MeasurementRow]:
+def rescore(models: Iterable[tuple[int, TrialModel]], batches: Callable[[], Iterable[Batch]]) -> list[MeasurementRow]:
     """Score a trial's kept models on all validation examples, before one of them is selected (rule EV8).
 
     Args:
@@ -127,54 +100,23 @@ def rescore(
         A measurement of that split for each step.
     """
     return [
-        {
-            STEP: step,
-            SPLIT: FULL_VALIDATION,
-            **evaluate(workload, model, batches(), values, group, with_errors=True),
-        }
-        for step, model in models
+        {STEP: step, SPLIT: FULL_VALIDATION, **evaluate(model, batches(), with_errors=True)} for step, model in models
     ]
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module, group: Group) -> Iterator[None]:
-    """Within it the model is in evaluation mode with everybody's running averages (rule BN3); after it, as before."""
-    was_training = model.training
-    model.eval()
+def evaluation_mode(model: TrialModel) -> Iterator[None]:
+    """Within it the model evaluates, in its precision, with everybody's running averages (rule BN3); then as before."""
+    was_training = model.module.training
+    model.module.eval()
     try:
-        with synchronized_statistics(model, group):
+        with synchronized_statistics(model.module, model.group), model.autocast():
             yield
     finally:
-        model.train(was_training)
+        model.module.train(was_training)
 
 
-def require_per_example(what: str, value: Tensor, batch: int) -> None:
-    """Check that a loss or metric has the shape (batch,).
-
-    Raises:
-        SpecError: it has another, such as the mean over the batch.
-    """
-    if value.shape != (batch,):
-        raise SpecError(
-            f"{what} must have one value per example, shape ({batch},), but has shape {tuple(value.shape)}; "
-            "return it without averaging (reduction='none')."
-        )
-
-
-def require_examples(what: str, value: Tensor, batch: int) -> None:
-    """Check that a prediction has the shape (batch, ...).
-
-    Raises:
-        SpecError: it has another.
-    """
-    if value.dim() == 0 or len(value) != batch:
-        raise SpecError(
-            f"{what} must have one entry per example, shape ({batch}, ...), but has shape {tuple(value.shape)}; "
-            "return what the model says of each example."
-        )
-
-
-def in_order(columns: Mapping[str, Tensor], real: Tensor, group: Group) -> dict[str, npt.NDArray[np.generic]]:
+def in_order(columns: Mapping[str, Tensor], real: Tensor, group: Group) -> Columns:
     """All workers' examples in the order of their rows, padding dropped, bit for bit as they were.
 
     Args:
@@ -202,7 +144,7 @@ def in_order(columns: Mapping[str, Tensor], real: Tensor, group: Group) -> dict[
 # ---------------------------------------------------------------------- what is reported
 
 
-class _Columns:
+class _Parts:
     """Tensors of shape (batch, ...) by name, batch after batch."""
 
     def __init__(self) -> None:
@@ -252,9 +194,7 @@ def _class_counts(workload: Workload, columns: Mapping[str, Tensor], real: Tenso
     return report
 
 
-def _set_metrics(
-    workload: Workload, columns: Mapping[str, npt.NDArray[np.generic]], taken: set[str]
-) -> dict[str, float]:
+def _set_metrics(workload: Workload, columns: Columns, taken: set[str]) -> dict[str, float]:
     predictions = {name.removeprefix(PREDICTED): c for name, c in columns.items() if name.startswith(PREDICTED)}
     found = workload.set_metrics(predictions, columns[workload.label_column])
     if clashing := sorted(taken & set(found)):
@@ -265,11 +205,8 @@ def _set_metrics(
     return {name: float(value) for name, value in found.items()}
 
 
-def _predictions(workload: Workload, model: nn.Module, batch: Batch, values: Values) -> dict[str, Tensor]:
-    found = workload.predictions(model, batch, values)
-    for name, value in found.items():
-        require_examples(f"Workload.predictions: {name}", value, len(batch[WEIGHT]))
-    return {PREDICTED + name: value for name, value in found.items()}
+def _named_predictions(model: TrialModel, batch: Batch) -> dict[str, Tensor]:
+    return {PREDICTED + name: value for name, value in model.predictions(batch).items()}
 
 
 def _label(workload: Workload, batch: Batch) -> dict[str, Tensor]:

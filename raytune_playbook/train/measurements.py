@@ -65,7 +65,7 @@ class Timer:
 
 
 @dataclass
-class Progress:
+class TrainingSoFar:
     """What is known of a trial at any moment, also when it ends early.
 
     Times are this worker's own.
@@ -126,7 +126,7 @@ class Progress:
         self.earlier_s = dict(zip(_SECONDS, gathered[group.rank].tolist(), strict=True))
 
 
-class Measured:
+class Measurements:
     """The rows of one trial, the same on every worker but for the times.
 
     Args:
@@ -147,7 +147,7 @@ class Measured:
         self.initial_loss = math.nan
         self.last_mean_loss = math.nan
 
-    def add(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, times: TimedStep) -> None:
+    def add_step(self, loss: Tensor, norm: Tensor, stop: Tensor, learning_rate: float, times: TimedStep) -> None:
         """One step's numbers, and its times, which are known when it is over; nothing is fetched from the device."""
         self._buffer[len(self._host)] = torch.stack([loss, norm, stop])
         self._host.append((learning_rate, times))
@@ -170,8 +170,8 @@ class Measured:
         self.last_mean_loss = sum(columns[LOSS]) / len(steps)
         return _rows(steps, step - len(steps) + 1), bool((stops > 0).any())
 
-    def evaluated(self, rows: list[MeasurementRow]) -> list[MeasurementRow]:
-        """Remember an evaluation's rows, and return them."""
+    def add_evaluations(self, rows: list[MeasurementRow]) -> list[MeasurementRow]:
+        """Remember the rows of evaluations at one step, and return them."""
         self._evaluations += rows
         return rows
 
@@ -229,9 +229,9 @@ def require_finite(rows: Iterable[MeasurementRow]) -> None:
         for name in (LOSS, GRADIENT_NORM):
             value = row[name]
             if isinstance(value, float) and not math.isfinite(value):
-                kind = "NaN" if math.isnan(value) else "infinity"
+                not_finite = "NaN" if math.isnan(value) else "infinity"
                 what = "training loss" if name == LOSS else "gradient norm"
-                raise Infeasible(f"{kind}: {what} at step {row[STEP]}")
+                raise Infeasible(f"{not_finite}: {what} at step {row[STEP]}")
 
 
 def _rows(steps: Tensor, first: int) -> list[MeasurementRow]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Iterator
-from pathlib import Path
 
+import psutil
 import torch
 
 from raytune_playbook.errors import Infeasible
@@ -34,8 +34,9 @@ def limited_memory(limit_gib: float | None) -> Iterator[None]:
     """
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if limit_gib is not None:
-        room = max(0, int(limit_gib * GIB) - _status_bytes("RssAnon"))
-        limit = _status_bytes("VmData") + room
+        now = psutil.Process().memory_info()
+        in_use = now.rss - now.shared  # what is of this process alone
+        limit = now.data + max(0, int(limit_gib * GIB) - in_use)
         if before[1] != resource.RLIM_INFINITY:
             limit = min(limit, before[1])
         resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
@@ -61,12 +62,3 @@ def out_of_memory(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and _TORCH_CPU in str(error):
         return said[0][said[0].rfind(_TORCH_CPU) :] if _TORCH_CPU in said[0] else _TORCH_CPU
     return None
-
-
-def _status_bytes(name: str) -> int:
-    """A line of this process's status, such as RssAnon: its private memory in use."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) * 1024
-    raise RuntimeError(f"/proc/self/status has no line {name}")

@@ -36,7 +36,7 @@ def compile_(model: nn.Module, values: Values) -> None:
     Raises:
         SpecError: ``compile`` is neither true nor false.
     """
-    if values.bool("compile"):
+    if values.flag("compile"):
         for layer in model.modules():
             if isinstance(layer, BatchNorm):  # its collectives run as they are
                 layer.over = torch.compiler.disable(layer.over)  # type: ignore[method-assign]

@@ -6,14 +6,13 @@ Without this a trial's bits would depend on which trials its gang ran before (DE
 from __future__ import annotations
 
 import gc
-import os
 import random
 import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 MAX_LEFT_TENSORS_MIB = 64.0
@@ -61,11 +60,10 @@ def footprint() -> Footprint:
     """Measure this process; call after `reset`. Objects that were frozen at the start are not counted."""
     # Not of subclasses: those that compilation leaves behind have symbolic sizes, and no memory.
     tensors = (o for o in gc.get_objects() if type(o) in (torch.Tensor, torch.nn.Parameter))
-    pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return Footprint(
         tensors_mib=sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 2**20,
         num_threads=threading.active_count(),
-        memory_mib=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        memory_mib=psutil.Process().memory_info().rss / 2**20,
     )
 
 

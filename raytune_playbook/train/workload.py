@@ -6,12 +6,11 @@ costs. Everything else (optimizer, schedule, batches, gradients, evaluation, rec
 
 from __future__ import annotations
 
-import builtins
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,18 @@ from raytune_playbook.study.study import WorkloadSpec
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""
 
-Source: TypeAlias = Columns | pa.Table | str | Files | object
+
+class RayDataset(Protocol):
+    """What is asked of a Ray Dataset here, where Ray is not known: that it has a schema and is read in batches."""
+
+    def schema(self) -> object:
+        """Names and types of its columns."""
+
+    def iter_batches(self) -> Iterable[object]:
+        """Its examples, in batches."""
+
+
+Source: TypeAlias = Columns | pa.Table | str | Path | Files | RayDataset
 """Where examples come from: arrays by column, an Arrow table, `Files`, their path or URI, or a Ray Dataset."""
 
 TRAINING_DEFAULTS: dict[str, Value] = {
@@ -62,8 +72,8 @@ TRAINING_DEFAULTS: dict[str, Value] = {
 """The hyperparameters of the training loop, which every workload has; a workload may change a default."""
 
 
-class Values(Mapping[str, Value]):
-    """A trial's hyperparameter values; the typed getters answer a value of a wrong type with one sentence."""
+class _Getters(Mapping[str, Value]):
+    """What `Values` can do."""
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = dict(values)
@@ -77,46 +87,56 @@ class Values(Mapping[str, Value]):
     def __len__(self) -> int:
         return len(self._values)
 
-    # The getters' names hide the built-in types within this class, hence builtins.* in its annotations.
-
-    def float(self, name: builtins.str) -> builtins.float:
+    def number(self, name: str) -> float:
         """The value as a number."""
         value = self[name]
-        if isinstance(value, builtins.bool) or not isinstance(value, builtins.int | builtins.float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise SpecError(f"{name} must be a number, but got {value!r}; give one.")
-        return builtins.float(value)
+        return float(value)
 
-    def int(self, name: builtins.str) -> builtins.int:
+    def optional_number(self, name: str) -> float | None:
+        """The value as a number, or None."""
+        return None if self[name] is None else self.number(name)
+
+    def integer(self, name: str) -> int:
         """The value as a whole number."""
         value = self[name]
-        if isinstance(value, builtins.bool) or not isinstance(value, builtins.int):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise SpecError(f"{name} must be a whole number, but got {value!r}; give one.")
         return value
 
-    def str(self, name: builtins.str) -> builtins.str:
+    def text(self, name: str) -> str:
         """The value as text."""
         value = self[name]
-        if not isinstance(value, builtins.str):
+        if not isinstance(value, str):
             raise SpecError(f"{name} must be text, but got {value!r}; give a name in quotes.")
         return value
 
-    def bool(self, name: builtins.str) -> builtins.bool:
+    def flag(self, name: str) -> bool:
         """The value as true or false."""
         value = self[name]
-        if not isinstance(value, builtins.bool):
+        if not isinstance(value, bool):
             raise SpecError(f"{name} must be True or False, but got {value!r}; give one of them.")
         return value
 
-    def choice(self, name: builtins.str, choices: Iterable[builtins.str]) -> builtins.str:
+    def choice(self, name: str, choices: Iterable[str]) -> str:
         """The value as one of a few names."""
         value = self[name]
-        if not isinstance(value, builtins.str) or value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise SpecError(f"{name} must be one of {', '.join(choices)}, but got {value!r}; choose one of them.")
         return value
 
-    def optional_float(self, name: builtins.str) -> builtins.float | None:
-        """The value as a number, or None."""
-        return None if self[name] is None else self.float(name)
+
+class Values(_Getters):
+    """A trial's hyperparameter values; the typed getters answer a value of a wrong type with one sentence."""
+
+    # What the getters were called before, for workloads that call them so. In a class of their own, lest these names
+    # hide the built-in types from the getters.
+    float = _Getters.number
+    optional_float = _Getters.optional_number
+    int = _Getters.integer
+    str = _Getters.text
+    bool = _Getters.flag
 
 
 class Workload(ABC):

@@ -57,10 +57,10 @@ class DigitsResNet(Workload):
         return ResNet(values)
 
     def augment(self, batch: Batch, values: Values) -> Batch:
-        return {**batch, "image": shifted(batch["image"], values.int("shift_pixels"))}
+        return {**batch, "image": shifted(batch["image"], values.integer("shift_pixels"))}
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.float("label_smoothing") if model.training else 0.0
+        smoothing = values.number("label_smoothing") if model.training else 0.0
         return F.cross_entropy(model(batch["image"]), batch["label"], reduction="none", label_smoothing=smoothing)
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
@@ -106,20 +106,20 @@ class ResNet(nn.Module):
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        width, depth = values.int("width"), values.int("depth")
-        kind = values.choice("normalization", NORMALIZATIONS)
+        width, depth = values.integer("width"), values.integer("depth")
+        normalization = values.choice("normalization", NORMALIZATIONS)
         norm_first = values.choice("residual_order", RESIDUAL_ORDERS) == "norm_first"
         # With the normalization first in every branch the stem's output goes to the branches as it is.
-        self.stem = nn.Sequential(_convolution(1, width, kind))
+        self.stem = nn.Sequential(_convolution(1, width, normalization))
         if not norm_first:
-            self.stem.extend([image_norm(kind, width), activation(values)])
+            self.stem.extend([image_norm(normalization, width), activation(values)])
         half = depth // 2
         self.blocks = nn.Sequential(
             *(Block(values) for _ in range(half)), nn.MaxPool2d(2), *(Block(values) for _ in range(depth - half))
         )
         if norm_first:
-            self.blocks.extend([image_norm(kind, width), activation(values)])
-        self.dropout = nn.Dropout(values.float("dropout"))
+            self.blocks.extend([image_norm(normalization, width), activation(values)])
+        self.dropout = nn.Dropout(values.number("dropout"))
         self.head = nn.Linear(width * (IMAGE_PIXELS // 2) ** 2, NUM_CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -137,15 +137,19 @@ class Block(nn.Module):
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        width, kind = values.int("width"), values.str("normalization")
-        norm_first = values.str("residual_order") == "norm_first"
+        width, normalization = values.integer("width"), values.text("normalization")
+        norm_first = values.text("residual_order") == "norm_first"
         self.branch = nn.Sequential()
         if norm_first:
             for _ in range(2):
-                self.branch.extend([image_norm(kind, width), activation(values), _convolution(width, width, kind)])
+                self.branch.extend(
+                    [image_norm(normalization, width), activation(values), _convolution(width, width, normalization)]
+                )
         else:
-            self.branch.extend([_convolution(width, width, kind), image_norm(kind, width), activation(values)])
-            self.branch.extend([_convolution(width, width, kind), image_norm(kind, width)])
+            self.branch.extend(
+                [_convolution(width, width, normalization), image_norm(normalization, width), activation(values)]
+            )
+            self.branch.extend([_convolution(width, width, normalization), image_norm(normalization, width)])
         if flag(values, "zero_residual"):
             zero_(self.branch)
         self.after = nn.Identity() if norm_first else activation(values)

@@ -33,21 +33,21 @@ def activation(values: Values) -> nn.Module:
     return ACTIVATIONS[values.choice("activation", ACTIVATIONS)]()
 
 
-def image_norm(kind: str, width: int) -> nn.Module:
+def image_norm(normalization: str, width: int) -> nn.Module:
     """Normalization of images (batch, width, height, width): none, batch or layer (rule BN5).
 
     Layer norm is over an image's channels and pixels, with a weight and bias per channel.
     """
-    if kind == "layer":
+    if normalization == "layer":
         return nn.GroupNorm(1, width)
-    return nn.BatchNorm2d(width) if kind == "batch" else nn.Identity()
+    return nn.BatchNorm2d(width) if normalization == "batch" else nn.Identity()
 
 
-def feature_norm(kind: str, width: int) -> nn.Module:
+def feature_norm(normalization: str, width: int) -> nn.Module:
     """Normalization of features (batch, ..., width), for batch norm (batch, width): none, batch or layer (rule BN5)."""
-    if kind == "layer":
+    if normalization == "layer":
         return nn.LayerNorm(width)
-    return nn.BatchNorm1d(width) if kind == "batch" else nn.Identity()
+    return nn.BatchNorm1d(width) if normalization == "batch" else nn.Identity()
 
 
 def zero_(branch: Iterable[nn.Module]) -> None:

@@ -80,7 +80,7 @@ class BreastCancer(Workload):
         return MLP(values, num_features=30, num_outputs=2)
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.float("label_smoothing") if model.training else 0.0
+        smoothing = values.number("label_smoothing") if model.training else 0.0
         return F.cross_entropy(model(batch["row"]), batch["label"], reduction="none", label_smoothing=smoothing)
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
@@ -157,16 +157,16 @@ class MLP(nn.Module):
 
     def __init__(self, values: Values, *, num_features: int, num_outputs: int) -> None:
         super().__init__()
-        width, kind = values.int("width"), values.choice("normalization", NORMALIZATIONS)
+        width, normalization = values.integer("width"), values.choice("normalization", NORMALIZATIONS)
         self.hidden = nn.Sequential()
-        for i in range(values.int("depth")):
+        for i in range(values.integer("depth")):
             self.hidden.append(
                 nn.Sequential(
                     # A bias only where no normalization has one.
-                    nn.Linear(width if i else num_features, width, bias=kind == "none"),
-                    feature_norm(kind, width),
+                    nn.Linear(width if i else num_features, width, bias=normalization == "none"),
+                    feature_norm(normalization, width),
                     activation(values),
-                    nn.Dropout(values.float("dropout")),
+                    nn.Dropout(values.number("dropout")),
                 )
             )
         self.head = nn.Linear(width if self.hidden else num_features, num_outputs)

@@ -103,7 +103,7 @@ class StandardLibraryText(Workload):
         }
 
     def infeasible(self, values: Values) -> str | None:
-        width, heads, context = values.int("width"), values.int("heads"), values.int("context")
+        width, heads, context = values.integer("width"), values.integer("heads"), values.integer("context")
         if heads < 1 or width % heads:
             return f"{heads} heads do not divide a width of {width}"
         if context < 1 or self.window % context:
@@ -114,7 +114,7 @@ class StandardLibraryText(Workload):
         return Transformer(values)
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.float("label_smoothing") if model.training else 0.0
+        smoothing = values.number("label_smoothing") if model.training else 0.0
         logits, targets = self._predicted(model, batch, values)
         return _per_window(F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing), batch)
 
@@ -131,7 +131,7 @@ class StandardLibraryText(Workload):
     def _predicted(self, model: nn.Module, batch: Batch, values: Values) -> tuple[Tensor, Tensor]:
         """Logits (B window, 256) and the bytes (B window,) that they are for."""
         text = batch["text"].long()
-        logits = model(text[:, :-1].reshape(-1, values.int("context")))
+        logits = model(text[:, :-1].reshape(-1, values.integer("context")))
         return logits.flatten(0, 1), text[:, 1:].flatten()
 
 
@@ -166,16 +166,16 @@ class Transformer(nn.Module):
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        width, kind = values.int("width"), values.choice("normalization", NORMALIZATIONS)
+        width, normalization = values.integer("width"), values.choice("normalization", NORMALIZATIONS)
         self.bytes = nn.Embedding(NUM_BYTES, width)
-        self.positions = nn.Embedding(values.int("context"), width)
+        self.positions = nn.Embedding(values.integer("context"), width)
         for embedding in (self.bytes, self.positions):
             nn.init.normal_(embedding.weight, std=0.02)
-        self.dropout = nn.Dropout(values.float("dropout"))
+        self.dropout = nn.Dropout(values.number("dropout"))
         self.layers = nn.Sequential()
-        for _ in range(values.int("depth")):
+        for _ in range(values.integer("depth")):
             self.layers.extend([Residual(Attention(values), values), Residual(Feedforward(values), values)])
-        self.norm = feature_norm(kind, width)
+        self.norm = feature_norm(normalization, width)
         self.head = nn.Linear(width, NUM_BYTES, bias=False)
         if flag(values, "tied_embedding"):
             self.head.weight = self.bytes.weight
@@ -191,10 +191,10 @@ class Residual(nn.Module):
 
     def __init__(self, function: Attention | Feedforward, values: Values) -> None:
         super().__init__()
-        norm = feature_norm(values.str("normalization"), values.int("width"))
+        norm = feature_norm(values.text("normalization"), values.integer("width"))
         norm_last = values.choice("residual_order", RESIDUAL_ORDERS) == "norm_last"
         self.branch = nn.Sequential(function, norm) if norm_last else nn.Sequential(norm, function)
-        self.dropout = nn.Dropout(values.float("dropout"))
+        self.dropout = nn.Dropout(values.number("dropout"))
         if flag(values, "zero_residual"):
             zero_([function.out, norm] if norm_last else [function.out])
 
@@ -208,7 +208,7 @@ class Attention(nn.Module):
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        width, self.num_heads = values.int("width"), values.int("heads")
+        width, self.num_heads = values.integer("width"), values.integer("heads")
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
@@ -226,7 +226,7 @@ class Feedforward(nn.Module):
 
     def __init__(self, values: Values) -> None:
         super().__init__()
-        width = values.int("width")
+        width = values.integer("width")
         self.hidden = nn.Linear(width, 4 * width)
         self.activation = activation(values)
         self.out = nn.Linear(4 * width, width)

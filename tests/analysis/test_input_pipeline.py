@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.input_pipeline import AUGMENTATION, finding, of_each_study, of_round, step_time
+from raytune_playbook.analysis.input_pipeline import (
+    AUGMENTATION,
+    INPUT_BOUND_SHARE,
+    finding,
+    of_each_study,
+    of_round,
+    step_time,
+)
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import PIPELINE_STAGES, Machine, TimeByPart, Training
 
@@ -100,6 +107,23 @@ def test_pi2_workers_that_leave_the_pipeline_no_core_are_told():
 )
 def test_pi1_little_waiting_is_no_finding(parts):
     assert finding([trial(**parts)]) is None
+
+
+@pytest.mark.parametrize("part", ["wait_s", "transfer_s", "augment_s"])
+@pytest.mark.parametrize(("input_s", "is_bound"), [(9.99, False), (10.0, True), (10.01, True)])
+def test_pi1_from_a_tenth_of_the_steps_time_on_training_is_input_bound(part, input_s, is_bound):
+    found = finding([trial(**{part: input_s, "compute_s": 100.0 - input_s})])
+    assert (found is not None) is is_bound
+
+
+def test_pi1_below_that_limit_training_could_become_at_most_1_11_times_as_fast():
+    time_s, input_s = 1.0, INPUT_BOUND_SHARE
+    assert time_s / (time_s - input_s) == pytest.approx(1.11, abs=0.005)
+
+
+@pytest.mark.parametrize(("wait_s", "is_bound"), [(0.99, False), (1.0, True)])
+def test_pi1_less_than_a_second_of_waiting_is_no_finding(wait_s, is_bound):
+    assert (finding([trial(wait_s=wait_s, compute_s=1.0)]) is not None) is is_bound
 
 
 def test_pi1_a_study_that_waits_is_named_where_the_round_as_a_whole_does_not():

@@ -26,12 +26,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare, batch_rows
+from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, convert_batch_norm
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import Row, train
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values
 from raytune_playbook.workloads.digits import DigitsResNet
 
@@ -46,9 +48,9 @@ class Rows:
     """A watcher that keeps the records."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[MeasurementRow] = []
 
-    def measured(self, rows: list[Row]) -> None:
+    def new_measurements(self, rows: list[MeasurementRow]) -> None:
         self.rows += rows
 
     def stepped(self, step: int) -> None:
@@ -85,7 +87,7 @@ class Batches:
 
 def ours(arrays: dict[str, dict[str, np.ndarray]], trial: TrialSpec, group: Group) -> None:
     watcher = Rows()
-    train(DigitsResNet(), trial, Batches(arrays, trial, group), group, watcher)
+    train(TrialRun(DigitsResNet(), trial, Batches(arrays, trial, group), group, watcher))
     assert len(watcher.rows) >= trial.max_train_steps
 
 

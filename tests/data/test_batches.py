@@ -14,20 +14,11 @@ from raytune_playbook.data.batches import NUM_CHOSEN, NUM_PREFETCHED, SharedBatc
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
 from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from tests.data.conftest import prefetchers
+from tests.data.trials import trial
 
-TRIAL = TrialSpec(
-    study="all",
-    index=2,
-    seed=5,
-    values={},
-    max_train_steps=100,
-    evaluation_interval_steps=10,
-    divergence_factor=2.0,
-    objective=Objective(),
-)
+TRIAL = trial(2, seed=5)
 
 
 def columns(num: int) -> dict[str, np.ndarray]:
@@ -172,8 +163,7 @@ def test_ev7_a_small_training_set_is_its_own_sample():
     assert sorted(labels) == list(range(50))
 
 
-def rows_of(split: str, num_workers: int = 1, **settings: object) -> list[int]:
-    trial = TRIAL.model_copy(update={"values": settings})
+def rows_of(split: str, num_workers: int = 1, trial: TrialSpec = TRIAL) -> list[int]:
     return [
         row
         for rank in range(num_workers)
@@ -193,15 +183,40 @@ def test_ev3_examples_are_numbered_by_their_place_in_the_data_set(split, num_wor
 
 @pytest.mark.parametrize("sample", [1, 7, 20, 21, 500])
 def test_ev5_a_sample_is_one_fixed_part_of_the_validation_set_and_larger_ones_hold_it(sample):
-    found = rows_of("validation", evaluation_sample=sample)
+    def sampled(split: str, size: int, num_workers: int = 1) -> list[int]:
+        return rows_of(split, num_workers, TRIAL.model_copy(update={"values": {"evaluation_sample": size}}))
+
+    found = sampled("validation", sample)
     assert len(set(found)) == len(found) == min(sample, 21)
-    assert sorted(rows_of("validation", num_workers=3, evaluation_sample=sample)) == found
-    assert set(found) <= set(rows_of("validation", evaluation_sample=sample + 1))
-    assert rows_of("validation_full", evaluation_sample=sample) == list(range(21))
+    assert sorted(sampled("validation", sample, 3)) == found
+    assert set(found) <= set(sampled("validation", sample + 1))
+    assert sampled("validation_full", sample) == list(range(21))
 
 
-def test_ev4_a_few_examples_are_chosen_by_the_studys_seed_or_by_the_workload():
-    assert len(set(rows_of("chosen"))) == NUM_CHOSEN
+@pytest.mark.parametrize(
+    ("split", "settings", "number"), [("chosen", {}, NUM_CHOSEN), ("validation", {"evaluation_sample": 7}, 7)]
+)
+def test_ev4_ev5_examples_are_drawn_by_the_studys_seed_alone(split, settings, number):
+    """The same for all of a study's trials and workers; from seed to seed each example is as likely as another."""
+
+    def drawn(seed: int, num_workers: int = 1, **of: int) -> list[int]:
+        trial = TRIAL.model_copy(update={"seed": seed, "values": settings} | of)
+        return rows_of(split, num_workers, trial)
+
+    num_seeds = 400
+    counts = np.zeros(21)
+    for seed in range(num_seeds):
+        found = drawn(seed)
+        assert len(set(found)) == len(found) == number
+        assert found == sorted(found)
+        counts[found] += 1
+    share = number / 21
+    assert np.abs(counts - num_seeds * share).max() < 5 * np.sqrt(num_seeds * share * (1 - share))
+    assert drawn(5, index=9, repeat=2) == drawn(5)
+    assert sorted(drawn(5, 3)) == drawn(5)
+
+
+def test_ev4_a_workload_may_choose_examples_itself():
     data = SharedBatches(TrialExamples(ARRAYS, chosen=[20, 3, 20]), TRIAL, BatchShare(12), torch.device("cpu"))
     (batch,) = data.evaluation_batches("chosen")
     assert batch["label"][batch["_weight"] > 0].tolist() == [3, 20]

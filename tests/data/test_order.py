@@ -12,22 +12,7 @@ from raytune_playbook.data.columns import Rows
 from raytune_playbook.data.order import BatchShare, batch_rows, evaluation_rows, first_of_permutation, permutation
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
-from raytune_playbook.study.settings import Objective
-from raytune_playbook.study.trial import TrialSpec
-
-
-def trial(index: int = 0, repeat: int = 0, seed: int = 0) -> TrialSpec:
-    return TrialSpec(
-        study="all",
-        index=index,
-        repeat=repeat,
-        seed=seed,
-        values={},
-        max_train_steps=100,
-        evaluation_interval_steps=10,
-        divergence_factor=2.0,
-        objective=Objective(),
-    )
+from tests.data.trials import trial
 
 
 def batches(num: int, num_examples: int, batch_size: int, rank: int = 0, num_workers: int = 1, **of: int) -> list[Rows]:

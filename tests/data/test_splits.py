@@ -60,7 +60,17 @@ def one(value: object) -> int:
 
 
 def of_object(value: object) -> int:
-    return int(example_hashes({"x": objects([value])})[0])
+    column = np.empty(1, object)
+    column[0] = value
+    return int(example_hashes({"x": column})[0])
+
+
+def ragged(values: list[object]):
+    """What Arrow's lists of different lengths are read as."""
+    array = np.empty(len(values), object)
+    for number, value in enumerate(values):
+        array[number] = value
+    return array
 
 
 # ------------------------------------------------------------------ hashes
@@ -152,6 +162,33 @@ def test_values_that_move_between_columns_make_another_example():
 
     assert len({pair("ab", "c"), pair("a", "bc"), pair("", "abc"), pair("abc", "")}) == 4
     assert pair(1, 2) != pair(2, 1)
+
+
+def test_examples_whose_concatenated_bytes_agree_are_still_different():
+    """Wherever texts are cut, into columns or into lists, and whatever they say about lengths themselves."""
+    alphabet = ["s", "b", "a", "-", "0", "x"]
+    texts = ["".join(each) for size in range(5) for each in itertools.product(alphabet[:3], repeat=size)]
+    texts += ["".join(each) for size in range(3) for each in itertools.product(alphabet, repeat=size)]
+    cuts = {(text[:at], text[at:]) for text in texts for at in range(len(text) + 1)}
+    in_columns = [example_hashes({"a": np.array([a], object), "b": np.array([b], object)})[0] for a, b in cuts]
+    assert len(set(in_columns)) == len(cuts)
+    in_bytes = [of_object([a.encode(), b.encode()]) for a, b in cuts]
+    in_lists = [of_object([a, b]) for a, b in cuts]
+    nested = [of_object(ragged([[a], [b, "s"]])) for a, b in cuts]
+    nested += [of_object(ragged([[a, b], ["s"]])) for a, b in cuts]
+    nested += [of_object(ragged([[a], b])) for a, b in cuts] + [of_object(ragged([[a, b]])) for a, b in cuts]
+    apart = [of_object(ragged([a, [b, "s"]])) for a, b in cuts] + [of_object(ragged([[a, b], "s"])) for a, b in cuts]
+    whole = [of_object(text) for text in set(texts)]
+    found = [*in_bytes, *in_lists, *nested, *apart, *whole]
+    assert len(set(found)) == len(found)
+
+
+def test_names_that_are_cut_elsewhere_are_other_columns():
+    def named(*names: str) -> int:
+        return int(example_hashes({name: np.array([7]) for name in names})[0])
+
+    names = [("a", "bc"), ("ab", "c"), ("abc",), ("a", "b", "c"), ('a", "b', "c"), ("a, b", "c"), ("", "abc")]
+    assert len({named(*each) for each in names}) == len(names)
 
 
 def test_a_key_names_the_columns_that_count():

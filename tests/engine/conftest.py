@@ -49,14 +49,14 @@ class Regression(Workload):
 
     def model(self, values: Values) -> nn.Module:
         if self._is_broken(values, "raise"):
-            raise ValueError(f"no such model at x={values.float('x')}")
+            raise ValueError(f"no such model at x={values.number('x')}")
         return nn.Sequential(
-            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(values.float("dropout")), nn.Linear(16, 1)
+            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(values.number("dropout")), nn.Linear(16, 1)
         )
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         if model.training:
-            time.sleep(values.float("step_sleep_s"))
+            time.sleep(values.number("step_sleep_s"))
             while self._is_broken(values, "hold") and self._hold_of(values).exists():
                 time.sleep(0.05)
             if self._is_broken(values, "raise on one worker") and torch.distributed.get_rank() == 1:
@@ -75,10 +75,10 @@ class Regression(Workload):
         return "x is out of reach" if self._is_broken(values, "declared") else None
 
     def _hold_of(self, values: Values) -> Path:
-        return Path(self._marker) / f"hold-{(self._broken or ()).index(values.float('x'))}"
+        return Path(self._marker) / f"hold-{(self._broken or ()).index(values.number('x'))}"
 
     def _is_broken(self, values: Values, fault: str) -> bool:
-        return values["fault"] == fault and (self._broken is None or values.float("x") in self._broken)
+        return values["fault"] == fault and (self._broken is None or values.number("x") in self._broken)
 
 
 RoundMaker = Callable[..., Round]
@@ -125,7 +125,7 @@ def make_round() -> RoundMaker:
         if broken is None:
             return of(Regression(marker=marker))
         study = of(Regression()).studies[0]
-        at = tuple(Values(suggest(study, index).values).float("x") for index in broken)
+        at = tuple(Values(suggest(study, index).values).number("x") for index in broken)
         return of(Regression(at, marker))
 
     return make

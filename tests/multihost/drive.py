@@ -67,7 +67,7 @@ class Regression(Workload):
         }
 
     def model(self, values: Values) -> nn.Module:
-        layers = [nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(values.float("dropout"))]
+        layers = [nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(values.number("dropout"))]
         model = nn.Sequential(*layers, nn.Linear(16, 1))
         weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
         sys.stdout.write(f"initial {[weight.hex() for weight in weights.tolist()]}\n")

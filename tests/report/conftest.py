@@ -83,6 +83,16 @@ def make_round(tmp_path: Path) -> Callable[..., RoundStore]:
     return make
 
 
+@pytest.fixture(scope="session")
+def mixed_round(tmp_path_factory: pytest.TempPathFactory) -> RoundStore:
+    """Three arms of eight trials, one infeasible in each and one crash in the last; to be read only."""
+    outcome = {2: "infeasible"}
+    return write_round(
+        tmp_path_factory.mktemp("mixed"),
+        outcomes=lambda arm, index: "failed" if (arm, index) == (2, 3) else outcome.get(index, "completed"),
+    )
+
+
 def write_round(
     folder: Path,
     *,

@@ -15,8 +15,10 @@ from raytune_playbook.data.order import BatchShare
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
+from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import End, train
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 NUM_FEATURES = 6
@@ -49,7 +51,7 @@ class Small(Workload):
                 nn.Linear(NUM_FEATURES, 8),
                 nn.BatchNorm1d(8),
                 nn.Tanh(),
-                nn.Dropout(values.float("dropout")),
+                nn.Dropout(values.number("dropout")),
                 nn.Linear(8, 2),
             )
         )
@@ -69,7 +71,7 @@ class Small(Workload):
 def batches_of(workload: Workload, trial: TrialSpec, group: Group) -> SharedBatches:
     """The batches of a trial's only worker."""
     return SharedBatches(
-        TrialExamples(workload.datasets()), trial, BatchShare(Values(trial.values).int("batch_size")), group.device
+        TrialExamples(workload.datasets()), trial, BatchShare(Values(trial.values).integer("batch_size")), group.device
     )
 
 
@@ -85,7 +87,7 @@ class Notes:
     def rows(self) -> list[dict[str, object]]:
         return [row for report in self.reports for row in report]
 
-    def measured(self, rows: list[dict[str, object]]) -> None:
+    def new_measurements(self, rows: list[dict[str, object]]) -> None:
         self.reports.append([dict(row) for row in rows])
 
     def stepped(self, step: int) -> None:
@@ -146,6 +148,6 @@ def run_alone() -> Callable[..., tuple[End, Notes]]:
 
     def run(workload: Workload, trial: TrialSpec, stop_at: int | None = None, device: str = "cpu") -> tuple[End, Notes]:
         group, notes = Group(device=torch.device(device)), Notes(stop_at)
-        return train(workload, trial, batches_of(workload, trial, group), group, notes), notes
+        return train(TrialRun(workload, trial, batches_of(workload, trial, group), group, notes)), notes
 
     return run

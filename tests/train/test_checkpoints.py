@@ -18,7 +18,9 @@ from raytune_playbook.records.store import Storage
 from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import initial_model, train
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.model import initial_model
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 from tests.train.conftest import batches_of
 
@@ -38,7 +40,7 @@ class Watcher:
         self.rows: list[dict[str, object]] = []
         self._dies_at = dies_at
 
-    def measured(self, rows):
+    def new_measurements(self, rows):
         self.rows += [dict(row) for row in rows]
 
     def stepped(self, step):
@@ -81,7 +83,7 @@ def attempt(small):
         data = batches_of(workload, trial, Group())
         watcher, end = Watcher(dies_at), None
         with contextlib.suppress(Killed):
-            end = train(workload, trial, data, Group(), watcher, checkpoints)
+            end = train(TrialRun(workload, trial, data, Group(), watcher), checkpoints)
         state = {name: tensor.clone() for name, tensor in workload.models[-1].state_dict().items()}
         return end, watcher.rows, state
 
@@ -152,7 +154,7 @@ def test_ck3_with_a_coarser_interval_the_best_of_those_that_there_are(attempt, m
 def test_ck1_a_checkpoint_gives_the_metrics_of_its_evaluation(attempt, small, make_trial, tmp_path):
     trial = make_trial(**KIND)
     end, rows, _ = attempt(trial, Checkpoints(Storage(str(tmp_path)), FOLDER, trial))
-    model = initial_model(small, trial, Values(trial.values), Group())
+    model = initial_model(small, trial, Group()).module
     model.load_state_dict(read_weights(Storage(str(tmp_path)), FOLDER, end.training.best_checkpoint_step))
     batch = {name: torch.from_numpy(column) for name, column in small.datasets()["validation"].items()}
     loss = small.loss(model.eval(), batch, Values(trial.values)).mean().item()

@@ -35,6 +35,7 @@ from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 STEPS, INTERVAL = 6, 2
@@ -110,7 +111,7 @@ class Notes:
         self.steps: list[dict[str, Any]] = []
         self._cut_at = cut_at
 
-    def measured(self, rows: list[Any]) -> None:
+    def new_measurements(self, rows: list[Any]) -> None:
         self.steps += [row for row in rows if row["split"] == "step"]
 
     def stepped(self, step: int) -> None:
@@ -142,7 +143,7 @@ def trained(
 ) -> tuple[End, list[dict[str, Any]]]:
     trial, group, notes = a_trial(), group or Group(), Notes()
     data = SlowData(trial, group, wait_s=wait_s, transfer_s=transfer_s)
-    return train(workload or Sleepy(), trial, data, group, notes), notes.steps
+    return train(TrialRun(workload or Sleepy(), trial, data, group, notes)), notes.steps
 
 
 def test_pi1_sleeps_come_out_where_they_were():
@@ -177,9 +178,9 @@ def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path):
     cut = Notes(cut_at=5)
     with pytest.raises(InterruptedError):
         slow = SlowData(trial, group, wait_s=SLEEP_S)
-        train(Sleepy(metrics_s=SLEEP_S), trial, slow, group, cut, Checkpoints(storage, FOLDER, trial))
+        train(TrialRun(Sleepy(metrics_s=SLEEP_S), trial, slow, group, cut), Checkpoints(storage, FOLDER, trial))
     notes = Notes()
-    end = train(Sleepy(), trial, SlowData(trial, group), group, notes, Checkpoints(storage, FOLDER, trial))
+    end = train(TrialRun(Sleepy(), trial, SlowData(trial, group), group, notes), Checkpoints(storage, FOLDER, trial))
     assert end.first_step == 4
     assert notes.steps[:4] == cut.steps  # their times, too
     assert end.training.time_by_part.wait_s == pytest.approx(sum(row["wait_s"] for row in notes.steps))
@@ -192,14 +193,14 @@ def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path):
 def test_a_checkpoint_of_another_version_is_left_and_its_trial_starts_anew(tmp_path, caplog):
     trial, group, storage = a_trial(), Group(), Storage(str(tmp_path))
     first = Notes()
-    train(Sleepy(), trial, SlowData(trial, group), group, first, Checkpoints(storage, FOLDER, trial))
+    train(TrialRun(Sleepy(), trial, SlowData(trial, group), group, first), Checkpoints(storage, FOLDER, trial))
     path = tmp_path / FOLDER / str(STEPS) / TRAINING
     content = torch.load(path, weights_only=True)
     del content["format"]
     content["training"]["measured"]["steps"] = content["training"]["measured"]["steps"][:, :4]
     torch.save(content, path)
     again = Notes()
-    end = train(Sleepy(), trial, SlowData(trial, group), group, again, Checkpoints(storage, FOLDER, trial))
+    end = train(TrialRun(Sleepy(), trial, SlowData(trial, group), group, again), Checkpoints(storage, FOLDER, trial))
     assert (end.outcome, end.first_step) == ("completed", 0)
     assert [row["loss"] for row in again.steps] == [row["loss"] for row in first.steps]
     assert "another version of this package" in caplog.text

@@ -14,6 +14,7 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import ROW
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
 from raytune_playbook.train.group import Group
+from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.workload import Values, Workload
 
 
@@ -43,6 +44,10 @@ FLOAT32 = Values({"precision": "float32"})
 COLUMNS = {"a": torch.arange(37, dtype=torch.float32), "b": torch.tensor([0.0, 1.0] * 18 + [1.0])}
 
 
+def modelled(workload: Workload, module: nn.Module) -> TrialModel:
+    return TrialModel(workload, module, FLOAT32, Group())
+
+
 def batches(num_examples: int = 37, batch_size: int = 8):
     for rows, weights in evaluation_rows(num_examples, BatchShare(batch_size)):
         yield {name: column[rows] for name, column in COLUMNS.items()} | {WEIGHT: torch.from_numpy(weights)}
@@ -51,7 +56,7 @@ def batches(num_examples: int = 37, batch_size: int = 8):
 @pytest.mark.parametrize("batch_size", [1, 5, 8, 37, 64])
 @pytest.mark.parametrize("padding", [0.0, 1e30, math.inf, math.nan])
 def test_ev3_every_example_counts_once_and_padding_not_at_all(batch_size, padding):
-    found = evaluate(Identity(padding), nn.Identity(), batches(batch_size=batch_size), FLOAT32, Group())
+    found = evaluate(modelled(Identity(padding), nn.Identity()), batches(batch_size=batch_size))
     assert found == {"a": 18.0, "b": 19 / 37}
 
 
@@ -59,13 +64,13 @@ def test_ev3_sums_are_exact_over_many_examples():
     num = 300_000
     column = torch.full((num,), 0.1)
     data = [{"a": column, "b": column, WEIGHT: torch.ones(num)}] * 4
-    found = evaluate(Identity(), nn.Identity(), data, FLOAT32, Group())
+    found = evaluate(modelled(Identity(), nn.Identity()), data)
     assert found["a"] == pytest.approx(float(np.float32(0.1)), rel=1e-12)
 
 
 def test_not_a_number_of_a_real_example_is_not_hidden():
     data = [{"a": torch.tensor([1.0, math.nan]), "b": torch.tensor([1.0, 0.0]), WEIGHT: torch.ones(2)}]
-    found = evaluate(Identity(), nn.Identity(), data, FLOAT32, Group())
+    found = evaluate(modelled(Identity(), nn.Identity()), data)
     assert math.isnan(found["a"])
     assert found["b"] == 0.5
 
@@ -73,7 +78,7 @@ def test_not_a_number_of_a_real_example_is_not_hidden():
 @pytest.mark.parametrize("training", [True, False])
 def test_ev7_evaluation_mode_and_no_gradients_within_and_as_before_after(training):
     workload, model = Identity(), nn.Dropout().train(training)
-    evaluate(workload, model, batches(), FLOAT32, Group())
+    evaluate(modelled(workload, model), batches())
     assert set(workload.modes) == {(False, False)}
     assert model.training is training
     assert torch.is_grad_enabled()
@@ -86,7 +91,7 @@ def test_the_mode_is_restored_after_an_error():
 
     model = nn.Dropout().train()
     with pytest.raises(ValueError, match="no metrics"):
-        evaluate(Broken(), model, batches(), FLOAT32, Group())
+        evaluate(modelled(Broken(), model), batches())
     assert model.training
 
 
@@ -98,7 +103,7 @@ def test_a_metric_of_a_wrong_shape_is_one_sentence(value):
 
     words = r"Workload.metrics: error must have one value per example, shape \(8,\), but has shape .*reduction='none'"
     with pytest.raises(SpecError, match=words):
-        evaluate(Wrong(), nn.Identity(), batches(), FLOAT32, Group())
+        evaluate(modelled(Wrong(), nn.Identity()), batches())
 
 
 # ------------------------------------------------------------------ beyond means
@@ -131,7 +136,7 @@ def numbered(num_examples: int = 37):
 
 def test_ev6_ev8_counts_and_metrics_of_the_set_stand_beside_the_means():
     workload = Counted(named={"largest": lambda predictions, labels: (labels * predictions["a"]).max()})
-    found = evaluate(workload, nn.Identity(), numbered(), FLOAT32, Group())
+    found = evaluate(modelled(workload, nn.Identity()), numbered())
     assert found == {
         "a": 18.0,
         "b": 19 / 37,
@@ -149,7 +154,7 @@ def test_predictions_are_not_computed_where_nobody_asks_for_all_of_them():
         def predictions(self, model, batch, values):
             raise AssertionError("only examine needs them")
 
-    assert evaluate(Chosen(), nn.Identity(), batches(), FLOAT32, Group()) == {"a": 18.0, "b": 19 / 37}
+    assert evaluate(modelled(Chosen(), nn.Identity()), batches()) == {"a": 18.0, "b": 19 / 37}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def test_predictions_are_not_computed_where_nobody_asks_for_all_of_them():
 )
 def test_bad_predictions_are_one_sentence(workload, words):
     with pytest.raises(SpecError, match=words):
-        evaluate(workload, nn.Identity(), numbered(), FLOAT32, Group())
+        evaluate(modelled(workload, nn.Identity()), numbered())
 
 
 @pytest.mark.parametrize(
@@ -188,12 +193,12 @@ def test_a_label_column_that_holds_no_labels_is_one_sentence(label, words):
     batch = {"b": torch.zeros(8), WEIGHT: torch.ones(8), ROW: torch.arange(8)}
     data = [batch if label is None else batch | {"a": label}]
     with pytest.raises(SpecError, match=words):
-        evaluate(Unlabelled(), nn.Identity(), data, FLOAT32, Group())
+        evaluate(modelled(Unlabelled(), nn.Identity()), data)
 
 
 def test_ev5_standard_errors_do_not_cancel_far_from_zero():
     column = torch.arange(100, dtype=torch.float64) + 1e9
     data = [{"a": column, "b": column, WEIGHT: torch.ones(100)}]
-    found = evaluate(Identity(), nn.Identity(), data, FLOAT32, Group(), with_errors=True)
+    found = evaluate(modelled(Identity(), nn.Identity()), data, with_errors=True)
     assert found["standard_error.a"] == pytest.approx(np.arange(100).std(ddof=1) / 10, rel=1e-9)
     assert found["num_examples"] == 100

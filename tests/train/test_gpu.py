@@ -23,11 +23,13 @@ from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import BatchNorm, _Synchronized
+from raytune_playbook.train.batch_norm import BatchNorm, _Across, _Synchronized
+from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import End, train
+from raytune_playbook.train.loop import train
 from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import reset
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from tests.train.conftest import Notes, batches_of
 
@@ -114,7 +116,7 @@ def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, 
     group, notes = Group(device=torch.device("cuda")), Notes()
     data = Late(batches_of(workload, trial, group), late_s)
     started_s = time.perf_counter()
-    end = train(workload, trial, data, group, notes)
+    end = train(TrialRun(workload, trial, data, group, notes))
     steps_s = end.training.time_by_part.total_s
     assert steps_s + end.training.evaluations_s <= (time.perf_counter() - started_s) * 1.01
     steps = [row for row in notes.rows if row["split"] == "step"]
@@ -159,7 +161,7 @@ def test_pi1_augmentation_on_the_device_is_timed_there(small, make_trial):
 def test_pi4_a_trace_holds_the_devices_work(small, make_trial):
     trial, group, traces = make_trial(), Group(device=torch.device("cuda")), []
     profile = Profile(ProfileSteps(10, 11), traces.append)
-    train(small, trial, batches_of(small, trial, group), group, Notes(), profile=profile)
+    train(TrialRun(small, trial, batches_of(small, trial, group), group, Notes()), profile=profile)
     events = json.loads(gzip.decompress(traces[0]))["traceEvents"]
     assert {"step 10", "step 11", "forward", "backward", "update"} <= {event["name"] for event in events}
     assert any(event.get("cat") == "kernel" for event in events)
@@ -190,7 +192,7 @@ def test_bn1_synchronized_batch_norm_over_nccl_with_one_rank():
 
         class Layer(BatchNorm):
             def forward(self, x: Tensor) -> Tensor:
-                return _Synchronized.apply(x, self.weight, self.bias, self.eps, group)[0]
+                return _Synchronized.apply(x, self.weight, self.bias, _Across(group, self.eps))[0]
 
         ours = normalized(Layer(C).double().cuda(), batch("cuda"))
         theirs = normalized(nn.BatchNorm2d(C).double(), batch("cpu"))

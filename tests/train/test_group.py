@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -72,3 +74,41 @@ def test_parameters_of_several_dtypes_are_refused():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     with pytest.raises(TypeError, match=r"of one dtype, but they are of torch.float32, torch.float64"):
         FlatGradients(net, Group())
+
+
+WORKER = """
+import sys
+from datetime import timedelta
+import torch, torch.distributed as dist
+from raytune_playbook.train.group import Group
+
+rank, store = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(minutes=10))
+group = Group(rank=rank, size=2, process_group=dist.group.WORLD)
+group.sum_(torch.ones(1))
+print("ready", flush=True)
+if rank == 0:
+    group.set_timeout(0.5)
+    try:
+        group.sum_(torch.ones(1))
+    except RuntimeError:
+        print("timed out", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_collective_that_others_leave_out_raises_after_the_timeout_that_was_set_last(tmp_path):
+    """torch's private `_set_pg_timeout` holds for the collectives that follow, of a group that has talked before."""
+    Group().set_timeout(0.1)  # a lone worker waits for nobody
+    command = [sys.executable, "-c", WORKER]
+    workers = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    try:
+        assert [worker.stdout.readline() for worker in workers] == [b"ready\n"] * 2
+        assert workers[0].stdout.readline() == b"timed out\n"  # else the test's own deadline is over before it comes
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()

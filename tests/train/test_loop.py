@@ -115,7 +115,7 @@ def reference(workload, trial, *, clipping_norm=None):
     model = workload.model(values).train()
     data = workload.datasets()["train"]
     found = []
-    rows = batch_rows(trial, len(data["x"]), BatchShare(values.int("batch_size")))
+    rows = batch_rows(trial, len(data["x"]), BatchShare(values.integer("batch_size")))
     for step in range(trial.max_train_steps):
         chosen = next(rows)
         batch = {name: torch.from_numpy(column[chosen]) for name, column in data.items()}
@@ -129,7 +129,7 @@ def reference(workload, trial, *, clipping_norm=None):
         scale = 1.0 if clipping_norm is None or norm <= clipping_norm else clipping_norm / norm
         with torch.no_grad():
             for parameter, grad in zip(model.parameters(), grads, strict=True):
-                parameter -= values.float("learning_rate") * scale * grad
+                parameter -= values.number("learning_rate") * scale * grad
     return found, model
 
 
@@ -241,7 +241,7 @@ def test_in3_divergence_is_told_by_the_test_that_analysis_can_redo(
 def test_in3_a_workload_may_declare_a_point_infeasible_before_and_during_training(small, make_trial, run_alone):
     class Early(type(small)):
         def infeasible(self, values):
-            return "too wide" if values.float("learning_rate") > 1 else None
+            return "too wide" if values.number("learning_rate") > 1 else None
 
     end, notes = run_alone(Early(), make_trial(learning_rate=2.0))
     assert (end.outcome, end.reason, end.training.num_steps, notes.rows) == ("infeasible", "declared: too wide", 0, [])

@@ -9,10 +9,16 @@ import torch
 from torch import nn
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.prediction import examples_table, predict
 from raytune_playbook.train.workload import Values, Workload
 
 FLOAT32 = Values({"precision": "float32"})
+
+
+def modelled(workload: Workload, module: nn.Module) -> TrialModel:
+    return TrialModel(workload, module, FLOAT32, Group())
 
 
 class Scaled(Workload):
@@ -49,7 +55,7 @@ def columns(num: int) -> dict[str, np.ndarray]:
 def test_ev8_every_example_has_its_prediction_in_order(num, batch_size):
     workload = Scaled()
     model = workload.model(FLOAT32)
-    table = pa.concat_tables(predict(workload, model, columns(num), FLOAT32, batch_size=batch_size))
+    table = pa.concat_tables(predict(modelled(workload, model), columns(num), batch_size=batch_size))
     with torch.no_grad():
         exact = model.eval()(torch.from_numpy(columns(num)["x"])).numpy()
     assert table.schema.names == ["row", "label", "logits", "pairs", "half"]
@@ -65,7 +71,7 @@ def test_evaluation_mode_and_nothing_of_the_model_changes():
     workload = Scaled()
     model = workload.model(FLOAT32).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tables = predict(workload, model, columns(20), FLOAT32, batch_size=8)
+    tables = predict(modelled(workload, model), columns(20), batch_size=8)
     for _ in tables:
         assert model.training
         assert torch.is_grad_enabled()  # the consumer's own, between two batches
@@ -74,15 +80,15 @@ def test_evaluation_mode_and_nothing_of_the_model_changes():
 
 def test_only_one_batch_is_computed_ahead():
     workload = Scaled()
-    tables = predict(workload, workload.model(FLOAT32), columns(100), FLOAT32, batch_size=8)
+    tables = predict(modelled(workload, workload.model(FLOAT32)), columns(100), batch_size=8)
     next(tables)
     assert workload.num_examples == [8]
 
 
 def test_no_examples_no_tables():
     workload = Scaled()
-    assert list(predict(workload, workload.model(FLOAT32), columns(0), FLOAT32)) == []
-    assert list(predict(workload, workload.model(FLOAT32), {}, FLOAT32)) == []
+    assert list(predict(modelled(workload, workload.model(FLOAT32)), columns(0))) == []
+    assert list(predict(modelled(workload, workload.model(FLOAT32)), {})) == []
 
 
 class Silent(Scaled):
@@ -101,7 +107,7 @@ class Silent(Scaled):
 )
 def test_bad_predictions_are_one_sentence(workload, batch_size, words):
     with pytest.raises(SpecError, match=words):
-        list(predict(workload, workload.model(FLOAT32), columns(5), FLOAT32, batch_size=batch_size))
+        list(predict(modelled(workload, workload.model(FLOAT32)), columns(5), batch_size=batch_size))
 
 
 def test_further_dimensions_become_lists_of_fixed_size():

@@ -17,6 +17,7 @@ from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.profiler import Profile
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Workload
 from tests.train.conftest import batches_of
 
@@ -31,7 +32,7 @@ def run(make_notes: Callable[..., Any]) -> Run:
         group, notes, traces = Group(), make_notes(stop_at), []
         data = batches_of(workload, trial, group)
         profile = None if steps is None else Profile(steps, traces.append)
-        end = train(workload, trial, data, group, notes, profile=profile)
+        end = train(TrialRun(workload, trial, data, group, notes), profile=profile)
         assert group.clock.is_annotated is False
         rows = [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in notes.rows]
         return end, rows, traces
@@ -89,6 +90,6 @@ def test_pi4_a_trace_that_cannot_be_saved_fails_no_trial(small, make_trial, make
 
     trial, group = make_trial(), Group()
     data = batches_of(small, trial, group)
-    end = train(small, trial, data, group, make_notes(None), profile=Profile(ProfileSteps(2, 3), refuse))
+    end = train(TrialRun(small, trial, data, group, make_notes(None)), profile=Profile(ProfileSteps(2, 3), refuse))
     assert end.outcome == "completed"
     assert "the trace of steps 2 to 3 is lost: the disk is full" in caplog.text

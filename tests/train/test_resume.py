@@ -33,7 +33,9 @@ from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import initial_model, train
+from raytune_playbook.train.loop import train
+from raytune_playbook.train.model import initial_model
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 SIZES = (1, 2, 3, 4)
@@ -70,7 +72,7 @@ class Watcher:
         self.rows: list[dict[str, Any]] = []
         self._cut_at, self._killed_at = cut_at, killed_at
 
-    def measured(self, rows: list[Any]) -> None:
+    def new_measurements(self, rows: list[Any]) -> None:
         self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
     def stepped(self, step: int) -> None:
@@ -139,7 +141,7 @@ def attempt(
     workload, watcher = Small(), Watcher(cut_at, killed_at)
     data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     try:
-        end = train(workload, trial, data, group, watcher, checkpoints)
+        end = train(TrialRun(workload, trial, data, group, watcher), checkpoints)
     except Cut:
         return {}
     ended = {"outcome": end.outcome, "num_steps": end.training.num_steps, "best": end.training.best_checkpoint_step}
@@ -157,7 +159,7 @@ def experiments(group: Group, folder: Path) -> dict[str, Any]:
         trial = a_trial(**KINDS[name])
 
         def checkpoints(what: str, trial: TrialSpec = trial, name: str = name) -> Checkpoints:
-            return Checkpoints(Storage(str(folder / f"{name} {what}")), FOLDER, trial, num_best=2)
+            return Checkpoints(Storage(str(folder / f"{name} {what}")), FOLDER, trial, num_best=2, group=group)
 
         found[name] = {
             "without": attempt(group, trial, None),
@@ -170,14 +172,14 @@ def experiments(group: Group, folder: Path) -> dict[str, Any]:
     # Cut off again and again, further each time.
     trial = a_trial(**KINDS["sync"])
     for cut in (5, 7, 9, 13):
-        attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial), cut_at=cut)
-    found["often"] = attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial))
+        attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial, group=group), cut_at=cut)
+    found["often"] = attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial, group=group))
     for what, path in (("unwritable", "unwritable/0"), ("unreadable", "unreadable")):
         if group.rank == 0:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text("a file where a folder is needed")
         try:
-            attempt(group, trial, Checkpoints(Storage(str(folder)), what, trial))
+            attempt(group, trial, Checkpoints(Storage(str(folder)), what, trial, group=group))
         except StorageError as error:
             found[what] = str(error)
     return found
@@ -190,7 +192,7 @@ def worker(phase: str, rank: int, size: int, folder: Path) -> None:
         dist.init_process_group("gloo", init_method=f"file://{folder}/{phase}", rank=rank, world_size=size)
         group = Group(rank, size, process_group=dist.group.WORLD)
     trial = a_trial(**KINDS["adam"])
-    checkpoints = Checkpoints(Storage(str(folder / "killed")), FOLDER, trial, num_best=2)
+    checkpoints = Checkpoints(Storage(str(folder / "killed")), FOLDER, trial, num_best=2, group=group)
     if phase == "first":
         torch.save(experiments(group, folder), folder / f"{rank}.pt")
         attempt(group, trial, checkpoints, killed_at=KILLED_AT)
@@ -295,7 +297,7 @@ def test_bn3_a_checkpoint_evaluates_as_its_evaluation_did_and_gives_each_worker_
         torch.testing.assert_close(weights[name].double(), mean, rtol=1e-6, atol=1e-7)
         assert size == 1 or not torch.equal(states[0][name], states[1][name])
     workload, trial = Small(), a_trial(**KINDS["adam"])
-    model = initial_model(workload, trial, Values(trial.values), Group())
+    model = initial_model(workload, trial, Group()).module
     model.load_state_dict(weights)
     batch = {name: torch.from_numpy(column) for name, column in ARRAYS["validation"].items()}
     loss = workload.loss(model.eval(), batch, Values(trial.values)).mean().item()

@@ -33,6 +33,8 @@ from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
 from raytune_playbook.train.group import FlatGradients, Group, require_equal
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.model import TrialModel
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 FLOAT32 = Values({"precision": "float32"})
@@ -109,7 +111,7 @@ class Notes:
         self.rows: list[dict[str, Any]] = []
         self._step, self._stop_at = -1, stop_at
 
-    def measured(self, rows: list[Any]) -> None:
+    def new_measurements(self, rows: list[Any]) -> None:
         self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
 
     def stepped(self, step: int) -> None:
@@ -136,7 +138,7 @@ def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[s
     )
     data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     notes = Notes(stop_at)
-    end = train(workload, trial, data, group, notes)
+    end = train(TrialRun(workload, trial, data, group, notes))
     return {
         "outcome": (end.outcome, end.reason, end.training.num_steps),
         "rows": notes.rows,
@@ -254,7 +256,7 @@ def evaluated(group: Group) -> dict[str, float]:
             {"value": column[rows], WEIGHT: torch.from_numpy(weights)}
             for rows, weights in evaluation_rows(num, BatchShare(8, group.rank, group.size))
         )
-        found[num] = evaluate(Columns(), nn.Identity(), batches, FLOAT32, group)["value"]
+        found[num] = evaluate(TrialModel(Columns(), nn.Identity(), FLOAT32, group), batches)["value"]
     return found
 
 
@@ -273,7 +275,7 @@ def evaluated_with(layer: BatchNorm, group: Group) -> float:
         {"x": x[rows], WEIGHT: torch.from_numpy(weights)}
         for rows, weights in evaluation_rows(37, BatchShare(8, group.rank, group.size))
     )
-    return evaluate(Outputs(), layer, batches, FLOAT32, group)["value"]
+    return evaluate(TrialModel(Outputs(), layer, FLOAT32, group), batches)["value"]
 
 
 def flat_gradients(group: Group) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.evaluation import WEIGHT, evaluate, examine, in_order, rescore
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.model import TrialModel
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
 
 FLOAT32 = Values({"precision": "float32"})
@@ -111,7 +113,9 @@ def given_batches(num: int, batch_size: int, group: Group) -> Iterator[Batch]:
 
 def given(group: Group) -> dict[tuple[int, int], dict[str, float]]:
     return {
-        (num, size): evaluate(Given(), nn.Identity(), given_batches(num, size, group), FLOAT32, group, with_errors=True)
+        (num, size): evaluate(
+            TrialModel(Given(), nn.Identity(), FLOAT32, group), given_batches(num, size, group), with_errors=True
+        )
         for num in NUMS
         for size in BATCH_SIZES
     }
@@ -149,11 +153,11 @@ def modelled(group: Group) -> dict[str, Any]:
     for size in (12, 17, 64):
         trial = trial_of(evaluation_batch_size=size)
         batches = data_of(trial, group).evaluation_batches("validation")
-        found[f"evaluated {size}"] = evaluate(Scored(), model_of(0), batches, Values(trial.values), group)
+        found[f"evaluated {size}"] = evaluate(TrialModel(Scored(), model_of(0), Values(trial.values), group), batches)
     data = data_of(trial_of(evaluation_sample=20), group)
-    found["examined"] = examine(Scored(), model_of(0), data.evaluation_batches(CHOSEN), FLOAT32, group)
-    models = ((step, model_of(step)) for step in (10, 20))
-    found["rescored"] = rescore(Scored(), models, lambda: data.evaluation_batches(FULL_VALIDATION), FLOAT32, group)
+    found["examined"] = examine(TrialModel(Scored(), model_of(0), FLOAT32, group), data.evaluation_batches(CHOSEN))
+    models = ((step, TrialModel(Scored(), model_of(step), FLOAT32, group)) for step in (10, 20))
+    found["rescored"] = rescore(models, lambda: data.evaluation_batches(FULL_VALIDATION))
     return found
 
 
@@ -163,7 +167,7 @@ class Notes:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def measured(self, rows: list[Any]) -> None:
+    def new_measurements(self, rows: list[Any]) -> None:
         self.rows += [dict(row) for row in rows if row["split"] != "step"]
 
     def stepped(self, step: int) -> None:
@@ -178,7 +182,7 @@ class Notes:
 
 def trained(group: Group) -> dict[str, Any]:
     trial, notes, saved = trial_of(evaluation_sample=20, batch_norm="sync"), Notes(), {}
-    end = train(Scored(), trial, data_of(trial, group), group, notes, save_predictions=saved.__setitem__)
+    end = train(TrialRun(Scored(), trial, data_of(trial, group), group, notes), save_predictions=saved.__setitem__)
     return {"outcome": end.outcome, "rows": notes.rows, "saved": saved}
 
 

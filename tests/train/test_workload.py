@@ -31,13 +31,13 @@ VALUES = Values({"number": 1, "real": 0.5, "text": "a", "flag": True, "nothing":
 
 
 def test_typed_access():
-    assert VALUES.float("number") == 1.0
-    assert type(VALUES.float("number")) is float
-    assert VALUES.int("number") == 1
-    assert VALUES.str("text") == "a"
+    assert VALUES.number("number") == 1.0
+    assert type(VALUES.number("number")) is float
+    assert VALUES.integer("number") == 1
+    assert VALUES.text("text") == "a"
     assert VALUES.choice("text", ["a", "b"]) == "a"
-    assert VALUES.optional_float("nothing") is None
-    assert VALUES.optional_float("real") == 0.5
+    assert VALUES.optional_number("nothing") is None
+    assert VALUES.optional_number("real") == 0.5
     assert dict(VALUES) == {"number": 1, "real": 0.5, "text": "a", "flag": True, "nothing": None}
     assert len(VALUES) == 5
 
@@ -45,17 +45,29 @@ def test_typed_access():
 @pytest.mark.parametrize(
     ("get", "words"),
     [
-        (lambda: VALUES.float("text"), "text must be a number, but got 'a'; give one"),
-        (lambda: VALUES.float("flag"), "flag must be a number, but got True"),
-        (lambda: VALUES.float("nothing"), "nothing must be a number, but got None"),
-        (lambda: VALUES.int("real"), "real must be a whole number, but got 0.5"),
-        (lambda: VALUES.int("flag"), "flag must be a whole number"),
-        (lambda: VALUES.str("number"), "number must be text, but got 1"),
+        (lambda: VALUES.number("text"), "text must be a number, but got 'a'; give one"),
+        (lambda: VALUES.number("flag"), "flag must be a number, but got True"),
+        (lambda: VALUES.number("nothing"), "nothing must be a number, but got None"),
+        (lambda: VALUES.integer("real"), "real must be a whole number, but got 0.5"),
+        (lambda: VALUES.integer("flag"), "flag must be a whole number"),
+        (lambda: VALUES.text("number"), "number must be text, but got 1"),
         (lambda: VALUES.choice("text", ["b", "c"]), "text must be one of b, c, but got 'a'; choose one of them"),
         (lambda: VALUES.choice("nothing", ["b"]), "nothing must be one of b, but got None"),
-        (lambda: VALUES.optional_float("text"), "text must be a number"),
+        (lambda: VALUES.optional_number("text"), "text must be a number"),
     ],
 )
 def test_wrong_types_are_one_sentence(get, words):
     with pytest.raises(SpecError, match=words):
         get()
+
+
+def test_the_getters_earlier_names_still_work():
+    """Workloads of users call them."""
+    earlier = [(VALUES.float, "number"), (VALUES.int, "number"), (VALUES.str, "text"), (VALUES.bool, "flag")]
+    now = [VALUES.number, VALUES.integer, VALUES.text, VALUES.flag]
+    for (before, name), after in zip(earlier, now, strict=True):
+        assert before(name) == after(name)
+        assert type(before(name)) is type(after(name))
+    assert (VALUES.optional_float("nothing"), VALUES.optional_float("real")) == (None, 0.5)
+    with pytest.raises(SpecError, match="text must be a number"):
+        VALUES.float("text")

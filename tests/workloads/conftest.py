@@ -15,6 +15,7 @@ from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Columns, Workload
 
 Rows = list[dict[str, Any]]
@@ -26,7 +27,7 @@ class Notes:
     def __init__(self) -> None:
         self.rows: Rows = []
 
-    def measured(self, rows: Rows) -> None:
+    def new_measurements(self, rows: Rows) -> None:
         self.rows += rows
 
     def stepped(self, step: int) -> None:
@@ -59,7 +60,7 @@ def train_alone() -> Callable[..., Rows]:
             TrialExamples(datasets), trial, BatchShare(int(trial.values["batch_size"])), torch.device("cpu")
         )
         notes = Notes()
-        assert train(workload, trial, data, Group(), notes).outcome == "completed"
+        assert train(TrialRun(workload, trial, data, Group(), notes)).outcome == "completed"
         return [row for row in notes.rows if row["split"] in ("train", "validation")]
 
     return run

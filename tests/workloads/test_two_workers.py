@@ -25,6 +25,7 @@ from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Workload
 from raytune_playbook.workloads.digits import DigitsResNet
 from raytune_playbook.workloads.tabular import BreastCancer, Diabetes
@@ -47,7 +48,7 @@ class Notes:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def measured(self, rows: list[dict[str, Any]]) -> None:
+    def new_measurements(self, rows: list[dict[str, Any]]) -> None:
         self.rows += rows
 
     def stepped(self, step: int) -> None:
@@ -92,7 +93,7 @@ def measured(name: str, kind: str, datasets: Any, group: Group) -> list[dict[str
         group.device,
     )
     notes = Notes()
-    assert train(workload, trial, data, group, notes).outcome == "completed"
+    assert train(TrialRun(workload, trial, data, group, notes)).outcome == "completed"
     return [{key: value for key, value in row.items() if key not in TIME_COLUMNS} for row in notes.rows]
 
 

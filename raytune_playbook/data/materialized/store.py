@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -20,17 +20,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raytune_playbook.data.actors import RemoteMethod
 from raytune_playbook.data.columns import Array, Columns, num_bytes, num_examples, require_alike
 from raytune_playbook.data.datasets import Source, Sources
-from raytune_playbook.data.decode import HASH, Notes, NoteTaker, Part, Recipe, Report, decode, tasks_of
+from raytune_playbook.data.decode import HASH, Notes, NoteTaker, Recipe, Report, decode, tasks_of
 from raytune_playbook.data.files.listing import Listing
+from raytune_playbook.data.materialized.parts import parts_of
 from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, folder_of
 from raytune_playbook.data.order import permutation
-from raytune_playbook.data.ray_data import BlockRef, dataset_blocks, quiet_context, read_blocks, require_cpu
+from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
 from raytune_playbook.data.splits import Hashes
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.store import Storage
-
-SLICE_EXAMPLES = 4096
-"""As many of the examples that were given as arrays are preprocessed in one task."""
+from raytune_playbook.study.fingerprints import content_hash
 
 MAX_CACHED = 16
 
@@ -56,48 +55,6 @@ class Loaded:
     def arrays(self) -> Columns:
         """The columns, mapped read-only from the object store of this node."""
         return dict(zip(self.columns, ray.get(list(self.columns.values())), strict=True))
-
-
-@dataclass(frozen=True)
-class ArrayRows:
-    """Consecutive rows of arrays that lie in the object store."""
-
-    arrays: ray.ObjectRef[Columns]
-    first: int
-    last: int
-    num_bytes: int
-    name: str
-
-    @property
-    def num_examples(self) -> int:
-        """The number of rows."""
-        return self.last - self.first
-
-    def read(self) -> Columns:
-        """The rows, as views."""
-        return {name: values[self.first : self.last] for name, values in ray.get(self.arrays).items()}
-
-
-@dataclass(frozen=True)
-class DatasetBlock:
-    """A block of a Ray Dataset."""
-
-    block: BlockRef
-    name: str
-
-    @property
-    def num_examples(self) -> int:
-        """The number of rows."""
-        return self.block.num_examples
-
-    @property
-    def num_bytes(self) -> int:
-        """What it takes in the object store."""
-        return self.block.num_bytes
-
-    def read(self) -> Columns:
-        """Its columns."""
-        return self.block.columns()
 
 
 @dataclass(frozen=True)
@@ -153,7 +110,7 @@ class ExampleStore:
     def load(self, loading: Loading) -> Loaded | PlaybookError:
         """Read and decode a split, unless it is here from before."""
         source = loading.source
-        key = repr((source.identity, loading.recipe)) if isinstance(source, Listing) else ""
+        key = content_hash(repr((source.identity, loading.recipe)).encode()) if isinstance(source, Listing) else ""
         with self._lock:
             if key in self._loaded:
                 return replace(self._loaded[key], read_s=0.0)
@@ -213,7 +170,7 @@ class ExampleStore:
         require_cpu(recipe.num_cpus)
         name = uuid.uuid4().hex
         notes = self._notes[name] = Notes()
-        tasks = tasks_of(_parts(split, source))
+        tasks = tasks_of(parts_of(split, source))
         is_remote = isinstance(source, Listing) and source.is_remote
         blocks = read_blocks(tasks, recipe, Report(self._me, name), is_remote=is_remote)
         return _Reading(blocks, notes, len(tasks), source.skipped if isinstance(source, Listing) else ())
@@ -235,21 +192,6 @@ class _Reading:
     def skipped(self) -> tuple[str, ...]:
         """All that was left out; to be asked when all blocks are here."""
         return (*self.left_out, *self.notes.all_skipped(self.num_tasks))
-
-
-def _parts(split: str, source: Source) -> Sequence[Part]:
-    """What tasks read of a source; arrays are put into the object store for them, a Ray Dataset is executed."""
-    if isinstance(source, Listing):
-        return source.fragments
-    if isinstance(source, ray.data.Dataset):
-        blocks = enumerate(dataset_blocks(source))
-        return [DatasetBlock(block, f"block {number} of {split!r}") for number, block in blocks]
-    arrays, number, size = ray.put(source), num_examples(source), num_bytes(source)
-    bounds = [(start, min(start + SLICE_EXAMPLES, number)) for start in range(0, number, SLICE_EXAMPLES)]
-    return [
-        ArrayRows(arrays, start, end, size * (end - start) // number, f"rows {start} to {end - 1} of {split!r}")
-        for start, end in bounds
-    ]
 
 
 def _laid_end_to_end(blocks: list[BlockRef]) -> dict[str, Array]:

@@ -57,8 +57,9 @@ class StreamerDoor:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor = ray.remote(num_cpus=0, max_restarts=0)(Streamer)
         options = actor.options(name=self._name, scheduling_strategy=here, max_concurrency=64)
-        self._streamer = cast(StreamerHandle, options.remote())
-        answer(self._streamer.is_ready.remote(), ANSWER_TIMEOUT_S)  # so that the others find its name
+        started = cast(StreamerHandle, options.remote())
+        answer(started.is_ready.remote(), ANSWER_TIMEOUT_S)  # so that the others find its name
+        self._streamer = started
         return self._name
 
     def find(self, name: str) -> StreamerHandle:
@@ -141,7 +142,7 @@ class StreamedBatches:
 
 
 class StreamRun:
-    """One pass over windows, as one worker sees it."""
+    """One of the runs of an attempt, as one worker sees it."""
 
     def __init__(self, windows: Iterator[Columns], share: BatchShare, streamer: StreamerHandle, name: RunName) -> None:
         self._windows, self._share = windows, share

@@ -36,6 +36,18 @@ class Node:
     is_planned: bool = False
 
 
+@dataclass(frozen=True)
+class ClusterNodes:
+    """The nodes that the cluster has, or may grow to.
+
+    Fields:
+        grows: an autoscaler may add some of them.
+    """
+
+    nodes: list[Node]
+    grows: bool
+
+
 def bundle(resources: Resources) -> dict[str, float]:
     """What one worker asks of a node, by Ray's names."""
     amounts = {"CPU": resources.cpus_per_worker}
@@ -60,20 +72,20 @@ def num_gangs(nodes: Sequence[Node], resources: Resources) -> int:
     return gangs if resources.num_gangs is None else min(gangs, resources.num_gangs)
 
 
-def require_one_gang(nodes: Sequence[Node], resources: Resources, *, grows: bool) -> None:
+def require_one_gang(cluster: ClusterNodes, resources: Resources) -> None:
     """Refuse what the cluster can never hold.
 
     Raises:
         CapacityError: not even one gang fits; the message says what is missing.
     """
-    if num_gangs(nodes, resources) >= 1:
+    if num_gangs(cluster.nodes, resources) >= 1:
         return
-    usable = _usable(nodes, resources)
+    usable = _usable(cluster.nodes, resources)
     wanted = bundle(resources)
     asked = ", ".join(f"{_amount(name, amount * resources.num_workers)}" for name, amount in wanted.items())
     has = ", ".join(_amount(name, sum(node.amounts.get(name, 0.0) for node in usable)) for name in wanted)
     where = f" on nodes with labels {resources.node_labels}" if resources.node_labels else ""
-    most = "can grow to" if grows else "has"
+    most = "can grow to" if cluster.grows else "has"
     raise CapacityError(
         f"Resources: one gang of {resources.num_workers} worker(s) needs {asked}{where}, beside "
         f"{resources.pipeline_cpus} CPU for the input pipeline, but the cluster {most} {has} on {len(usable)} node(s); "
@@ -81,15 +93,15 @@ def require_one_gang(nodes: Sequence[Node], resources: Resources, *, grows: bool
     )
 
 
-def cluster_nodes() -> tuple[list[Node], bool]:
-    """The nodes that the cluster has, or may grow to where an autoscaler says so; and whether one does.
+def cluster_nodes() -> ClusterNodes:
+    """The nodes that the cluster has, or may grow to where an autoscaler says so.
 
     A node that is being drained counts no more. Needs a connection to Ray.
     """
     alive = _staying_nodes()
     groups = node_groups()
     if not groups:
-        return [Node(node["Resources"], node.get("Labels") or {}) for node in alive], False
+        return ClusterNodes([Node(node["Resources"], node.get("Labels") or {}) for node in alive], grows=False)
     # The groups at their largest replace the workers that there are; the head is in no group.
     heads = [Node(node["Resources"], node.get("Labels") or {}) for node in alive if HEAD in node["Resources"]]
     grown = [
@@ -97,7 +109,12 @@ def cluster_nodes() -> tuple[list[Node], bool]:
         for group in groups
         for _ in range(MAX_NODES_PER_GROUP if group.max_nodes is None else group.max_nodes)
     ]
-    return [*heads, *grown], True
+    return ClusterNodes([*heads, *grown], grows=True)
+
+
+def num_gangs_in_all(resources: Resources) -> int:
+    """How many gangs the whole cluster holds, or may grow to."""
+    return num_gangs(cluster_nodes().nodes, resources)
 
 
 def num_gangs_now(resources: Resources) -> int:

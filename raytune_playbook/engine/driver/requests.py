@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.engine.jobs.preflight import is_live
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.study.trial import trial_key
 
 
-def stop(name: str, *, storage: str = "rounds", trial: str | None = None) -> None:
+def stop(name: str, *, storage: str = DEFAULT_STORAGE, trial: str | None = None) -> None:
     """Ask the driver of a running round, wherever it is, to end the round or one trial at the next evaluation.
 
     Raises:

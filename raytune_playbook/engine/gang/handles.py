@@ -11,6 +11,7 @@ from raytune_playbook.engine.gang.messages import (
     Hello,
     NoMoreTrials,
     NothingYet,
+    Started,
     TrialKey,
     Wish,
     WorkerEnd,
@@ -22,7 +23,7 @@ from raytune_playbook.records.columns import MeasurementRow
 class HostHandle(Protocol):
     """A handle to a `Host`; what each method does is said there."""
 
-    start: RemoteMethod[[float], tuple[int, float]]
+    start: RemoteMethod[[float], Started]
     run: RemoteMethod[[Assignment], AttemptEnd]
     stop_trial: RemoteMethod[[], None]
     leave: RemoteMethod[[], bool]

@@ -31,6 +31,7 @@ from raytune_playbook.engine.gang.messages import (
     Hello,
     NoMoreTrials,
     NothingYet,
+    Started,
     Wish,
     WorkerEnd,
 )
@@ -92,17 +93,14 @@ class Host:
 
     # ------------------------------------------------------------------ called by the pool
 
-    async def start(self, timeout_s: float) -> tuple[int, float]:
+    async def start(self, timeout_s: float) -> Started:
         """Have all workers ready.
-
-        Returns:
-            How many times this host has started workers, and the seconds that this start took (0 when they were ready).
 
         Raises:
             GangLost: they did not start within ``timeout_s``, or `fit()` ended.
         """
         if self._is_ready():
-            return self._num_starts, 0.0
+            return Started(self._num_starts)
         if not await self.leave():
             raise GangLost(f"the last workers of {self._name} do not return")
         fit = self._fit = Fit(generation=self._num_starts + 1)
@@ -114,7 +112,7 @@ class Host:
             if time.monotonic() - fit.started_at_s > timeout_s:
                 raise GangLost(f"the workers of {self._name} did not start within {timeout_s:.0f} s")
             await self._changes.wait(CHECK_S)
-        return self._num_starts, time.monotonic() - fit.started_at_s
+        return Started(self._num_starts, time.monotonic() - fit.started_at_s)
 
     async def run(self, assignment: Assignment) -> AttemptEnd:
         """Run one attempt to its end, whatever that is; the workers must have been started."""

@@ -33,6 +33,19 @@ class Wish(Enum):
 
 
 @dataclass(frozen=True)
+class Started:
+    """The answer of a host whose workers are ready.
+
+    Fields:
+        num_starts: how many times it has started workers.
+        took_s: what this start took; 0 when they were ready before.
+    """
+
+    num_starts: int
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Assignment:
     """One attempt at one trial, as a host hands it to its workers.
 

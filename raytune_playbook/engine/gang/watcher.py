@@ -36,7 +36,7 @@ class HostWatcher:
     _num_steps: int = 0
     _stop: bool = False
 
-    def measured(self, rows: list[MeasurementRow]) -> None:
+    def new_measurements(self, rows: list[MeasurementRow]) -> None:
         if self.group.rank == 0:  # rule MH1: one worker reports for all
             self.num_reports += 1
             number, report = self.assignment.number, self.num_reports

@@ -44,6 +44,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
 from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.reset import LeakCheck, reset
+from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 
 MAX_CACHED_ROUNDS = 4
@@ -139,7 +140,7 @@ def _run(
         try:
             workload = context.load_workload()
             trial = assignment.trial
-            share = BatchShare(Values(trial.values).int("batch_size"), group.rank, group.size)
+            share = BatchShare(Values(trial.values).integer("batch_size"), group.rank, group.size)
             rows = context.examples.rows(data_split(trial.values))
             data = SharedBatches(
                 TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
@@ -148,14 +149,9 @@ def _run(
                 group.device,
                 _stream(assignment, context, streamer, group, share),
             )
-            checkpoints = _checkpoints(assignment, context)
             end = train(
-                workload,
-                trial,
-                data,
-                group,
-                watcher,
-                checkpoints,
+                TrialRun(workload, trial, data, group, watcher),
+                _checkpoints(assignment, context, group),
                 _save_predictions(assignment, context, group),
                 memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
                 profile=_profile(assignment, context, group),
@@ -183,7 +179,7 @@ def _stream(
     return StreamedBatches(stream, streamer.find(name.decode()), attempt, assignment.trial, share)
 
 
-def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints | None:
+def _checkpoints(assignment: Assignment, context: RoundContext, group: Group) -> Checkpoints | None:
     trial = assignment.trial
     if not assignment.keeps_checkpoints:
         return None
@@ -195,6 +191,7 @@ def _checkpoints(assignment: Assignment, context: RoundContext) -> Checkpoints |
         code=context.studies[trial.study].workload.source_hash,
         num_best=context.num_best_checkpoints,
         interval_steps=context.checkpoint_interval_steps,
+        group=group,
     )
 
 

@@ -65,15 +65,17 @@ def check_values(round_: Round) -> None:
 
 def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     values, toy = Values(trial.values), nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
-    batch_size = values.int("batch_size")
+    batch_size = values.integer("batch_size")
     next(batch_rows(trial, batch_size, BatchShare(batch_size, num_workers=num_workers)))
-    convert_batch_norm(toy, statistics=values.str("batch_norm"), virtual_batch_size=values.int("virtual_batch_size"))
+    convert_batch_norm(
+        toy, statistics=values.text("batch_norm"), virtual_batch_size=values.integer("virtual_batch_size")
+    )
     optimizer(toy, values)
     weight_average(toy, values)
     schedule(values, trial.max_train_steps)
     clipping_threshold(values)
     autocast(values, torch.device("cpu"))
-    values.bool("compile")
+    values.flag("compile")
     data_split(values)
 
 

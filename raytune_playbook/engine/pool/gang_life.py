@@ -12,7 +12,7 @@ import time
 import ray
 
 from raytune_playbook.engine.cluster.calls import kill_actor
-from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.cluster.capacity import num_gangs_in_all, num_gangs_now
 from raytune_playbook.engine.cluster.orphans import remove_orphans
 from raytune_playbook.engine.gang.host import GangLost
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause
@@ -54,7 +54,7 @@ async def _started(state: PoolState, gang: PooledGang) -> bool:
     gang.starts_in_room = num_gangs_now(state.resources) > 0
     timeout_s = state.resources.start_timeout_s if gang.starts_in_room else state.resources.wait_for_nodes_s
     try:
-        gang.num_starts, start_s = await gang.host.start.remote(timeout_s)
+        started = await gang.host.start.remote(timeout_s)
     except ray.exceptions.RayTaskError as error:
         state.num_failed_starts += 1
         cause = error.cause if isinstance(error.cause, GangLost) else error
@@ -67,8 +67,8 @@ async def _started(state: PoolState, gang: PooledGang) -> bool:
     finally:
         gang.starts_in_room = False
     gang.become(GangState.READY)
-    gang.idle_since_s, state.num_failed_starts = time.monotonic(), 0
-    _say(state, f"{gang.name} is ready after {start_s:.1f} s")
+    gang.num_starts, gang.idle_since_s, state.num_failed_starts = started.num_starts, time.monotonic(), 0
+    _say(state, f"{gang.name} is ready after {started.took_s:.1f} s")
     return True
 
 
@@ -101,7 +101,7 @@ async def _restart(state: PoolState, gang: PooledGang, sentence: str) -> None:
     _say(state, sentence)
     has_left = await gang.host.leave.remote()
     num_others = sum(not other.is_to_retire for other in state.gangs) - 1
-    fits = may_start_again(num_others=num_others, num_fitting=num_gangs(cluster_nodes()[0], state.resources))
+    fits = may_start_again(num_others=num_others, num_fitting=num_gangs_in_all(state.resources))
     gang.is_to_retire = gang.is_to_retire or not has_left or not fits or not state.queue.num_left
 
 

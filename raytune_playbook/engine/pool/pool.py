@@ -17,7 +17,7 @@ from typing import cast
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.engine.cluster.capacity import cluster_nodes, num_gangs, num_gangs_now
+from raytune_playbook.engine.cluster.capacity import num_gangs_in_all, num_gangs_now
 from raytune_playbook.engine.gang.handles import PoolOfGang
 from raytune_playbook.engine.gang.host import start_host
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, NothingYet, TrialKey
@@ -204,7 +204,7 @@ class Pool:
         num = num_to_start(
             counts,
             num_trials_left=num_left,
-            num_fitting=num_gangs(cluster_nodes()[0], self._resources),
+            num_fitting=num_gangs_in_all(self._resources),
             num_fitting_now=num_gangs_now(self._resources),
         )
         for _ in range(num):
@@ -213,7 +213,7 @@ class Pool:
     def _require_gangs(self) -> None:
         has_gang = any(gang.state.has_workers for gang in self._gangs)
         # A start in room that was free, and is still there, has a deadline of its own.
-        starts = any(gang.starts_in_room for gang in self._gangs) and num_gangs(cluster_nodes()[0], self._resources)
+        starts = any(gang.starts_in_room for gang in self._gangs) and num_gangs_in_all(self._resources)
         if has_gang or starts or not self._queue.num_left:
             self._last_gang_at_s = time.monotonic()
         elif time.monotonic() - self._last_gang_at_s > self._resources.wait_for_nodes_s:

@@ -39,7 +39,7 @@ class PooledGang:
 
 @dataclass(frozen=True)
 class GangFacts:
-    """What tests and the terminal may know of a gang."""
+    """What a session says of one of its gangs."""
 
     name: str
     state: GangState

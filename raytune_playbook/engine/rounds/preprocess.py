@@ -14,6 +14,7 @@ from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import Storage
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
@@ -22,7 +23,7 @@ from raytune_playbook.study.round import Round
 
 
 def preprocess(
-    round: Round, *, storage: str = "rounds", address: str | None = None, console: Console | None = None
+    round: Round, *, storage: str = DEFAULT_STORAGE, address: str | None = None, console: Console | None = None
 ) -> Manifest:
     """Preprocess a round's examples and save them, unless that was done for the same code and files before.
 

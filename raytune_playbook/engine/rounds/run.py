@@ -34,6 +34,7 @@ from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
@@ -43,8 +44,6 @@ from raytune_playbook.study.advice import price, warnings
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.trial import trial_key
-
-DEFAULT_STORAGE = "rounds"
 
 
 def run(

@@ -9,20 +9,21 @@ from raytune_playbook.engine.driver.requests import trial_id_of
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec, trial_key
 from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps, read_weights
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.loop import initial_model
-from raytune_playbook.train.workload import Values, Workload
+from raytune_playbook.train.model import initial_model
+from raytune_playbook.train.workload import Workload
 
 
 def load_model(
     round: str | RoundStore,
     trial: str,
     *,
-    storage: str = "rounds",
+    storage: str = DEFAULT_STORAGE,
     step: int | None = None,
     workload: Workload | None = None,
 ) -> nn.Module:
@@ -48,7 +49,7 @@ def load_model(
     weights = read_weights(checkpoints, folder, step if step is not None else best_step or 0)
     workload = workload or workload_of_job(store)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of ours
-        model = initial_model(workload, spec, Values(spec.values), Group())
+        model = initial_model(workload, spec, Group()).module
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

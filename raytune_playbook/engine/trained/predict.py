@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.engine.trained.load import load_model, recorded, workload_of_job
 from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.train.group import Group
+from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.prediction import BATCH_SIZE, predict
 from raytune_playbook.train.workload import Values, Workload
 
@@ -26,7 +29,7 @@ def predict_file(
     *,
     data: str,
     output: str,
-    storage: str = "rounds",
+    storage: str = DEFAULT_STORAGE,
     step: int | None = None,
     workload: Workload | None = None,
 ) -> int:
@@ -46,12 +49,13 @@ def predict_file(
     """
     store = RoundStore(Storage(storage), round)
     workload = workload or workload_of_job(store)
-    model = load_model(store, trial, step=step, workload=workload)
+    module = load_model(store, trial, step=step, workload=workload)
     spec, _ = recorded(store, trial)
+    model = TrialModel(workload, module, Values(spec.values), Group())
     num_examples, sink, writer = 0, pa.BufferOutputStream(), None
     for read in read_examples(data):
         columns = dict(workload.preprocess(read)) if workload.preprocesses() else read
-        for table in predict(workload, model, columns, Values(spec.values), first_row=num_examples):
+        for table in predict(model, columns, first_row=num_examples):
             writer = writer or pq.ParquetWriter(sink, table.schema)
             writer.write_table(table)
             num_examples += table.num_rows

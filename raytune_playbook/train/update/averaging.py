@@ -36,17 +36,17 @@ def weight_average(model: nn.Module, values: Values) -> WeightAverage | None:
     """The average that ``values`` ask for, or None.
 
     Raises:
-        SpecError: an unknown kind, or a hyperparameter of a wrong type or out of its range.
+        SpecError: an unknown average, or a hyperparameter of a wrong type or out of its range.
     """
-    kind = values.choice("averaging", AVERAGING)
-    if kind == "none":
+    chosen = values.choice("averaging", AVERAGING)
+    if chosen == "none":
         return None
-    start_step = values.int("averaging_start_step")
+    start_step = values.integer("averaging_start_step")
     if start_step < 0:
         raise SpecError(f"averaging_start_step must not be negative, but got {start_step}; 0 averages from the start.")
-    if kind == "uniform":
+    if chosen == "uniform":
         return WeightAverage(model, start_step=start_step, decay=None)
-    decay = values.float("averaging_decay")
+    decay = values.number("averaging_decay")
     if not 0 <= decay < 1:
         raise SpecError(f"averaging_decay must be at least 0 and below 1, but got {decay:g}; 0.999 is the default.")
     return WeightAverage(model, start_step=start_step, decay=decay)

@@ -18,7 +18,7 @@ def clipping_threshold(values: Values) -> float | None:
     Raises:
         SpecError: it is not a positive number.
     """
-    threshold = values.optional_float("clipping_norm")
+    threshold = values.optional_number("clipping_norm")
     if threshold is not None and not threshold > 0:
         raise SpecError(f"clipping_norm must be above 0, but got {threshold:g}; use None for no clipping.")
     return threshold

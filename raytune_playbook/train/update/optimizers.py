@@ -73,14 +73,14 @@ def optimizer(model: nn.Module, values: Values) -> Optimizer:
     Raises:
         SpecError: an unknown optimizer, or a hyperparameter of a wrong type or out of its range.
     """
-    kind = values.choice("optimizer", OPTIMIZERS)
+    chosen = values.choice("optimizer", OPTIMIZERS)
     params = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     strength = _in_range(values, "weight_decay", math.inf)
-    decoupled = kind == "torch_adamw" or values.choice("weight_decay_kind", WEIGHT_DECAY_KINDS) == "decoupled"
+    decoupled = chosen == "torch_adamw" or values.choice("weight_decay_kind", WEIGHT_DECAY_KINDS) == "decoupled"
     coupled_decay, decoupled_decay = (0.0, strength) if decoupled else (strength, 0.0)
-    if kind.startswith("torch_"):
-        return _TorchForm(params, _torchs(kind, list(params.values()), values, coupled_decay), decoupled_decay)
-    return _ByEquation(params, _rule(kind, values), coupled_decay, decoupled_decay)
+    if chosen.startswith("torch_"):
+        return _TorchForm(params, _torchs(chosen, list(params.values()), values, coupled_decay), decoupled_decay)
+    return _ByEquation(params, _rule(chosen, values), coupled_decay, decoupled_decay)
 
 
 # ---------------------------------------------------------------------- the playbook's equations
@@ -158,16 +158,16 @@ class _Adam:
         torch._foreach_addcdiv_(theta, numerators, denominators, -eta * b)
 
 
-def _rule(kind: str, values: Values) -> _Rule:
-    if kind == "sgd":
+def _rule(chosen: str, values: Values) -> _Rule:
+    if chosen == "sgd":
         return _SGD()
-    if kind == "rmsprop":
+    if chosen == "rmsprop":
         gamma, epsilon = _in_range(values, "momentum", 1.0), _in_range(values, "epsilon", math.inf)
         return _RMSProp(_in_range(values, "rho", 1.0), gamma, epsilon)
-    if kind in ("adam", "nadam"):
+    if chosen in ("adam", "nadam"):
         beta1, beta2, epsilon = _adams(values)
-        return _Adam(beta1, beta2, epsilon, nesterov=kind == "nadam")
-    return _Momentum(_in_range(values, "momentum", 1.0), nesterov=kind == "nesterov")
+        return _Adam(beta1, beta2, epsilon, nesterov=chosen == "nadam")
+    return _Momentum(_in_range(values, "momentum", 1.0), nesterov=chosen == "nesterov")
 
 
 class _ByEquation:
@@ -220,16 +220,16 @@ def _gradient(name: str, parameter: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- torch's own forms
 
 
-def _torchs(kind: str, params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
+def _torchs(chosen: str, params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
     """One of torch.optim, its learning rate to be set at every step."""
-    if kind == "torch_rmsprop":
+    if chosen == "torch_rmsprop":
         rho, gamma = _in_range(values, "rho", 1.0), _in_range(values, "momentum", 1.0)
         epsilon = _in_range(values, "epsilon", math.inf)
         return torch.optim.RMSprop(
             params, 0.0, alpha=rho, momentum=gamma, eps=epsilon, weight_decay=coupled_decay, foreach=True
         )
     beta1, beta2, epsilon = _adams(values)
-    if kind == "torch_nadam":
+    if chosen == "torch_nadam":
         momentum_decay = _in_range(values, "momentum_decay", math.inf)
         return torch.optim.NAdam(
             params, 0.0, (beta1, beta2), epsilon, coupled_decay, momentum_decay=momentum_decay, foreach=True
@@ -299,7 +299,7 @@ def _adams(values: Values) -> tuple[float, float, float]:
 
 def _in_range(values: Values, name: str, end: float) -> float:
     """The value, checked to be in [0, end)."""
-    value = values.float(name)
+    value = values.number(name)
     if not 0 <= value < end:
         raise SpecError(f"{name} must be at least 0 and below {end:g}, but got {value:g}; correct it.")
     return value

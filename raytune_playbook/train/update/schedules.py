@@ -16,7 +16,7 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 def total_steps(values: Values, max_train_steps: int) -> int:
     """Warmup is prepended: a trial trains for its warmup and then for ``max_train_steps``."""
-    return values.int("warmup_steps") + max_train_steps
+    return values.integer("warmup_steps") + max_train_steps
 
 
 def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
@@ -35,10 +35,10 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
         SpecError: an unknown schedule, a rate or factor out of its range, or a decay or warmup of a length that cannot
             be.
     """
-    kind = values.choice("schedule", SCHEDULES)
-    base, final_factor = values.float("learning_rate"), values.float("final_factor")
-    warmup_steps = values.int("warmup_steps")
-    decay_steps = max_train_steps if values["decay_steps"] is None else values.int("decay_steps")
+    chosen = values.choice("schedule", SCHEDULES)
+    base, final_factor = values.number("learning_rate"), values.number("final_factor")
+    warmup_steps = values.integer("warmup_steps")
+    decay_steps = max_train_steps if values["decay_steps"] is None else values.integer("decay_steps")
     if not 0 <= base < math.inf:
         raise SpecError(f"learning_rate must be at least 0 and finite, but got {base:g}; correct it.")
     if not 0 <= final_factor <= 1:
@@ -55,11 +55,11 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
         if step < warmup_steps:
             return base * (step + 1) / (warmup_steps + 1)
         steps_left = warmup_steps + max_train_steps - step
-        if kind == "constant" or steps_left >= decay_steps:
+        if chosen == "constant" or steps_left >= decay_steps:
             return base
         left = steps_left / decay_steps  # share of the decay that is still to come: from 1 to 0
         # sin(x / 2)^2 = (1 - cos x) / 2, and stays exact where the difference would cancel
-        height = left if kind == "linear" else math.sin(math.pi / 2 * left) ** 2
+        height = left if chosen == "linear" else math.sin(math.pi / 2 * left) ** 2
         return base * (final_factor + (1 - final_factor) * height)
 
     return learning_rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -37,16 +38,33 @@ def test_every_example_is_read_once_and_in_order(tmp_path, ending, num_fragments
 
 
 @pytest.mark.parametrize("ending", ["parquet", "npz", "csv", "csv.gz"])
-def test_pi2_only_the_columns_that_are_asked_for_are_read(tmp_path, ending):
+def test_only_the_columns_that_are_asked_for_are_there(tmp_path, ending):
+    """Whether the others are read at all is a matter of test_pruning."""
     write(tmp_path / f"a.{ending}", **{"x.y": np.arange(NUM)})
-    (whole, *_) = list_fragments(Files(str(tmp_path))).fragments
-    (fragment, *_) = list_fragments(Files(str(tmp_path), columns=["x"])).fragments
-    assert list(fragment.read()) == ["x"]
-    assert fragment.num_bytes < whole.num_bytes or "csv" in ending
-    (both, *_) = list_fragments(Files(str(tmp_path), columns=["x.y", "row"])).fragments
-    assert list(both.read()) == ["x.y", "row"]
+    for wanted in (["x"], ["x.y", "row"], ["row", "x.y", "x"]):
+        for fragment in list_fragments(Files(str(tmp_path), columns=wanted)).fragments:
+            assert list(fragment.read()) == wanted
     with pytest.raises(DataError, match=rf"each must be in every file, but .*a.{ending} has no 'z'; it has 'row', 'x'"):
         list_fragments(Files(str(tmp_path), columns=["row", "z"]))
+
+
+def test_sizes_are_estimated_for_the_columns_that_are_wanted(tmp_path):
+    def num_bytes(path: Path, *wanted: str) -> int:
+        listing = list_fragments(Files(str(path), columns=wanted or None))
+        return sum(fragment.num_bytes for fragment in listing.fragments)
+
+    given = columns()
+    arrays = write(tmp_path / "a.npz")
+    assert num_bytes(arrays, "x") == given["x"].nbytes
+    assert num_bytes(arrays) == given["x"].nbytes + given["row"].nbytes
+    table = write(tmp_path / "a.parquet")
+    groups = [pq.ParquetFile(table).metadata.row_group(number).total_byte_size for number in range(3)]
+    assert num_bytes(table) == sum(groups)
+    assert num_bytes(table, "row", "x") == sum(size * 2 // 3 for size in groups)
+    text = write(tmp_path / "a.csv")
+    assert num_bytes(text, "x") == num_bytes(text) == text.stat().st_size
+    image = picture(tmp_path / "a.png")
+    assert num_bytes(image) == image.stat().st_size
 
 
 def test_an_array_of_its_own_is_called_data(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import weakref
@@ -25,7 +26,7 @@ from raytune_playbook.data.streaming.windows import (
 )
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.trial import TrialSpec
-from tests.data.test_order import trial
+from tests.data.trials import trial
 
 TRIAL = trial()
 NUM_EPOCHS = 4
@@ -44,45 +45,49 @@ SIZES = {
 """Numbers of examples of each fragment."""
 
 
-def epoch_order(sizes: tuple[int, ...], epoch: int, of: TrialSpec) -> list[int]:
+def key_of(of: TrialSpec) -> tuple[int, int, int]:
+    return of.index, of.repeat, of.seed
+
+
+@functools.cache
+def epoch_order(sizes: tuple[int, ...], epoch: int, key: tuple[int, int, int]) -> list[int]:
     """An epoch's fragments laid end to end; numbers count from the first example of the first fragment."""
     starts = np.cumsum([0, *sizes])
-    return [
-        int(starts[fragment]) + row
-        for fragment in fragment_order(of, epoch, len(sizes))
-        for row in range(sizes[fragment])
-    ]
+    order = fragment_order(trial(*key), epoch, len(sizes))
+    return [int(starts[fragment]) + row for fragment in order for row in range(sizes[fragment])]
 
 
-def brute_force(sizes: tuple[int, ...], window: int, of: TrialSpec) -> list[int]:
+@functools.cache
+def brute_force(sizes: tuple[int, ...], window: int, key: tuple[int, int, int]) -> list[int]:
     """The order of `NUM_EPOCHS` epochs, from what DESIGN says alone."""
     whole: list[int] = []
     for epoch in range(NUM_EPOCHS):
-        laid = epoch_order(sizes, epoch, of)
+        laid = epoch_order(sizes, epoch, key)
         windows = [laid[start : start + window] for start in range(0, len(laid), window)]
         for number, examples in enumerate(windows):
-            order = window_order(of, Place(epoch, number), len(examples))
+            order = window_order(trial(*key), Place(epoch, number), len(examples))
             whole += [examples[row] for row in order]
     return whole
 
 
-def parts_of(sizes: tuple[int, ...], layout: Layout, place: Place, of: TrialSpec) -> dict[Segment, Columns]:
+@functools.cache
+def blocks_of(
+    sizes: tuple[int, ...], layout: Layout, place: Place, key: tuple[int, int, int]
+) -> dict[Segment, Columns]:
     """A window's segments in the blocks of its fragments, which begin and end anywhere."""
-    laid = epoch_order(sizes, place.epoch, of)
+    laid = epoch_order(sizes, place.epoch, key)
     first = place.window * layout.window_examples
-    parts: dict[Segment, Columns] = {}
+    blocks: dict[Segment, Columns] = {}
     start = 0
-    for fragment in fragment_order(of, place.epoch, len(sizes)):
+    for fragment in fragment_order(trial(*key), place.epoch, len(sizes)):
         end = start + sizes[fragment]
         begin, stop = max(start, first), min(end, first + layout.size(place.window))
         if begin < stop:
-            block = {
-                "row": np.array(laid[start:end]),
-                "pixels": np.array(laid[start:end])[:, None] * np.array([1.0, 2.0]),
-            }
-            parts[Segment(begin - first, stop - begin, begin - start)] = block
+            rows = np.array(laid[start:end])
+            segment = Segment(begin - first, stop - begin, begin - start)
+            blocks[segment] = {"row": rows, "pixels": rows[:, None] * np.array([1.0, 2.0])}
         start = end
-    return parts
+    return blocks
 
 
 def windows(
@@ -95,7 +100,7 @@ def windows(
     assert layout.start(place) + place.offset == position
     while place.epoch < NUM_EPOCHS:
         rows = rank_rows(of, layout, place, BatchShare(batch_size, rank, num_workers), first=position)
-        yield gather(parts_of(sizes, layout, place, of), rows)
+        yield gather(blocks_of(sizes, layout, place, key_of(of)), rows)
         place = layout.after(place)
 
 
@@ -126,7 +131,7 @@ def global_batches(
 @pytest.mark.parametrize("fragments", SIZES)
 def test_mh3_the_order_is_the_one_of_brute_force_from_any_batch_on(fragments, window):
     sizes = SIZES[fragments]
-    whole = brute_force(sizes, window, trial())
+    whole = brute_force(sizes, window, key_of(TRIAL))
     for batch_size in (1, 2, 6, 12, 25):  # the last ones straddle several windows, and epochs of one example
         expected = [whole[start : start + batch_size] for start in range(0, len(whole) - batch_size + 1, batch_size)]
         assert global_batches(sizes, window, batch_size) == expected
@@ -199,14 +204,14 @@ def test_a_position_is_a_place_and_back(num_examples, window):
 
 
 def test_examples_are_gathered_in_the_order_that_is_asked_for():
-    parts = {
+    blocks = {
         Segment(0, 2, 3): {"x": np.arange(5), "flag": np.arange(5) > 3},
         Segment(2, 3, 0): {"flag": np.ones(9, bool), "x": np.arange(10, 19)},
     }
-    found = gather(parts, np.array([4, 0, 1, 2, 0]))
+    found = gather(blocks, np.array([4, 0, 1, 2, 0]))
     assert found["x"].tolist() == [12, 3, 4, 10, 3]
     assert found["flag"].tolist() == [True, False, True, True, False]
-    none = gather(parts, np.array([], np.int64))
+    none = gather(blocks, np.array([], np.int64))
     assert (none["x"].shape, none["flag"].dtype) == ((0,), bool)
 
 
@@ -214,12 +219,12 @@ def test_examples_are_gathered_in_the_order_that_is_asked_for():
     "second", [np.zeros(2, np.float64), np.zeros((2, 1), np.int64), np.zeros((2, 3), np.int64), np.zeros(2, np.int32)]
 )
 def test_blocks_that_differ_are_refused_instead_of_being_converted(second):
-    parts = {Segment(0, 2, 0): {"x": np.zeros(2, np.int64)}, Segment(2, 2, 0): {"x": second}}
+    blocks = {Segment(0, 2, 0): {"x": np.zeros(2, np.int64)}, Segment(2, 2, 0): {"x": second}}
     with pytest.raises(DataError, match=r"same columns, types and shapes.*make them alike in Workload.preprocess"):
-        gather(parts, np.arange(4))
-    parts[Segment(2, 2, 0)] = {"x": np.zeros(2, np.int64), "y": np.zeros(2)}
+        gather(blocks, np.arange(4))
+    blocks[Segment(2, 2, 0)] = {"x": np.zeros(2, np.int64), "y": np.zeros(2)}
     with pytest.raises(DataError, match="same columns"):
-        gather(parts, np.arange(4))
+        gather(blocks, np.arange(4))
 
 
 def in_windows(sizes: list[int]) -> list[npt.NDArray[np.int64]]:

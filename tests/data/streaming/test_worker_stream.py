@@ -28,7 +28,7 @@ from raytune_playbook.data.streaming.worker_stream import StreamedBatches, Strea
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 from raytune_playbook.study.datasets import Files
 from raytune_playbook.study.trial import TrialSpec
-from tests.data.test_order import trial
+from tests.data.trials import trial
 
 SIZES = (31, 7, 50, 12, 1, 29)
 """Examples of each file; 130 in all."""

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
-from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
-from ray.experimental.internal_kv import _internal_kv_put
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
-from raytune_playbook.engine.cluster.capacity import GIB, Node, cluster_nodes, num_gangs, require_one_gang
+from raytune_playbook.engine.cluster import capacity
+from raytune_playbook.engine.cluster.capacity import (
+    GIB,
+    ClusterNodes,
+    Node,
+    cluster_nodes,
+    num_gangs,
+    num_gangs_in_all,
+    require_one_gang,
+)
+from raytune_playbook.engine.cluster.ray_internals import NodeGroup, free_amounts
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.store import RoundStore, Storage
 from tests.waiting import wait_for
@@ -62,7 +69,7 @@ def test_gangs_workers_and_pipeline_are_counted_together(nodes, resources, expec
 )
 def test_what_can_never_fit_is_refused_in_one_sentence_that_names_what_is_missing(nodes, resources, missing):
     with pytest.raises(InputError, match=missing) as refused:
-        require_one_gang(nodes, resources, grows=False)
+        require_one_gang(ClusterNodes(nodes, grows=False), resources)
     assert "\n" not in str(refused.value)
 
 
@@ -86,31 +93,22 @@ def test_a_round_waits_for_room_as_long_as_it_was_told_and_then_says_so(gangs, m
     wait_for(lambda: all({"CPU": 5.0} not in bundles for bundles in wanted_bundles()))
 
 
-def report(config: ClusterConfig) -> None:
-    _internal_kv_put(
-        GCS_AUTOSCALER_CLUSTER_CONFIG_KEY,
-        config.SerializeToString(),
-        overwrite=True,
-        namespace=GCS_AUTOSCALER_STATE_NAMESPACE,
-    )
-
-
-def test_with_an_autoscaler_capacity_is_what_the_cluster_may_grow_to(cluster):
-    """The configuration that the autoscaler reports to the cluster, as it reports it."""
-    groups = [NodeGroupConfig(name="large", resources={"CPU": 16, "GPU": 4}, min_count=0, max_count=2)]
-    report(ClusterConfig(node_group_configs=groups))
-    try:
-        nodes, grows = cluster_nodes()
-        assert grows
-        assert num_gangs(nodes, Resources(num_workers=4, gpus_per_worker=1)) == 2
-        assert num_gangs(nodes, Resources(num_workers=1, cpus_per_worker=16)) == 2  # whole nodes, not their sum
-        # A planned node's labels are known when it is there.
-        assert num_gangs(nodes, Resources(num_workers=1, node_labels={"pool": "any"})) == 32
-        with pytest.raises(InputError, match=r"the cluster can grow to .* 8 GPUs"):
-            require_one_gang(nodes, Resources(num_workers=9, gpus_per_worker=1), grows=grows)
-    finally:
-        report(ClusterConfig())
-    assert not cluster_nodes()[1]
+def test_with_an_autoscaler_capacity_is_what_the_cluster_may_grow_to(cluster, monkeypatch):
+    grown = [NodeGroup({"CPU": 16, "GPU": 4}, max_nodes=2)]
+    monkeypatch.setattr(capacity, "node_groups", lambda: grown)
+    cluster_now = cluster_nodes()
+    nodes = cluster_now.nodes
+    assert cluster_now.grows
+    assert num_gangs(nodes, Resources(num_workers=4, gpus_per_worker=1)) == 2
+    assert num_gangs(nodes, Resources(num_workers=1, cpus_per_worker=16)) == 2  # whole nodes, not their sum
+    # A planned node's labels are known when it is there.
+    assert num_gangs(nodes, Resources(num_workers=1, node_labels={"pool": "any"})) == 32
+    with pytest.raises(InputError, match=r"the cluster can grow to .* 8 GPUs"):
+        require_one_gang(cluster_now, Resources(num_workers=9, gpus_per_worker=1))
+    grown[0] = NodeGroup({"GPU": 1, "CPU": 1}, max_nodes=None)
+    assert num_gangs_in_all(Resources(num_workers=1, gpus_per_worker=1)) == capacity.MAX_NODES_PER_GROUP
+    grown.clear()
+    assert not cluster_nodes().grows
 
 
 def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluster, make_round, tmp_path, quiet):
@@ -166,5 +164,4 @@ def wanted_bundles() -> list[list[dict[str, float]]]:
 
 
 def free_cpus(node_id: str) -> float:
-    free: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
-    return free[node_id].get("CPU", 0.0)
+    return free_amounts()[node_id].get("CPU", 0.0)

@@ -41,20 +41,34 @@ def during(action: Callable[[], None]) -> Iterator[None]:
         going.result()
 
 
-def test_a_round_or_a_trial_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
+def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
+    holds = [tmp_path / f"hold-{position}" for position in range(5)]
+    for hold in holds:
+        hold.touch()
+
     def stop_soon() -> None:
-        wait_for(lambda: num_done(tmp_path / "stops") >= 2)
+        try:
+            # Tune keeps three trials live and may start them in any order; of the first three two end in any case.
+            wait_for(lambda: num_done(tmp_path / "stops") >= 2)
+            stop_while_others_are_refused()
+            wait_for(lambda: not (tmp_path / "stops" / "stop.json").exists())
+        finally:  # what the gangs are at goes on; no other trial is begun any more
+            for hold in holds:
+                hold.unlink()
+
+    def stop_while_others_are_refused() -> None:
         with pytest.raises(InputError, match="STUDY/INDEX"):
             stop("stops", storage=str(tmp_path), trial="nothing/1")
         with pytest.raises(InputError, match="has one driver at a time"):
             run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
         stop("stops", storage=str(tmp_path))
 
-    round_ = make_round("stops", trials_per_study=8, steps=8, step_sleep_s=0.2)
+    broken = tuple(range(3, 8))
+    round_ = make_round("stops", trials_per_study=8, fault="hold", broken=broken, marker=str(tmp_path))
     with during(stop_soon):
         result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     assert result.store.status().state == "stopped"
-    assert 2 <= num_done(tmp_path / "stops") < 8
+    assert 2 <= num_done(tmp_path / "stops") <= 5
     assert "The round stopped (stopped on request). Go on with: raytune-playbook resume stops" in quiet.file.getvalue()
     with pytest.raises(InputError, match="must be running"):
         stop("stops", storage=str(tmp_path))
@@ -71,11 +85,19 @@ def test_a_round_or_a_trial_stops_on_request_and_goes_on(gangs, make_round, tmp_
 
 
 def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_path, quiet):
-    def stop_trial() -> None:
-        wait_for(lambda: (tmp_path / "one" / "all" / "trials" / "00001.parquet").exists())
-        stop("one", storage=str(tmp_path), trial="all/1")
+    hold = tmp_path / "hold-0"
+    hold.touch()
 
-    round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1)
+    def stop_trial() -> None:
+        try:
+            wait_for(lambda: num_done(tmp_path / "one") == 3)  # all but the one that waits
+            stop("one", storage=str(tmp_path), trial="all/1")
+            wait_for(lambda: "Stopping trial all/1 on request." in quiet.file.getvalue())
+        finally:
+            hold.unlink()
+
+    held = {"fault": "hold", "broken": (1,), "marker": str(tmp_path)}
+    round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1, **held)
     with during(stop_trial):
         result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     rows = {row["index"]: row for row in result.trials.to_pylist()}

@@ -37,7 +37,7 @@ class Wide(Workload):
         return {"train": columns, "validation": columns}
 
     def model(self, values: Values) -> nn.Module:
-        return nn.Sequential(nn.Linear(4, values.int("width")), nn.ReLU(), nn.Linear(values.int("width"), 1))
+        return nn.Sequential(nn.Linear(4, values.integer("width")), nn.ReLU(), nn.Linear(values.integer("width"), 1))
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         return (model(batch["input"]).squeeze(1) - batch["target"]).square()

@@ -29,6 +29,7 @@ from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
+from raytune_playbook.train.trial_run import TrialRun
 
 JOB = """
 import numpy as np
@@ -80,7 +81,7 @@ class Recording:
     def __init__(self, recorder, key):
         self._recorder, self._key = recorder, key
 
-    def measured(self, rows):
+    def new_measurements(self, rows):
         self._recorder.handle(Measured(self._key, 1, tuple(rows)))
 
     def stepped(self, step):
@@ -113,7 +114,7 @@ def store(tmp_path: Path) -> RoundStore:
     def save(step, examples):
         write_predictions(of_round, folder, step, examples_table(examples))
 
-    end = train(workload, trial, data, Group(), Recording(recorder, key), checkpoints, save)
+    end = train(TrialRun(workload, trial, data, Group(), Recording(recorder, key)), checkpoints, save)
     recorder.handle(AttemptEnded(key, 1, AttemptEnd("completed", end), is_final=True))
     return store
 

@@ -23,9 +23,10 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.train.batch_norm import convert_batch_norm
 from raytune_playbook.train.evaluation import evaluation_mode
 from raytune_playbook.train.group import Group
+from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.update.averaging import NUM_STATISTICS_BATCHES, WeightAverage, weight_average
 from raytune_playbook.train.update.optimizers import Optimizer, optimizer
-from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
+from raytune_playbook.train.workload import TRAINING_DEFAULTS, Batch, Columns, Values, Workload
 
 NUM_STEPS = 20
 KINDS = [{"averaging": "exponential", "averaging_decay": 0.8}, {"averaging": "uniform"}]
@@ -42,6 +43,23 @@ class Masked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x) * self.frozen
+
+
+class OfMasked(Workload):
+    """The workload of that model, of which evaluation asks nothing."""
+
+    def datasets(self) -> dict[str, Columns]:
+        return {}
+
+    def model(self, values: Values) -> nn.Module:
+        return Masked()
+
+    def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
+        return model(batch["x"])
+
+
+def evaluating(model: nn.Module, group: Group | None = None) -> AbstractContextManager[None]:
+    return evaluation_mode(TrialModel(OfMasked(), model, Values(TRAINING_DEFAULTS), group or Group()))
 
 
 def make_model(dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -178,7 +196,11 @@ def test_sc3_evaluating_the_average_changes_no_bit_of_training(values):
     def evaluate(step: int) -> None:
         average.update(step)
         generator_state = torch.get_rng_state()
-        with swapped_in(watched, average), evaluation_mode(watched, Group()), torch.no_grad():
+        with (
+            swapped_in(watched, average),
+            evaluating(watched),
+            torch.no_grad(),
+        ):
             watched(torch.ones(3, 4))
         with pytest.raises(KeyError), swapped_in(watched, average):
             raise KeyError("an evaluation that fails")
@@ -293,7 +315,10 @@ def evaluated_by(group: Group, statistics: str) -> dict[str, Tensor]:
     average = averaged(model, averaging="uniform")
     average.update(1)
     mine = ({"x": batch["x"][group.rank :: group.size]} for batch in batches(model.frozen))
-    with average.swapped_in(mine, lambda batch: model(batch["x"])), evaluation_mode(model, group):
+    with (
+        average.swapped_in(mine, lambda batch: model(batch["x"])),
+        evaluating(model, group),
+    ):
         return {name: value.clone() for name, value in model.state_dict().items()}
 
 

@@ -1,0 +1,43 @@
+"""The page's head: the round's name, goal and state, and how its trials ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from raytune_playbook.report.formatting import counts_text
+from raytune_playbook.report.reading import RoundReading
+
+
+@dataclass(frozen=True)
+class HeaderView:
+    """The page's head.
+
+    Fields:
+        name, goal: the round's.
+        state: as its status says, or ``not started``.
+        facts: short ones, shown in one line.
+        reason: why it ended, where its status says so.
+    """
+
+    name: str
+    goal: str
+    state: str
+    facts: tuple[str, ...]
+    reason: str | None
+
+
+def header_view(reading: RoundReading) -> HeaderView:
+    """The head of a round's page."""
+    record, status, total = reading.record, reading.status, reading.summary.total
+    facts = [f"{total.num_ended:,} of {total.planned:,} trials ended", counts_text(total)]
+    if status and status.state != "finished":
+        seen = datetime.fromtimestamp(status.seen_at_s, UTC)
+        facts.append(f"as of {seen:%Y-%m-%d %H:%M} UTC")
+    return HeaderView(
+        name=record.name,
+        goal=record.goal,
+        state=status.state if status else "not started",
+        facts=tuple(facts),
+        reason=status.reason if status else None,
+    )

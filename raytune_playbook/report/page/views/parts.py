@@ -1,0 +1,40 @@
+"""What several sections show of a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.report.figures.style import trial_name
+from raytune_playbook.report.formatting import ABSENT, count_text, value_text
+
+
+@dataclass(frozen=True)
+class TrialLink:
+    """Leads to a trial's row in the table of all trials.
+
+    Fields:
+        name: within the round, by which the row is found.
+        key: within its study, which is what one reads.
+    """
+
+    name: str
+    key: str
+
+
+def trial_link(trial: Trial) -> TrialLink:
+    """The link to a trial."""
+    return TrialLink(trial_name(trial.id), trial.key)
+
+
+def trial_value(trial: Trial, name: str) -> str:
+    """A trial's value of a hyperparameter, which another study may have and this one not."""
+    return value_text(trial.values[name]) if name in trial.values else ABSENT
+
+
+def step_text(trial: Trial) -> str:
+    """The best step, of how many were trained."""
+    num_steps = trial.training.num_steps if trial.training else None
+    if trial.best_step is None:
+        return ABSENT if num_steps is None else f"{ABSENT} of {num_steps:,}"
+    return f"{trial.best_step:,} of {count_text(num_steps)}"

@@ -1,0 +1,56 @@
+"""What every conclusion of the round is bound to (rule SD3), and what was searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raytune_playbook.report.formatting import range_text, value_text
+from raytune_playbook.report.reading import RoundReading
+
+
+@dataclass(frozen=True)
+class SearchedHyperparameter:
+    """One that was not fixed: its role, the values that it could take, and why it has the role (empty: not said)."""
+
+    name: str
+    role: str
+    values: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SearchSpaceView:
+    """Caveats and search space.
+
+    Fields:
+        caveats: one per fixed hyperparameter.
+        searched: the others.
+        has_reasons: whether the round says why its hyperparameters have their roles.
+    """
+
+    caveats: tuple[str, ...]
+    searched: tuple[SearchedHyperparameter, ...]
+    has_reasons: bool
+
+
+def search_space_view(reading: RoundReading) -> SearchSpaceView:
+    """What a round searched, and what it held fixed."""
+    ranges = {name: range_text(searched) for study in reading.studies for name, searched in study.space.items()}
+    choices = {name: _choices_text(reading, name) for name in reading.scientific}
+    return SearchSpaceView(
+        caveats=reading.summary.caveats,
+        searched=tuple(
+            SearchedHyperparameter(
+                name, role, choices.get(name) or ranges.get(name, ""), reading.record.reasons.get(name, "")
+            )
+            for name, role in reading.record.roles.items()
+            if role != "fixed"
+        ),
+        has_reasons=bool(reading.record.reasons),
+    )
+
+
+def _choices_text(reading: RoundReading, name: str) -> str:
+    """The values of a scientific hyperparameter."""
+    arms = [arm for study in reading.studies for arm in (study.arm, *study.arms)]
+    return ", ".join(dict.fromkeys(value_text(arm[name]) for arm in arms if name in arm))

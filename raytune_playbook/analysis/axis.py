@@ -7,7 +7,7 @@ infeasible trials are marked. Rule SD12: one plot spans all studies of a round.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.frozen import Value
@@ -42,9 +42,9 @@ class Axis:
     low: float | None
     high: float | None
     choices: tuple[Value, ...]
-    completed: tuple[AxisPoint, ...]
-    infeasible: tuple[AxisPoint, ...]
-    failed: tuple[AxisPoint, ...]
+    completed: tuple[AxisPoint, ...] = ()
+    infeasible: tuple[AxisPoint, ...] = ()
+    failed: tuple[AxisPoint, ...] = ()
 
     def place(self, x: Value) -> int | None:
         """Which of the choices ``x`` is, from 0; None where it is none of them.
@@ -83,7 +83,7 @@ def _arm_axes(studies: Sequence[StudySpec], trials: Sequence[Trial]) -> list[Axi
             if any(name in arm for arm in of_study):
                 # A study's own value as it was given; that of a joint study's trial stands in its record.
                 points.append(AxisPoint(of_study[0][name] if len(of_study) == 1 else trial.values.get(name), trial))
-        found.append(_sorted_out(name, "linear", None, None, tuple(choices), points))
+        found.append(_with_points(Axis(name, "linear", None, None, tuple(choices)), points))
     return found
 
 
@@ -97,11 +97,11 @@ def _axis(name: str, hyperparameters: Sequence[Hyperparameter], trials: Sequence
     ranges = [hyperparameter for hyperparameter in hyperparameters if isinstance(hyperparameter, Float | Int)]
     if ranges:
         low, high = min(range_.low for range_ in ranges), max(range_.high for range_ in ranges)
-        return _sorted_out(name, ranges[0].scale, low, high, (), points)
+        return _with_points(Axis(name, ranges[0].scale, low, high, ()), points)
     choices = dict.fromkeys(choice for hyperparameter in hyperparameters for choice in _choices(hyperparameter))
     if None in choices:  # a choice of its own here, not an absent value
         points = [AxisPoint(trial.values[name], trial) for trial in trials if name in trial.values]
-    return _sorted_out(name, "linear", None, None, tuple(choices), points)
+    return _with_points(Axis(name, "linear", None, None, tuple(choices)), points)
 
 
 def _choices(hyperparameter: Hyperparameter) -> tuple[Value, ...]:
@@ -114,15 +114,8 @@ def _choices(hyperparameter: Hyperparameter) -> tuple[Value, ...]:
             return ()
 
 
-def _sorted_out(
-    name: str,
-    scale: Scale,
-    low: float | None,
-    high: float | None,
-    choices: tuple[Value, ...],
-    points: Sequence[AxisPoint],
-) -> Axis:
+def _with_points(axis: Axis, points: Sequence[AxisPoint]) -> Axis:
     completed = [point for point in points if point.trial.outcome == "completed" and point.trial.objective is not None]
     infeasible = [point for point in points if point.trial.outcome == "infeasible"]
     failed = [point for point in points if point.trial.outcome == "failed"]
-    return Axis(name, scale, low, high, choices, tuple(completed), tuple(infeasible), tuple(failed))
+    return replace(axis, completed=tuple(completed), infeasible=tuple(infeasible), failed=tuple(failed))

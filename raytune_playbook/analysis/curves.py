@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,12 @@ from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, STANDARD_E
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.records.columns import TRAIN_STEPS_SPLIT
 
-Evaluation = tuple[str, str]
-"""A split and a metric, such as ``("validation", "error")``."""
+
+class Evaluation(NamedTuple):
+    """What was evaluated, such as ``("validation", "error")``."""
+
+    split: str
+    metric: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_points: int 
             if split == TRAIN_STEPS_SPLIT:
                 steps[metric] = curve
             else:
-                evaluations[split, metric] = curve
+                evaluations[Evaluation(split, metric)] = curve
     return TrialCurves(trial, evaluations, steps)
 
 
@@ -101,7 +106,7 @@ def metrics_at(measurements: pa.Table | None, step: int | None) -> dict[Evaluati
         return {}
     rows = measurements.filter(pc.equal(measurements["step"], step)).to_pylist()
     return {
-        (row["split"], metric): value
+        Evaluation(row["split"], metric): value
         for row in sorted(rows, key=lambda row: row["split"])
         if row["split"] != TRAIN_STEPS_SPLIT
         for metric, value in row.items()

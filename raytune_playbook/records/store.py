@@ -227,13 +227,13 @@ class RoundStore:
         newest = max(streams, key=lambda file: int(file.removeprefix(stream_prefix(key)).removesuffix(".arrows")))
         return read_stream(self.storage.read(f"{folder}/{newest}") or b"")
 
-    def _spec(self, kind: type[_Spec], path: str, content: bytes) -> _Spec:
+    def _spec(self, spec_type: type[_Spec], path: str, content: bytes) -> _Spec:
         try:
-            return kind(**json.loads(content))
+            return spec_type(**json.loads(content))
         except (ValueError, TypeError, InputError) as error:
             raise StorageError(
-                f"{path} in {self.storage.uri!r} must hold a {kind.__name__}, but does not ({_first_line(error)}); "
-                "restore it, or name another round."
+                f"{path} in {self.storage.uri!r} must hold a {spec_type.__name__}, but does not "
+                f"({_first_line(error)}); restore it, or name another round."
             ) from None
 
     def _parquet(self, path: str) -> pa.Table:
@@ -252,8 +252,8 @@ def _concatenated(tables: list[pa.Table]) -> pa.Table:
             types.setdefault(field.name, set()).add(field.type)
     mixed = {
         name
-        for name, kinds in types.items()
-        if len(kinds - _NUMBERS) > 0 and len(kinds - {pa.null()}) > 1 and not any(map(pa.types.is_nested, kinds))
+        for name, given in types.items()
+        if len(given - _NUMBERS) > 0 and len(given - {pa.null()}) > 1 and not any(map(pa.types.is_nested, given))
     }
 
     def as_text(table: pa.Table) -> pa.Table:

@@ -29,7 +29,7 @@ import numpy as np
 
 from raytune_playbook.errors import SpaceError, SpecError
 from raytune_playbook.search import halton
-from raytune_playbook.search.evidence import Cube, Goal, Observation, distances, unit_points
+from raytune_playbook.search.evidence import Cube, Evidence, Goal, Observation, distances, unit_points
 from raytune_playbook.search.sequences import at_units
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
@@ -49,22 +49,16 @@ APART = 0.02
 
 def propose(
     space: Mapping[str, Hyperparameter],
-    observed: Sequence[Observation],
-    pending: Sequence[Mapping[str, Value]],
+    evidence: Evidence,
     seed: int,
-    goal: Goal,
     among: Sequence[Mapping[str, Value]] | None = None,
 ) -> dict[str, Value]:
     """The point to try next, given what was seen and what is under way.
 
     Args:
         space: one arm's active space.
-        observed: trials that have ended, of this study or of earlier ones, in any order; values of other
-            hyperparameters may stand beside those of the space.
-        pending: the values of the trials without an outcome, in any order: those that are under way, and those that
-            crashed, which tells nothing about the point but that it should not be tried again.
+        evidence: what was seen and what is under way.
         seed: which of the equally good proposals; 0 or more.
-        goal: whether small or large objectives are good.
         among: the points to choose from, such as a list of configurations; None for the whole space.
 
     Returns:
@@ -79,9 +73,9 @@ def propose(
     # Not at the top of the module: it needs Optuna.
     from raytune_playbook.search.gaussian_process import Told, best_among, best_point
 
-    observed = sorted(observed, key=lambda seen: _order(space, seen.values, seen.objective))
-    pending = sorted(pending, key=lambda values: _order(space, values, None))
-    targets, violations = _targets(space, observed, goal), _violations(observed)
+    observed = sorted(evidence.observed, key=lambda seen: _order(space, seen.values, seen.objective))
+    pending = sorted(evidence.pending, key=lambda values: _order(space, values, None))
+    targets, violations = _targets(space, observed, evidence.goal), _violations(observed)
     told = [*map(Told, (seen.values for seen in observed), targets, violations), *map(Told, pending)]
     seed %= 2**32  # what the sampler's generator takes
     tried = unit_points(space, [each.values for each in told])

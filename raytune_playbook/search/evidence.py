@@ -42,6 +42,23 @@ class Observation:
         return self.objective is None
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What a proposal is made from.
+
+    Fields:
+        observed: trials that have ended, of this study or of earlier ones, in any order; values of other
+            hyperparameters may stand beside those of the space.
+        pending: the values of the trials without an outcome, in any order: those that are under way, and those that
+            crashed, which tells nothing about the point but that it should not be tried again.
+        goal: whether small or large objectives are good.
+    """
+
+    observed: Sequence[Observation]
+    pending: Sequence[Mapping[str, Value]]
+    goal: Goal
+
+
 def observations(space: Mapping[str, Hyperparameter], trials: Iterable[Trial]) -> list[Observation]:
     """The trials that tell something about the space, with their values in it.
 

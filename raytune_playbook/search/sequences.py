@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search import halton
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Hyperparameter, Unit
-from raytune_playbook.study.space import num_points
+from raytune_playbook.study.space import Space, num_points
 from raytune_playbook.study.study import Search
-
-Space = Mapping[str, Hyperparameter]
 
 
 def point_of(space: Space, search: Search, seed: int, index: int, start: int = 0) -> dict[str, Value]:
@@ -55,7 +54,14 @@ def grid_point(space: Space, shape: tuple[int, ...], index: int) -> dict[str, Va
     return at_units(space, [_grid_unit(hyperparameter, *place) for hyperparameter, place in dims])
 
 
-def arm_at(index: int, num_points_of_arms: list[int | None], seed: int) -> tuple[int, int]:
+class Turn(NamedTuple):
+    """Which arm of a joint study a trial belongs to, and which of the arm's trials it is."""
+
+    arm: int
+    index_in_arm: int
+
+
+def arm_at(index: int, num_points_of_arms: list[int | None], seed: int) -> Turn:
     """Which arm of a joint study a trial belongs to, and its index within that arm (rule SD6).
 
     Trials come in blocks in which every arm stands once, in a shuffled order: at every prefix the arms' counts differ
@@ -75,7 +81,7 @@ def arm_at(index: int, num_points_of_arms: list[int | None], seed: int) -> tuple
         if num_blocks is None or index < first + num_blocks * len(arms):
             turn, place = divmod(index - first, len(arms))
             order = sorted(arms, key=lambda arm: _hash("arms", seed, block + turn, arm))
-            return order[place], block + turn
+            return Turn(order[place], block + turn)
         first, block = first + num_blocks * len(arms), block + num_blocks
         arms = [arm for arm in arms if num_points_of_arms[arm] is None or (num_points_of_arms[arm] or 0) > block]
         if not arms:

@@ -44,17 +44,17 @@ def _point(study: StudySpec, index: int) -> tuple[dict[str, Value], dict[str, Va
     """The scientific values that set the trial apart, and those of the search."""
     if study.configurations:
         if study.arms:
-            place, index = arm_at(index, [len(study.configurations)] * len(study.arms), study.seed)
-            return study.arms[place], study.configurations[index]
+            turn = arm_at(index, [len(study.configurations)] * len(study.arms), study.seed)
+            return study.arms[turn.arm], study.configurations[turn.index_in_arm]
         return study.arm, _listed(study.configurations, index)
     if study.grid:
         return study.arm, grid_point(study.space, study.grid, index)
     if not study.arms:
         return study.arm, point_of(study.space, study.search, study.seed, index)
     # Each arm counts its own trials, so that its points fill the whole space whatever the other arms are.
-    place, of_arm = arm_at(index, study.num_points_of_arms, study.seed)
-    arm, start = study.arms[place], arm_start(place, study.seed)
-    return arm, point_of(active(study.space, arm), study.search, study.seed, of_arm, start)
+    turn = arm_at(index, study.num_points_of_arms, study.seed)
+    arm, start = study.arms[turn.arm], arm_start(turn.arm, study.seed)
+    return arm, point_of(active(study.space, arm), study.search, study.seed, turn.index_in_arm, start)
 
 
 def _listed(configurations: Sequence[dict[str, Value]], index: int) -> dict[str, Value]:

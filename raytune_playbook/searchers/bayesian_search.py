@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from raytune_playbook.errors import SpaceError, StorageError
 from raytune_playbook.search.bayes import MIN_COMPLETED, propose
-from raytune_playbook.search.evidence import Goal, Observation
+from raytune_playbook.search.evidence import Evidence, Goal, Observation
 from raytune_playbook.search.refinement import require_refined
 from raytune_playbook.searchers.tune_space import TuneSpace
 from raytune_playbook.study.frozen import Value
@@ -128,8 +128,9 @@ class BayesianSearch(Searcher):
         if not self._earlier and self._num_suggested == self._num_initial:
             self._warn_if_not_refined(space, observed)
         pending = [*self._points.values(), *self._crashed]
+        evidence = Evidence(observed, pending, self._goal)
         # Another seed each time: else two proposals from the same evidence would start their search alike.
-        return propose(space.hyperparameters, observed, pending, self._seed + self._num_suggested, self._goal)
+        return propose(space.hyperparameters, evidence, self._seed + self._num_suggested)
 
     def _warn_if_not_refined(self, space: TuneSpace, observed: Sequence[Observation]) -> None:
         """The search has explored by itself: too late to refuse, but the user should know."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Hyperparameter, Int, finite_values
 from raytune_playbook.study.known_hyperparameters import last_part
 
-Space = Mapping[str, Hyperparameter]
+Space: TypeAlias = Mapping[str, Hyperparameter]
 
 MAX_SMALL = 4096
 """A finite space of at most so many points is searched without repeating one."""
@@ -85,7 +86,7 @@ def listed(configurations: Sequence[Mapping[str, Value]]) -> dict[str, Hyperpara
     return space
 
 
-def grid_shape(space: Mapping[str, Hyperparameter], num_trials: int) -> tuple[int, ...]:
+def grid_shape(space: Space, num_trials: int) -> tuple[int, ...]:
     """How many values of each of one or two hyperparameters make the largest even grid of at most ``num_trials``."""
     limits = [hyperparameter.num_values for hyperparameter in space.values()]
     most = [num_trials if limit is None else min(num_trials, limit) for limit in limits]

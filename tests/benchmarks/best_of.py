@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.search import halton
 from raytune_playbook.search.bayes import propose
-from raytune_playbook.search.evidence import Observation, distances, observations, unit_points
+from raytune_playbook.search.evidence import Evidence, Observation, distances, observations, unit_points
 from raytune_playbook.study.hyperparameter import Hyperparameter
 from tests.benchmarks.record_digits_trials import TABLE, recorded_round
 
@@ -100,7 +100,7 @@ def by_bayes(candidates: Candidates, budget: int, seed: int) -> list[int]:
     taken = by_halton(candidates, NUM_INITIAL, seed)
     while len(taken) < budget:
         seen = [candidates.trials[row] for row in taken]
-        taken.append(points.index(propose(candidates.space, seen, [], seed, "minimize", among=points)))
+        taken.append(points.index(propose(candidates.space, Evidence(seen, [], "minimize"), seed, among=points)))
     return taken
 
 

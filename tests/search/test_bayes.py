@@ -16,7 +16,7 @@ import pytest
 from raytune_playbook.errors import SpaceError, SpecError
 from raytune_playbook.search import gaussian_process, halton
 from raytune_playbook.search.bayes import propose
-from raytune_playbook.search.evidence import Observation, unit_points
+from raytune_playbook.search.evidence import Evidence, Observation, unit_points
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 
@@ -56,7 +56,7 @@ def exploited(space: Space, outcome: Outcome, seen: Sequence[Observation], num_t
     seen = list(seen)
     start = len(seen)
     for _ in range(num_trials):
-        values = propose(space, seen, [], 0, "minimize")
+        values = propose(space, Evidence(seen, [], "minimize"), 0)
         seen.append(Observation(values, outcome(values)))
     return seen[start:]
 
@@ -98,7 +98,7 @@ def test_qr8_of_an_infeasible_point_the_model_of_the_objective_learns_nothing_ne
         return {"x": 0.6, "norm": "batch"}
 
     monkeypatch.setattr(gaussian_process, "best_point", best_point)
-    propose(space, seen, [], 0, goal)
+    propose(space, Evidence(seen, [], goal), 0)
     assert {point: told[point].target for point in nearest} == {
         point: told[neighbour].target for point, neighbour in nearest.items()
     }
@@ -110,15 +110,15 @@ def test_qr8_of_an_infeasible_point_the_model_of_the_objective_learns_nothing_ne
 def test_qr8_how_far_off_a_bad_trial_is_changes_no_proposal():
     seen = explored(SQUARE, bowl, 12)
     bad = {"x": 0.9, "y": 0.1}
-    one, other = (propose(SQUARE, [*seen, Observation(bad, loss)], [], 0, "minimize") for loss in (1e2, 1e30))
+    one, other = (propose(SQUARE, Evidence([*seen, Observation(bad, loss)], [], "minimize"), 0) for loss in (1e2, 1e30))
     assert one == other
 
 
 def test_qr8_a_bowl_is_minimized_and_maximized():
     upside_down = [Observation(seen.values, -bowl(seen.values)) for seen in explored(SQUARE, bowl, 10)]
     assert best(exploited(SQUARE, bowl, explored(SQUARE, bowl, 10), 6)) < 1e-3
-    assert propose(SQUARE, upside_down, [], 0, "maximize") == propose(
-        SQUARE, explored(SQUARE, bowl, 10), [], 0, "minimize"
+    assert propose(SQUARE, Evidence(upside_down, [], "maximize"), 0) == propose(
+        SQUARE, Evidence(explored(SQUARE, bowl, 10), [], "minimize"), 0
     )
 
 
@@ -130,7 +130,10 @@ def test_qr8_every_hyperparameter_is_searched_on_its_own_scale():
         Observation({"x": 10 ** each.values["x"], "y": 1 - 10 ** (-3 - each.values["y"])}, each.objective)
         for each in seen
     ]
-    flat, curved = propose(linear, seen, [], 0, "minimize"), propose(scaled, same, [], 0, "minimize")
+    flat, curved = (
+        propose(linear, Evidence(seen, [], "minimize"), 0),
+        propose(scaled, Evidence(same, [], "minimize"), 0),
+    )
     assert 10 ** flat["x"] == pytest.approx(curved["x"], rel=1e-3)
     assert 10 ** (-3 - flat["y"]) == pytest.approx(1 - curved["y"], rel=1e-3)
 
@@ -162,14 +165,15 @@ def test_qr8_a_mixed_space_is_searched_in_its_own_values():
 def test_qr8_a_proposal_depends_on_its_arguments_alone():
     seen = explored(SQUARE, cliff, 12)
     pending = [{"x": 0.2, "y": 0.2}, {"x": 0.6, "y": 0.5}]
-    proposal = propose(SQUARE, seen, pending, 7, "minimize")
-    assert propose(SQUARE, seen[::-1], pending[::-1], 7, "minimize") == proposal
+    proposal = propose(SQUARE, Evidence(seen, pending, "minimize"), 7)
+    assert propose(SQUARE, Evidence(seen[::-1], pending[::-1], "minimize"), 7) == proposal
     script = (
         "import json, sys; from raytune_playbook.search.bayes import propose;"
-        "from raytune_playbook.search.evidence import Observation; from raytune_playbook.study.hyperparameter import *;"
+        "from raytune_playbook.search.evidence import Evidence, Observation;"
+        "from raytune_playbook.study.hyperparameter import *;"
         "seen, pending = json.loads(sys.argv[1]);"
         "space = {'x': Float(0, 1), 'y': Float(0, 1)};"
-        "print(json.dumps(propose(space, [Observation(*each) for each in seen], pending, 7, 'minimize')))"
+        "print(json.dumps(propose(space, Evidence([Observation(*each) for each in seen], pending, 'minimize'), 7)))"
     )
     given = json.dumps([[[each.values, each.objective] for each in seen], pending])
     elsewhere = subprocess.run([sys.executable, "-c", script, given], capture_output=True, text=True, check=True)
@@ -180,7 +184,7 @@ def test_qr8_a_proposal_depends_on_its_arguments_alone():
 def test_qr8_parallel_proposals_spread(outcome: Outcome):
     seen, pending = explored(SQUARE, outcome, 12), []
     for _ in range(4):
-        pending.append(propose(SQUARE, seen, pending, 0, "minimize"))
+        pending.append(propose(SQUARE, Evidence(seen, pending, "minimize"), 0))
     pairs = itertools.combinations(unit_points(SQUARE, pending), 2)
     assert min(float(np.linalg.norm(one - other)) for one, other in pairs) > 0.02
 
@@ -195,14 +199,14 @@ def test_qr8_no_point_is_proposed_twice_and_a_finite_space_comes_to_its_end():
     seen += exploited(space, outcome, seen, 4)
     assert len({(each.values["depth"], each.values["norm"]) for each in seen}) == 6
     with pytest.raises(SpaceError, match="all 6 points have been tried"):
-        propose(space, seen, [], 0, "minimize")
+        propose(space, Evidence(seen, [], "minimize"), 0)
 
 
 def test_qr8_a_list_of_configurations_is_searched():
     configurations = [{"x": x / 10, "y": y / 10} for x, y in itertools.product(range(11), repeat=2)]
     seen = [Observation(values, bowl(values)) for values in configurations[::12]]
     for _ in range(6):
-        values = propose(SQUARE, seen, [], 0, "minimize", among=configurations)
+        values = propose(SQUARE, Evidence(seen, [], "minimize"), 0, among=configurations)
         assert values in configurations and values not in [dict(each.values) for each in seen]
         seen.append(Observation(values, bowl(values)))
     assert {"x": 0.3, "y": 0.6} in [each.values for each in seen]
@@ -210,8 +214,8 @@ def test_qr8_a_list_of_configurations_is_searched():
 
 def test_qr8_a_point_that_crashed_is_not_asked_for_again():
     seen = explored(SQUARE, bowl, 12)
-    crashed = propose(SQUARE, seen, [], 0, "minimize")
-    assert propose(SQUARE, seen, [crashed], 0, "minimize") != crashed
+    crashed = propose(SQUARE, Evidence(seen, [], "minimize"), 0)
+    assert propose(SQUARE, Evidence(seen, [crashed], "minimize"), 0) != crashed
 
 
 def test_qr8_a_corner_that_was_tried_is_not_proposed_again():
@@ -235,14 +239,14 @@ def test_qr8_a_corner_that_was_tried_is_not_proposed_again():
 )
 def test_qr8_what_cannot_be_learned_from_is_refused(seen: list[Observation], message: str):
     with pytest.raises(SpaceError, match=message):
-        propose(SQUARE, seen, [], 0, "minimize")
+        propose(SQUARE, Evidence(seen, [], "minimize"), 0)
 
 
 def test_qr8_nothing_is_printed_and_optuna_is_left_as_it_was(capfd: pytest.CaptureFixture[str]):
     before = optuna.logging.get_verbosity()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        propose(SQUARE, explored(SQUARE, cliff, 8), [{"x": 0.1, "y": 0.1}], 0, "minimize")
+        propose(SQUARE, Evidence(explored(SQUARE, cliff, 8), [{"x": 0.1, "y": 0.1}], "minimize"), 0)
     assert capfd.readouterr() == ("", "")
     assert optuna.logging.get_verbosity() == before
 
@@ -250,4 +254,4 @@ def test_qr8_nothing_is_printed_and_optuna_is_left_as_it_was(capfd: pytest.Captu
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(SpecError, match=r"pip install 'raytune-playbook\[bayes\]'"):
-        propose(SQUARE, explored(SQUARE, bowl, 8), [], 0, "minimize")
+        propose(SQUARE, Evidence(explored(SQUARE, bowl, 8), [], "minimize"), 0)

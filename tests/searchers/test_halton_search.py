@@ -233,8 +233,11 @@ DRIVER = """
     space = {"x": tune.uniform(0, 1), "folder": folder}
 
     def train(config):
-        time.sleep(0.3)
-        mark = pathlib.Path(config["folder"]) / str(config["x"])
+        folder = pathlib.Path(config["folder"])
+        mark, started = folder / str(config["x"]), folder / f"started {config['x']}"
+        started.touch()
+        while (folder / "hold").exists() and len(list(folder.glob("started *"))) > 5:
+            time.sleep(0.05)
         if config["x"] < 0.3 and not mark.exists():
             mark.touch()
             raise ValueError("fails the first time")
@@ -263,6 +266,7 @@ def killed(cluster: Cluster, tmp_path_factory) -> Path:
     """An experiment of 12 trials whose driver was killed in the middle, while every trial of x < 0.3 fails at first."""
     folder = tmp_path_factory.mktemp("killed")
     (folder / "driver.py").write_text(textwrap.dedent(DRIVER))
+    (folder / "hold").touch()  # all but the first few trials, until the driver is dead
     driver = start_driver(cluster, folder, "start")
     try:
         wait_for(lambda: driver.poll() is not None or num_in_table(folder / "killed") >= 5)
@@ -270,6 +274,7 @@ def killed(cluster: Cluster, tmp_path_factory) -> Path:
     finally:
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
+        (folder / "hold").unlink()
     return folder
 
 

@@ -27,6 +27,7 @@ from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.seeds import WorkerSeedName, worker_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
@@ -61,12 +62,17 @@ def examples(num: int, seed: int) -> dict[str, np.ndarray]:
 ARRAYS = {"train": examples(70, 0), "validation": examples(37, 1)}
 
 
+def mask() -> list[int]:
+    """What dropout would draw now."""
+    return F.dropout(torch.ones(64)).bool().int().tolist()
+
+
 class Small(Workload):
-    """Two classes; with normalization and dropout if asked for; keeps its models and dropout's masks."""
+    """Two classes; with normalization if asked for; keeps its models, and what it drew in augmentation and training."""
 
     def __init__(self) -> None:
         self.models: list[nn.Module] = []
-        self.masks: list[list[int]] = []
+        self.masks: dict[WorkerSeedName, list[list[int]]] = {"augmentation": [], "dropout": []}
 
     def defaults(self) -> Mapping[str, Value]:
         return {"normalized": False, "batch_size": 12, "learning_rate": 0.2, "fault": None}
@@ -81,11 +87,15 @@ class Small(Workload):
         self.models.append(nn.Sequential(nn.Linear(6, 8), norm, nn.Tanh(), nn.Linear(8, 2)))
         return self.models[-1]
 
+    def augment(self, batch: Batch, values: Values) -> Batch:
+        self.masks["augmentation"].append(mask())
+        return batch
+
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         loss = F.cross_entropy(model(batch["x"]), batch["label"], reduction="none")
         if model.training:
-            self.masks.append(F.dropout(torch.ones(64)).bool().int().tolist())
-            if values["fault"] == "nan" and dist.get_rank() == 1 and len(self.masks) == 6:
+            self.masks["dropout"].append(mask())
+            if values["fault"] == "nan" and dist.get_rank() == 1 and len(self.masks["dropout"]) == 6:
                 return loss * torch.nan
         return loss
 
@@ -124,18 +134,21 @@ class Notes:
         return self._stop_at is not None and self._step >= self._stop_at
 
 
-def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[str, Any]:
-    workload = Small()
-    trial = TrialSpec(
+def a_trial(**values: Value) -> TrialSpec:
+    return TrialSpec(
         study="all",
         index=3,
         seed=1,
-        values=workload.hyperparameters() | values,
+        values=Small().hyperparameters() | values,
         max_train_steps=25,
         evaluation_interval_steps=10,
         divergence_factor=2.0,
         objective=Objective(),
     )
+
+
+def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[str, Any]:
+    workload, trial = Small(), a_trial(**values)
     data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     notes = Notes(stop_at)
     end = train(TrialRun(workload, trial, data, group, notes))
@@ -579,12 +592,27 @@ def test_a_trial_is_the_same_bit_for_bit_when_repeated(found, size):
         assert all(torch.equal(a, each["again"]["state"][name]) for name, a in each["trained"]["state"].items())
 
 
+def drawn(seed: int) -> list[int]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return mask()
+
+
 @pytest.mark.parametrize("size", TRAINED)
-def test_mh2_dropout_differs_by_worker_and_step_and_is_repeated(found, size):
-    masks = [tuple(mask) for each in found[size] for mask in each["trained"]["masks"]]
-    assert len(masks) == size * 25
+@pytest.mark.parametrize("name", ["augmentation", "dropout"])
+def test_mh2_augmentation_and_dropout_draw_from_the_workers_own_seed_of_the_step(found, size, name):
+    trial = a_trial(clipping_norm=0.3)
+    for rank, each in enumerate(found[size]):
+        expected = [drawn(worker_seed(name, trial, rank=rank, step=step)) for step in range(25)]
+        assert each["trained"]["masks"][name] == expected
+        assert each["again"]["masks"][name] == expected
+
+
+@pytest.mark.parametrize("size", TRAINED)
+def test_mh2_what_is_drawn_differs_by_worker_and_step(found, size):
+    masks = [tuple(mask) for each in found[size] for of_name in each["trained"]["masks"].values() for mask in of_name]
+    assert len(masks) == 2 * size * 25
     assert len(set(masks)) == len(masks)
-    assert all(each["again"]["masks"] == each["trained"]["masks"] for each in found[size])
 
 
 @pytest.mark.parametrize("size", TRAINED)

@@ -1,24 +1,15 @@
-"""Where the time of training steps goes: known sleeps come out where they belong (rules PI1 and PI3).
-
-Run as a script this file is one worker of two.
-"""
+"""Where the time of training steps goes: known sleeps come out where they belong (rules PI1 and PI3)."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
@@ -37,6 +28,7 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.workers import Workers
 
 STEPS, INTERVAL = 6, 2
 FOLDER = "all/checkpoints/00000"
@@ -242,37 +234,20 @@ def test_pi1_on_a_device_the_rest_of_an_intervals_time_is_computing():
 # ------------------------------------------------------------------ two workers
 
 
-def worker(rank: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    group = Group(rank, 2, process_group=dist.group.WORLD)
+def slowed(group: Group) -> tuple[dict[str, End], float]:
     ends = {
-        "one waits": trained(group, wait_s=rank * 2 * SLEEP_S)[0],
-        "one augments": trained(group, Sleepy(augment_s=rank * 2 * SLEEP_S))[0],
+        "one waits": trained(group, wait_s=group.rank * 2 * SLEEP_S)[0],
+        "one augments": trained(group, Sleepy(augment_s=group.rank * 2 * SLEEP_S))[0],
     }
-    with group.clock.step(group.device) as times:
+    with group.clock.step(group.device) as timed:
         group.subgroups(1).sum_(torch.ones(1))
-    torch.save((ends, times.seconds("synchronization")), folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    return ends, timed.seconds("synchronization")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def found(workers: Workers) -> list[Any]:
     """What each of two workers measured."""
-    folder = tmp_path_factory.mktemp("workers")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__]
-    started = [subprocess.Popen([*command, str(rank), str(port), str(folder)], env=environment) for rank in (0, 1)]
-    try:
-        assert [process.wait(timeout=200) for process in started] == [0, 0]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+    return workers.start(slowed, 2).found()
 
 
 @pytest.mark.parametrize(("case", "column"), [("one waits", "wait_s"), ("one augments", "augment_s")])
@@ -287,7 +262,3 @@ def test_pi1_who_waits_for_a_worker_without_a_batch_waits_in_the_collectives(fou
 
 def test_pi1_the_collectives_of_subgroups_are_timed_too(found):
     assert all(seconds > 0 for _, seconds in found)
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

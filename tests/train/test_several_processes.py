@@ -1,18 +1,12 @@
 """Training on several workers against the same arithmetic in one process.
 
-Run as a script this file is one worker: it does every experiment below over gloo and stores what it found. The tests
-start groups of 2, 3 and 4 such workers once, and compare.
+Groups of 2, 3 and 4 workers do every experiment below once, over gloo; the tests compare what they found.
 Rules BN1, BN2, BN3, EV3, MH2, MH3 and UN2; DESIGN decision 4.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +31,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.workers import Workers, found_by
 
 FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3, 4)
@@ -333,57 +328,26 @@ def trials(group: Group) -> dict[str, Any]:
     return found
 
 
-def worker(rank: int, size: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    group = Group(rank, size, process_group=dist.group.WORLD)
+def experiments(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = batch_norms(group) | ghosts(group)
     found["statistics"] = averaged_statistics(group)
     found["evaluated"] = evaluated(group)
-    own = with_statistics(BatchNorm(C, group=group).double(), range(rank, rank + 1))
+    own = with_statistics(BatchNorm(C, group=group).double(), range(group.rank, group.rank + 1))
     found["evaluated normalized"] = evaluated_with(own, group)
     found["flat"] = flat_gradients(group)
     found["told apart"] = told_apart(group)
-    if size in TRAINED:
+    if group.size in TRAINED:
         found |= trials(group)
-    torch.save(found, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return found
 
 
 Found = dict[int, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
+def found(workers: Workers) -> Found:
     """What each worker of each group found, by the group's size and the worker's rank."""
-    folders = {size: tmp_path_factory.mktemp(f"workers{size}") for size in SIZES}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = []
-    for size, folder in folders.items():
-        port = free_port()
-        for rank in range(size):
-            log = (folder / f"{rank}.log").open("w")
-            command = [sys.executable, __file__, str(rank), str(size), str(port), str(folder)]
-            started.append((subprocess.Popen(command, stdout=log, stderr=log, env=environment), folder / f"{rank}.log"))
-            log.close()
-    try:
-        for process, log in started:
-            assert process.wait(timeout=280) == 0, log.read_text()
-    finally:
-        for process, _ in started:
-            process.kill()
-            process.wait()
-    yield {
-        size: [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
-        for size, folder in folders.items()
-    }
+    return found_by({size: workers.start(experiments, size) for size in SIZES})
 
 
 def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
@@ -626,7 +590,3 @@ def test_one_workers_wish_stops_all_at_the_next_interval(found, size):
 def test_in3_one_workers_nan_is_everybodys(found, size):
     for each in found[size]:
         assert each["nan"]["outcome"] == ("infeasible", "NaN: training loss at step 6", 10)
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -3,6 +3,11 @@
 What it owes to Ray Tune's contract: a limit of concurrent trials of its own (the `ConcurrencyLimiter` that Tune would
 wrap around it waits forever for trials that a restart has renamed), and `Searcher.FINISHED` at the end (where None,
 with no trial live, would block Tune's loop for minutes).
+
+A new searcher says in `_next` what comes next and in `_is_finished` when nothing does, and inherits the rest; what Tune
+asks of it is tested by ``class TestMySearch(InOrderConformance)`` with a `make` of one line, see
+``tests/searchers/conformance.py``. One that has a space converts it with `tune_space.TuneSpace`, and saves and restores
+itself as `HaltonSearch` does.
 """
 
 from __future__ import annotations

@@ -35,12 +35,20 @@ class NumpyFile(Fragment):
 
     def _read(self) -> Columns:
         with self.file.open() as opened:
+            # As few requests as can be, where they take long: one for all, or one for each column.
             if _is_npy(opened):
-                return {ONLY_COLUMN: _array(opened.read())}
-            content = opened if self.columns else io.BytesIO(opened.read())  # all of it in one request
-            with zipfile.ZipFile(content) as archive:
-                names = [name.removesuffix(SUFFIX) for name in archive.namelist()]
-                return {name: _array(archive.read(f"{name}{SUFFIX}")) for name in self.columns or names}
+                return {ONLY_COLUMN: _array(io.BytesIO(opened.read()))}
+            if self.columns is None:
+                with zipfile.ZipFile(io.BytesIO(opened.read())) as archive:
+                    return {name: _array(archive.open(member)) for name, member in _members(archive).items()}
+            with zipfile.ZipFile(opened) as archive:
+                members = _members(archive)
+                return {name: _array(io.BytesIO(archive.read(members[name]))) for name in self.columns}
+
+
+def _members(archive: zipfile.ZipFile) -> Mapping[str, str]:
+    """What holds each array of an ``.npz``."""
+    return {member.removesuffix(SUFFIX): member for member in archive.namelist()}
 
 
 def _is_npy(opened: pa.NativeFile) -> bool:
@@ -49,8 +57,8 @@ def _is_npy(opened: pa.NativeFile) -> bool:
     return bool(prefix == npy.MAGIC_PREFIX)
 
 
-def _array(content: bytes) -> Array:
-    array: Array = np.load(io.BytesIO(content), allow_pickle=False)
+def _array(opened: IO[bytes]) -> Array:
+    array: Array = npy.read_array(opened, allow_pickle=False)
     return array
 
 
@@ -84,9 +92,9 @@ def _array_headers(opened: pa.NativeFile) -> Mapping[str, _ArrayHeader]:
         return {ONLY_COLUMN: _array_header(opened)}
     headers = {}
     with zipfile.ZipFile(opened) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as array:
-                headers[name.removesuffix(SUFFIX)] = _array_header(array)
+        for name, member in _members(archive).items():
+            with archive.open(member) as array:
+                headers[name] = _array_header(array)
     return headers
 
 

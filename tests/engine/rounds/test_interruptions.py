@@ -21,7 +21,6 @@ from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import RoundStore, Storage
-from raytune_playbook.records.types import RoundState
 from tests.waiting import wait_for
 
 
@@ -43,21 +42,19 @@ def during(action: Callable[[], None]) -> Iterator[None]:
 
 
 def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
-    holds = [tmp_path / f"hold-{position}" for position in range(6)]
+    holds = [tmp_path / f"hold-{position}" for position in range(5)]
     for hold in holds:
         hold.touch()
 
     def stop_soon() -> None:
         try:
-            wait_for(lambda: num_done(tmp_path / "stops") == 2)  # and the third waits until it is told to go on
+            # Tune keeps three trials live and may start them in any order; of the first three two end in any case.
+            wait_for(lambda: num_done(tmp_path / "stops") >= 2)
             stop_while_others_are_refused()
             wait_for(lambda: not (tmp_path / "stops" / "stop.json").exists())
-            for hold in holds[:2]:  # the two gangs' trials; the others are not begun any more
-                hold.unlink()
-            wait_for(lambda: RoundStore(Storage(str(tmp_path)), "stops").status().state == RoundState.STOPPED)
-        finally:
+        finally:  # what the gangs are at goes on; no other trial is begun any more
             for hold in holds:
-                hold.unlink(missing_ok=True)
+                hold.unlink()
 
     def stop_while_others_are_refused() -> None:
         with pytest.raises(InputError, match="STUDY/INDEX"):
@@ -66,12 +63,12 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
             run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
         stop("stops", storage=str(tmp_path))
 
-    broken = tuple(range(2, 8))
+    broken = tuple(range(3, 8))
     round_ = make_round("stops", trials_per_study=8, fault="hold", broken=broken, marker=str(tmp_path))
     with during(stop_soon):
         result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     assert result.store.status().state == "stopped"
-    assert 2 <= num_done(tmp_path / "stops") <= 4
+    assert 2 <= num_done(tmp_path / "stops") <= 5
     assert "The round stopped (stopped on request). Go on with: raytune-playbook resume stops" in quiet.file.getvalue()
     with pytest.raises(InputError, match="must be running"):
         stop("stops", storage=str(tmp_path))

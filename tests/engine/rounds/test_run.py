@@ -171,7 +171,7 @@ def test_a_killed_worker_and_a_killed_controller_are_survived(gangs, make_round,
 
     def kill_in_the_middle(name: str, process_id: Callable[[], int]) -> None:
         try:
-            wait_for(lambda: attempted(tmp_path, name) == {0, 1, 2})
+            wait_for(lambda: attempted(tmp_path, name) >= {1, 2})  # Tune may start trial 0 before or after them
             wait_for(lambda: [gang.state for gang in gangs.facts()] == [GangState.BUSY] * 2)  # both trials are held
             os.kill(process_id(), signal.SIGKILL)
         finally:

@@ -10,11 +10,15 @@ import io
 import logging
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from tests.workers import Workers
 
 NUM_CPUS = 7
 """The shared two gangs of two workers, one gang more, and the pipeline."""
@@ -44,6 +48,14 @@ def cluster() -> Iterator[Cluster]:
     yield running
     ray.shutdown()
     running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Workers:
+    """Starts groups of worker processes, each a fork of one process that is kept."""
+    from tests.workers import Workers  # and with it torch, which not every test needs
+
+    return Workers(tmp_path_factory.mktemp("workers"))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class TrialExamples:
 
 
 class SharedBatches:
-    """Implements `raytune_playbook.train.loop.Data` over arrays that all gangs of a node share.
+    """Implements `raytune_playbook.train.trial_run.Data` over arrays that all gangs of a node share.
 
     Args:
         share: this worker's of the training batches.

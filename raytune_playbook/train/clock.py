@@ -34,7 +34,7 @@ class TimedStep:
     """
 
     device: torch.device
-    started_s: float = field(default_factory=time.perf_counter)
+    started_s: float = field(default_factory=lambda: time.perf_counter())
     ended_s: float = 0.0
     transfer_s: float = 0.0
     parts_s: dict[Part, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))

@@ -80,7 +80,7 @@ class TrainingSoFar:
     num_parameters: int = 0
     time_by_part: TimeByPart = field(default_factory=TimeByPart)
     earlier_s: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(_SECONDS, 0.0))
-    started_s: float = field(default_factory=time.perf_counter)
+    started_s: float = field(default_factory=lambda: time.perf_counter())
     steps: Timer = field(default_factory=Timer)
     evaluations: Timer = field(default_factory=Timer)
 

@@ -1,18 +1,12 @@
-"""The loop on CUDA devices: as on the CPU, prefetched from pinned memory, out of memory and going on, over NCCL.
-
-Run as a script this file is one worker of two, on a device of its own.
-"""
+"""The loop on CUDA devices: as on the CPU, prefetched from pinned memory, out of memory and going on, over NCCL."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -203,30 +197,14 @@ def test_bn1_synchronized_batch_norm_over_nccl_with_one_rank():
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
-def test_bn1_synchronized_batch_norm_over_nccl_with_two_ranks(tmp_path):
-    command = [sys.executable, __file__, str(tmp_path), str(free_port())]
-    started = [subprocess.Popen([*command, str(rank)]) for rank in range(2)]
-    try:
-        assert [process.wait(timeout=120) for process in started] == [0, 0]
-    finally:
-        for process in started:
-            process.kill()
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+def test_bn1_synchronized_batch_norm_over_nccl_with_two_ranks(workers):
+    parts = workers.start(normalized_by, 2, backend="nccl").found(timeout_s=120)
     theirs = normalized(nn.BatchNorm2d(C).double(), batch("cpu"))
     for place, other in enumerate(theirs):
         torch.testing.assert_close(torch.cat([part[place] for part in parts]), other, rtol=1e-12, atol=1e-12)
 
 
-def worker(folder: Path, port: int, rank: int) -> None:
-    device = torch.device("cuda", rank)
-    torch.cuda.set_device(device)
-    dist.init_process_group("nccl", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    group = Group(rank, 2, device, dist.group.WORLD)
-    layer = BatchNorm(C, statistics="sync", group=group).double().to(device)
-    found = normalized(layer, batch("cpu")[4 * rank : 4 * rank + 4].to(device))
-    torch.save([tensor.cpu() for tensor in found], folder / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    worker(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+def normalized_by(group: Group) -> list[Tensor]:
+    layer = BatchNorm(C, statistics="sync", group=group).double().to(group.device)
+    found = normalized(layer, batch("cpu")[4 * group.rank : 4 * group.rank + 4].to(group.device))
+    return [tensor.cpu() for tensor in found]

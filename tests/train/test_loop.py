@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -16,7 +17,9 @@ from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
 from raytune_playbook.records.columns import STEP_COLUMNS, TIME_COLUMNS, measurements_table
 from raytune_playbook.study.seeds import shared_seed, worker_seed
-from raytune_playbook.train.workload import Values
+from raytune_playbook.train.update.averaging import NUM_STATISTICS_BATCHES
+from raytune_playbook.train.update.optimizers import optimizer
+from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
 
 ALL_KINDS = [
     {},
@@ -167,6 +170,109 @@ def test_ev7_training_and_validation_error_are_taken_in_evaluation_mode(small, m
         with torch.no_grad():
             for name, value in small.metrics(model, batch, Values(trial.values)).items():
                 assert last[split][name] == pytest.approx(value.double().mean().item(), rel=1e-6)
+
+
+def test_ev7_what_augments_training_batches_leaves_evaluations_alone(small, make_trial, run_alone):
+    """Of the training sample, too, and of the batches that statistics of averaged weights are estimated on."""
+
+    class Shifting(type(small)):
+        def augment(self, batch, values):
+            return {**batch, "x": batch["x"] + 100 * torch.rand(())}
+
+    workload = Shifting()
+    trial = make_trial(learning_rate=0.0, averaging="uniform", batch_norm="device")
+    last = {row["split"]: row for row in run_alone(workload, trial)[1].reports[-1]}
+    model = workload.models[-1].eval()
+    averaged = copy.deepcopy(model)
+    statistics_of_batches(workload, averaged, trial)
+    for suffix, net in (("", model), ("_average", averaged)):
+        for split, columns in small.datasets().items():
+            batch = {name: torch.from_numpy(column) for name, column in columns.items()}
+            with torch.no_grad():
+                loss = small.metrics(net, batch, Values(trial.values))["loss"].double().mean().item()
+            assert last[split + suffix]["loss"] == pytest.approx(loss, rel=1e-5), split + suffix
+
+
+def statistics_of_batches(workload, model, trial):
+    """Set a model's running statistics to their mean over the first training batches, as they are."""
+    data, norm = workload.datasets()["train"], model[1]
+    rows = batch_rows(trial, len(data["x"]), BatchShare(trial.values["batch_size"]))
+    found = []
+    for _ in range(NUM_STATISTICS_BATCHES):
+        with torch.no_grad():
+            inputs = model[0](torch.from_numpy(data["x"][next(rows)]))
+        found.append((inputs.mean(0), inputs.var(0)))
+    norm.running_mean.copy_(torch.stack([mean for mean, _ in found]).mean(0))
+    norm.running_var.copy_(torch.stack([var for _, var in found]).mean(0))
+
+
+@pytest.mark.parametrize("start_step", [0, 3])
+@pytest.mark.parametrize("averaging", ["uniform", "exponential"])
+def test_sc3_the_average_is_over_the_weights_after_each_step_from_the_start_on(
+    small, make_trial, run_alone, averaging, start_step
+):
+    class Plain(type(small)):
+        def model(self, values):
+            return nn.Linear(6, 2)
+
+    settings = {"averaging": averaging, "averaging_start_step": start_step, "averaging_decay": 0.7}
+    trial = make_trial(max_train_steps=8, evaluation_interval_steps=1, optimizer="sgd", **settings)
+    rows = [row for row in run_alone(Plain(), trial)[1].rows if row["split"] == "validation_average"]
+    batch = {name: torch.from_numpy(column) for name, column in small.datasets()["validation"].items()}
+    expected, average, weights = {}, None, states_of_sgd(Plain(), trial)
+    for num_steps, state in enumerate(weights, start=1):
+        if num_steps <= start_step:
+            continue
+        share = 1 / (num_steps - start_step) if averaging == "uniform" else 0.3
+        average = state if average is None else [a + share * (b - a) for a, b in zip(average, state, strict=True)]
+        logits = batch["x"] @ average[0].T + average[1]
+        expected[num_steps] = F.cross_entropy(logits, batch["label"]).item()
+    assert {row["step"]: row["loss"] for row in rows} == pytest.approx(expected, rel=1e-5)
+
+
+def states_of_sgd(workload, trial):
+    """The parameters after each step, by SGD written down plainly."""
+    values, data = Values(trial.values), workload.datasets()["train"]
+    torch.manual_seed(shared_seed("initialization", trial))
+    model = workload.model(values)
+    rows = batch_rows(trial, len(data["x"]), BatchShare(values.integer("batch_size")))
+    found = []
+    for _ in range(trial.max_train_steps):
+        chosen = next(rows)
+        batch = {name: torch.from_numpy(column[chosen]) for name, column in data.items()}
+        model.zero_grad()
+        workload.loss(model, batch, values).mean().backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= values.number("learning_rate") * parameter.grad
+        found.append([parameter.detach().clone() for parameter in model.parameters()])
+    return found
+
+
+def test_ba8_each_step_is_one_update_after_exactly_one_global_batch(small, make_trial, run_alone, monkeypatch):
+    """No gradients are accumulated over several batches, nor is one batch cut into several updates."""
+    happened = []
+
+    class Told(type(small)):
+        def loss(self, model, batch, values):
+            if model.training:
+                happened.append(batch["x"].numpy().copy())
+            return super().loss(model, batch, values)
+
+    def told_optimizer(model, values):
+        rule = optimizer(model, values)
+        update = rule.update
+        rule.update = lambda rate: (happened.append("update"), update(rate))
+        return rule
+
+    monkeypatch.setattr("raytune_playbook.train.loop.optimizer", told_optimizer)
+    trial = make_trial()
+    run_alone(Told(), trial)
+    data, rows = small.datasets()["train"]["x"], batch_rows(trial, 70, BatchShare(12))
+    assert happened[1::2] == ["update"] * trial.max_train_steps
+    for given in happened[::2]:
+        assert np.array_equal(given, data[next(rows)])
+    assert not [name for name in TRAINING_DEFAULTS if "accum" in name]
 
 
 def test_it_learns(small, make_trial, run_alone):

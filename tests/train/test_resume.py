@@ -1,7 +1,7 @@
 """A trial cut off and resumed, on 1 to 4 processes, against the same trial undisturbed: bit for bit (rule CK2).
 
-Run as a script this file is one worker. In the first phase it does every experiment below and at last kills itself with
-SIGKILL in the middle of a trial; the second phase are fresh processes, which go on with that trial.
+The workers of a first group do every experiment below, and at last kill themselves with SIGKILL in the middle of a
+trial; those of a second are fresh processes, which go on with that trial.
 Rules BN3, CK1, CK2, MH1; DESIGN decisions 3 and 4.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import Tensor, nn
 
@@ -37,6 +34,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.workers import KILLED, Workers, found_by
 
 SIZES = (1, 2, 3, 4)
 FOLDER = "all/checkpoints/00003"
@@ -185,30 +183,18 @@ def experiments(group: Group, folder: Path) -> dict[str, Any]:
     return found
 
 
-def worker(phase: str, rank: int, size: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    group = Group()
-    if size > 1:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/{phase}", rank=rank, world_size=size)
-        group = Group(rank, size, process_group=dist.group.WORLD)
+def killed_after_experiments(group: Group, folder: Path) -> None:
+    torch.save(experiments(group, folder), folder / f"{group.rank}.pt")
+    attempt(group, *to_be_killed(group, folder), killed_at=KILLED_AT)
+
+
+def resumed(group: Group, folder: Path) -> dict[str, Any]:
+    return attempt(group, *to_be_killed(group, folder))
+
+
+def to_be_killed(group: Group, folder: Path) -> tuple[TrialSpec, Checkpoints]:
     trial = a_trial(**KINDS["adam"])
-    checkpoints = Checkpoints(Storage(str(folder / "killed")), FOLDER, trial, num_best=2, group=group)
-    if phase == "first":
-        torch.save(experiments(group, folder), folder / f"{rank}.pt")
-        attempt(group, trial, checkpoints, killed_at=KILLED_AT)
-    torch.save(attempt(group, trial, checkpoints), folder / f"{rank}.resumed.pt")
-
-
-def processes(phase: str, folders: dict[int, Path]) -> list[tuple[subprocess.Popen[bytes], Path]]:
-    started = []
-    for size, folder in folders.items():
-        for rank in range(size):
-            log = folder / f"{phase}.{rank}.log"
-            command = [sys.executable, __file__, phase, str(rank), str(size), str(folder)]
-            with log.open("w") as file:
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
-                started.append((subprocess.Popen(command, stdout=file, stderr=file, env=environment), log))
-    return started
+    return trial, Checkpoints(Storage(str(folder / "killed")), FOLDER, trial, num_best=2, group=group)
 
 
 Found = dict[int, list[dict[str, Any]]]
@@ -220,21 +206,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 @pytest.fixture(scope="module")
-def found(folders: dict[int, Path]) -> Found:
+def found(workers: Workers, folders: dict[int, Path]) -> Found:
     """What each worker of each group found, by the group's size and the worker's rank."""
-    for phase, expected in (("first", -signal.SIGKILL), ("second", 0)):
-        started = processes(phase, folders)
-        try:
-            for process, log in started:
-                assert process.wait(timeout=280) == expected, log.read_text()
-        finally:
-            for process, _ in started:
-                process.kill()
-                process.wait()
+    first = {size: workers.start(killed_after_experiments, size, folder) for size, folder in folders.items()}
+    found_by(first, exit_code=KILLED)
+    second = found_by({size: workers.start(resumed, size, folder) for size, folder in folders.items()})
     return {
         size: [
-            torch.load(folder / f"{rank}.pt", weights_only=False)
-            | {"killed": torch.load(folder / f"{rank}.resumed.pt", weights_only=False)}
+            torch.load(folder / f"{rank}.pt", weights_only=False) | {"killed": second[size][rank]}
             for rank in range(size)
         ]
         for size, folder in folders.items()
@@ -309,7 +288,3 @@ def test_mh1_what_rank_0_cannot_write_or_read_is_known_to_all(found, size):
     for each in found[size]:
         assert "Checkpoints must be writable, but " in each["unwritable"]
         assert "Checkpoints must be readable, but " in each["unreadable"]
-
-
-if __name__ == "__main__":
-    worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

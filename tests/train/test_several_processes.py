@@ -1,18 +1,12 @@
 """Training on several workers against the same arithmetic in one process.
 
-Run as a script this file is one worker: it does every experiment below over gloo and stores what it found. The tests
-start groups of 2, 3 and 4 such workers once, and compare.
+Groups of 2, 3 and 4 workers do every experiment below once, over gloo; the tests compare what they found.
 Rules BN1, BN2, BN3, EV3, MH2, MH3 and UN2; DESIGN decision 4.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +21,7 @@ from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.seeds import WorkerSeedName, worker_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
@@ -36,6 +31,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.workers import Workers, found_by
 
 FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3, 4)
@@ -61,12 +57,17 @@ def examples(num: int, seed: int) -> dict[str, np.ndarray]:
 ARRAYS = {"train": examples(70, 0), "validation": examples(37, 1)}
 
 
+def mask() -> list[int]:
+    """What dropout would draw now."""
+    return F.dropout(torch.ones(64)).bool().int().tolist()
+
+
 class Small(Workload):
-    """Two classes; with normalization and dropout if asked for; keeps its models and dropout's masks."""
+    """Two classes; with normalization if asked for; keeps its models, and what it drew in augmentation and training."""
 
     def __init__(self) -> None:
         self.models: list[nn.Module] = []
-        self.masks: list[list[int]] = []
+        self.masks: dict[WorkerSeedName, list[list[int]]] = {"augmentation": [], "dropout": []}
 
     def defaults(self) -> Mapping[str, Value]:
         return {"normalized": False, "batch_size": 12, "learning_rate": 0.2, "fault": None}
@@ -81,11 +82,15 @@ class Small(Workload):
         self.models.append(nn.Sequential(nn.Linear(6, 8), norm, nn.Tanh(), nn.Linear(8, 2)))
         return self.models[-1]
 
+    def augment(self, batch: Batch, values: Values) -> Batch:
+        self.masks["augmentation"].append(mask())
+        return batch
+
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
         loss = F.cross_entropy(model(batch["x"]), batch["label"], reduction="none")
         if model.training:
-            self.masks.append(F.dropout(torch.ones(64)).bool().int().tolist())
-            if values["fault"] == "nan" and dist.get_rank() == 1 and len(self.masks) == 6:
+            self.masks["dropout"].append(mask())
+            if values["fault"] == "nan" and dist.get_rank() == 1 and len(self.masks["dropout"]) == 6:
                 return loss * torch.nan
         return loss
 
@@ -124,18 +129,21 @@ class Notes:
         return self._stop_at is not None and self._step >= self._stop_at
 
 
-def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[str, Any]:
-    workload = Small()
-    trial = TrialSpec(
+def a_trial(**values: Value) -> TrialSpec:
+    return TrialSpec(
         study="all",
         index=3,
         seed=1,
-        values=workload.hyperparameters() | values,
+        values=Small().hyperparameters() | values,
         max_train_steps=25,
         evaluation_interval_steps=10,
         divergence_factor=2.0,
         objective=Objective(),
     )
+
+
+def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[str, Any]:
+    workload, trial = Small(), a_trial(**values)
     data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     notes = Notes(stop_at)
     end = train(TrialRun(workload, trial, data, group, notes))
@@ -320,57 +328,26 @@ def trials(group: Group) -> dict[str, Any]:
     return found
 
 
-def worker(rank: int, size: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    group = Group(rank, size, process_group=dist.group.WORLD)
+def experiments(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = batch_norms(group) | ghosts(group)
     found["statistics"] = averaged_statistics(group)
     found["evaluated"] = evaluated(group)
-    own = with_statistics(BatchNorm(C, group=group).double(), range(rank, rank + 1))
+    own = with_statistics(BatchNorm(C, group=group).double(), range(group.rank, group.rank + 1))
     found["evaluated normalized"] = evaluated_with(own, group)
     found["flat"] = flat_gradients(group)
     found["told apart"] = told_apart(group)
-    if size in TRAINED:
+    if group.size in TRAINED:
         found |= trials(group)
-    torch.save(found, folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return found
 
 
 Found = dict[int, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
+def found(workers: Workers) -> Found:
     """What each worker of each group found, by the group's size and the worker's rank."""
-    folders = {size: tmp_path_factory.mktemp(f"workers{size}") for size in SIZES}
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = []
-    for size, folder in folders.items():
-        port = free_port()
-        for rank in range(size):
-            log = (folder / f"{rank}.log").open("w")
-            command = [sys.executable, __file__, str(rank), str(size), str(port), str(folder)]
-            started.append((subprocess.Popen(command, stdout=log, stderr=log, env=environment), folder / f"{rank}.log"))
-            log.close()
-    try:
-        for process, log in started:
-            assert process.wait(timeout=280) == 0, log.read_text()
-    finally:
-        for process, _ in started:
-            process.kill()
-            process.wait()
-    yield {
-        size: [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
-        for size, folder in folders.items()
-    }
+    return found_by({size: workers.start(experiments, size) for size in SIZES})
 
 
 def close(a: Tensor, b: Tensor, tolerance: float) -> bool:
@@ -579,12 +556,27 @@ def test_a_trial_is_the_same_bit_for_bit_when_repeated(found, size):
         assert all(torch.equal(a, each["again"]["state"][name]) for name, a in each["trained"]["state"].items())
 
 
+def drawn(seed: int) -> list[int]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return mask()
+
+
 @pytest.mark.parametrize("size", TRAINED)
-def test_mh2_dropout_differs_by_worker_and_step_and_is_repeated(found, size):
-    masks = [tuple(mask) for each in found[size] for mask in each["trained"]["masks"]]
-    assert len(masks) == size * 25
+@pytest.mark.parametrize("name", ["augmentation", "dropout"])
+def test_mh2_augmentation_and_dropout_draw_from_the_workers_own_seed_of_the_step(found, size, name):
+    trial = a_trial(clipping_norm=0.3)
+    for rank, each in enumerate(found[size]):
+        expected = [drawn(worker_seed(name, trial, rank=rank, step=step)) for step in range(25)]
+        assert each["trained"]["masks"][name] == expected
+        assert each["again"]["masks"][name] == expected
+
+
+@pytest.mark.parametrize("size", TRAINED)
+def test_mh2_what_is_drawn_differs_by_worker_and_step(found, size):
+    masks = [tuple(mask) for each in found[size] for of_name in each["trained"]["masks"].values() for mask in of_name]
+    assert len(masks) == 2 * size * 25
     assert len(set(masks)) == len(masks)
-    assert all(each["again"]["masks"] == each["trained"]["masks"] for each in found[size])
 
 
 @pytest.mark.parametrize("size", TRAINED)
@@ -598,7 +590,3 @@ def test_one_workers_wish_stops_all_at_the_next_interval(found, size):
 def test_in3_one_workers_nan_is_everybodys(found, size):
     for each in found[size]:
         assert each["nan"]["outcome"] == ("infeasible", "NaN: training loss at step 6", 10)
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,24 +1,18 @@
 """Evaluation on several workers against plain numpy and scikit-learn on all examples at once.
 
-Run as a script this file is one worker: it evaluates over gloo and stores what it found. The tests start groups of 2
-and 3 such workers once, and compare with one process. Rules EV1, EV3, EV4, EV5, EV6, EV8 and BN3.
+Groups of 2 and 3 workers evaluate over gloo once, and are compared with one process. Rules EV1, EV3, EV4, EV5, EV6, EV8
+and BN3.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
@@ -35,6 +29,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
+from tests.workers import Workers, found_by
 
 FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3)
@@ -195,48 +190,20 @@ def twice(group: Group) -> str | None:
     return None
 
 
-def found_by(group: Group) -> dict[str, Any]:
+def experiments(group: Group) -> dict[str, Any]:
     return {"given": given(group), **modelled(group), "trained": trained(group), "twice": twice(group)}
-
-
-def worker(rank: int, size: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-    torch.save(found_by(Group(rank, size, process_group=dist.group.WORLD)), folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 Found = dict[int, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(workers: Workers) -> Found:
     """What each worker of each group found, by the group's size and the worker's rank; 1 is this process."""
-    started = []
-    folders = {size: tmp_path_factory.mktemp(f"workers{size}") for size in SIZES}
-    for size, folder in folders.items():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        for rank in range(size):
-            command = [sys.executable, __file__, str(rank), str(size), str(port), str(folder)]
-            with (folder / f"{rank}.log").open("w") as log:
-                environment = os.environ | {"OMP_NUM_THREADS": "1"}
-                started.append((subprocess.Popen(command, stdout=log, stderr=log, env=environment), log.name))
-    try:
-        torch.set_num_threads(1)
-        alone = found_by(Group())
-        for process, log_name in started:
-            assert process.wait(timeout=280) == 0, Path(log_name).read_text()
-    finally:
-        for process, _ in started:
-            process.kill()
-            process.wait()
-    return {1: [alone]} | {
-        size: [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(size)]
-        for size, folder in folders.items()
-    }
+    running = {size: workers.start(experiments, size) for size in SIZES}
+    torch.set_num_threads(1)
+    alone = experiments(Group())
+    return {1: [alone], **found_by(running)}
 
 
 ANY_SIZE = pytest.mark.parametrize("size", (1, *SIZES))
@@ -349,7 +316,3 @@ def test_ev3_an_example_that_two_workers_evaluate_is_told_of(found, size):
     for each in found[size]:
         assert each["twice"] == f"every example is evaluated exactly once, but {3 * size} rows are not all different"
     assert found[1][0]["twice"] is None
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

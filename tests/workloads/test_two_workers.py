@@ -1,21 +1,11 @@
-"""The bundled workloads on two workers against one process (rules BN1, BN2, UN2; DESIGN decision 4).
-
-Run as a script this file is one of the two workers.
-"""
+"""The bundled workloads on two workers against one process (rules BN1, BN2, UN2; DESIGN decision 4)."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
@@ -30,6 +20,7 @@ from raytune_playbook.train.workload import Workload
 from raytune_playbook.workloads.digits import DigitsResNet
 from raytune_playbook.workloads.tabular import BreastCancer, Diabetes
 from raytune_playbook.workloads.text import StandardLibraryText
+from tests.workers import Workers
 
 WORKLOADS: dict[str, tuple[Workload, dict[str, Value]]] = {
     "digits": (DigitsResNet(), {"width": 8, "batch_size": 32, "virtual_batch_size": 8}),
@@ -97,34 +88,10 @@ def measured(name: str, kind: str, datasets: Any, group: Group) -> list[dict[str
     return [{key: value for key, value in row.items() if key not in TIME_COLUMNS} for row in notes.rows]
 
 
-def worker(rank: int, port: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(trained(Group(rank, 2, process_group=dist.group.WORLD)), folder / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[tuple[str, str], list[dict[str, Any]]]]]:
+def found(workers: Workers) -> list[dict[tuple[str, str], list[dict[str, Any]]]]:
     """What each of two workers measured."""
-    folder = tmp_path_factory.mktemp("workers")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = []
-    for rank in (0, 1):
-        with (folder / f"{rank}.log").open("w") as log:
-            command = [sys.executable, __file__, str(rank), str(port), str(folder)]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
-    try:
-        for rank, process in enumerate(started):
-            assert process.wait(timeout=280) == 0, (folder / f"{rank}.log").read_text()
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-    yield [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+    return workers.start(trained, 2).found()
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -145,7 +112,3 @@ def test_two_workers_with_the_statistics_of_the_global_batch_measure_what_one_pr
             assert row.keys() == expected.keys()
             assert (row["step"], row["split"]) == (expected["step"], expected["split"])
             assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4), (name, row["step"])
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import io
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_avg_fn, update_bn
 
@@ -322,29 +318,15 @@ def evaluated_by(group: Group, statistics: str) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def work(folder: Path, rank: int) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    group = Group(rank, 2, torch.device("cpu"), dist.group.WORLD)
-    torch.save({name: evaluated_by(group, name) for name in ("device", "sync")}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+def evaluated_by_each(group: Group) -> dict[str, dict[str, Tensor]]:
+    return {name: evaluated_by(group, name) for name in ("device", "sync")}
 
 
-def test_bn3_all_workers_evaluate_the_same_average(tmp_path):
-    workers = [subprocess.Popen([sys.executable, __file__, str(tmp_path), str(rank)]) for rank in range(2)]
-    try:
-        assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
-    finally:
-        for worker in workers:
-            worker.kill()
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+def test_bn3_all_workers_evaluate_the_same_average(workers):
+    first, second = workers.start(evaluated_by_each, 2).found()
     for name in ("device", "sync"):
         assert equal(first[name], second[name])
     alone = evaluated_by(Group(), "device")
     for name in STATISTICS:
         torch.testing.assert_close(first["sync"][name], alone[name], rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(first["device"][STATISTICS[0]], alone[STATISTICS[0]], rtol=1e-12, atol=1e-14)
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]), int(sys.argv[2]))

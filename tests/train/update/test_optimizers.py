@@ -119,15 +119,17 @@ class Model(nn.Module):
         self.frozen = nn.Parameter(torch.ones(2, dtype=dtype), requires_grad=False)
 
 
-def gradients() -> list[list[Array]]:
+def gradients(scale: float = 1.0) -> list[list[Array]]:
     rng = np.random.default_rng(1)
-    return [[rng.normal(size=shape) * 10.0 ** rng.integers(-4, 3) for shape in SHAPES] for _ in RATES]
+    return [[rng.normal(size=shape) * 10.0 ** rng.integers(-4, 3) * scale for shape in SHAPES] for _ in RATES]
 
 
-def walk(model: Model, update: Callable[[float], object], start: int = 0, end: int | None = None) -> list[list[Array]]:
+def walk(
+    model: Model, update: Callable[[float], object], start: int = 0, end: int | None = None, scale: float = 1.0
+) -> list[list[Array]]:
     """The parameters after each step from ``start`` to ``end``: shape (step, parameter)."""
     found = []
-    for rate, step_grads in list(zip(RATES, gradients(), strict=True))[start:end]:
+    for rate, step_grads in list(zip(RATES, gradients(scale), strict=True))[start:end]:
         given = [torch.from_numpy(np.array(grad)).to(model.frozen.dtype) for grad in step_grads]
         for parameter, grad in zip(model.params, given, strict=True):
             parameter.grad = grad.clone()
@@ -143,12 +145,12 @@ def make(model: Model, kind: str, **settings: object) -> Optimizer:
     return optimizer(model, Values(TRAINING_DEFAULTS | {"optimizer": kind} | settings))
 
 
-def run(kind: str, **settings: object) -> list[list[Array]]:
+def run(kind: str, scale: float = 1.0, **settings: object) -> list[list[Array]]:
     model = Model()
-    return walk(model, make(model, kind, **settings).update)
+    return walk(model, make(model, kind, **settings).update, scale=scale)
 
 
-def run_torchs(torchs: Callable[[nn.ParameterList], torch.optim.Optimizer]) -> list[list[Array]]:
+def run_torchs(torchs: Callable[[nn.ParameterList], torch.optim.Optimizer], scale: float = 1.0) -> list[list[Array]]:
     model = Model()
     rule = torchs(model.params)
 
@@ -156,7 +158,7 @@ def run_torchs(torchs: Callable[[nn.ParameterList], torch.optim.Optimizer]) -> l
         rule.param_groups[0]["lr"] = rate
         rule.step()
 
-    return walk(model, update)
+    return walk(model, update, scale=scale)
 
 
 def same(a: list[list[Array]], b: list[list[Array]]) -> bool:
@@ -200,6 +202,35 @@ def torchs_own(kind: str, h: Mapping[str, float], strength: float) -> Callable[.
 @pytest.mark.parametrize("kind", [kind for kind in OPTIMIZERS if kind.startswith("torch_")])
 def test_st4_torchs_forms_are_torch_optim_bit_for_bit(kind, settings, strength):
     assert same(run(kind, **settings, weight_decay=strength), run_torchs(torchs_own(kind, settings, strength)))
+
+
+WITH_EPSILON = [kind for kind, names in OPTIMIZERS.items() if "epsilon" in names]
+TINY = 1e-8
+"""Gradients of this scale are divided by something that even a small epsilon decides."""
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-12, 1e-4])
+@pytest.mark.parametrize("kind", WITH_EPSILON)
+def test_st4_any_epsilon_is_taken_as_it_is_none_too(kind, epsilon):
+    settings = {"momentum": 0.5, "rho": 0.0, "beta1": 0.5, "beta2": 0.5, "momentum_decay": 0.1, "epsilon": epsilon}
+    found = run(kind, TINY, **settings)
+    if kind not in EQUATIONS:
+        assert same(found, run_torchs(torchs_own(kind, settings, 0.0), TINY))
+        return
+    for i, start in enumerate(Model().params):
+        theta, step = start.detach().numpy(), EQUATIONS[kind](settings)
+        for t, (rate, step_grads) in enumerate(zip(RATES, gradients(TINY), strict=True)):
+            theta = step(theta, step_grads[i], rate)
+            np.testing.assert_allclose(found[t][i], theta, rtol=1e-12, atol=1e-12, err_msg=f"step {t}")
+
+
+@pytest.mark.parametrize("kind", WITH_EPSILON)
+def test_st4_epsilons_make_a_difference_to_gradients_so_small(kind):
+    """Or the test above would see none."""
+    settings = {"momentum": 0.5, "rho": 0.0, "beta1": 0.5, "beta2": 0.5, "momentum_decay": 0.1}
+    found = [run(kind, TINY, **settings, epsilon=epsilon)[-1][0] for epsilon in (0.0, 1e-12, 1e-8)]
+    assert not np.allclose(found[0], found[1], rtol=1e-9, atol=0)
+    assert not np.allclose(found[1], found[2], rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

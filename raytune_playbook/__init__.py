@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
 from raytune_playbook.study.datasets import Files, InputPipeline, Split
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Objective, Resources
 

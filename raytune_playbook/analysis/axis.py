@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int, Scale
+from raytune_playbook.study.hyperparameters.hyperparameter import (
+    Categorical,
+    Discrete,
+    Float,
+    Hyperparameter,
+    Int,
+    Scale,
+)
 from raytune_playbook.study.study import StudySpec
 
 

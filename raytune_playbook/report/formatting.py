@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from raytune_playbook.analysis.summary import Counts
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
 
 ABSENT = "—"

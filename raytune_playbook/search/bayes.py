@@ -32,7 +32,7 @@ from raytune_playbook.search import halton
 from raytune_playbook.search.evidence import Cube, Evidence, Goal, Observation, distances, unit_points
 from raytune_playbook.search.sequences import at_units
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Hyperparameter, finite_values
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter, finite_values
 
 MIN_COMPLETED = 2
 """Fewer completed trials make no model."""

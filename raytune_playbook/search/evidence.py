@@ -16,8 +16,15 @@ import numpy.typing as npt
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int, is_same
-from raytune_playbook.study.space import active
+from raytune_playbook.study.hyperparameters.hyperparameter import (
+    Categorical,
+    Discrete,
+    Float,
+    Hyperparameter,
+    Int,
+    is_same,
+)
+from raytune_playbook.study.hyperparameters.space import active
 from raytune_playbook.study.study import StudySpec
 
 Goal: TypeAlias = Literal["minimize", "maximize"]

@@ -15,7 +15,7 @@ import numpy as np
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search.evidence import Goal, Observation
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 
 MARGIN = 0.05
 """The outer share of a range, on the hyperparameter's own scale, in which the best trial is near a boundary."""

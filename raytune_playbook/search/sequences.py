@@ -16,8 +16,8 @@ from typing import NamedTuple
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search import halton
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Hyperparameter, Unit
-from raytune_playbook.study.space import Space, num_points
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter, Unit
+from raytune_playbook.study.hyperparameters.space import Space, num_points
 from raytune_playbook.study.study import Search
 
 

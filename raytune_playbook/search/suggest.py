@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search.sequences import arm_at, arm_start, grid_point, point_of
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.space import active
+from raytune_playbook.study.hyperparameters.space import active
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import TrialSpec
 

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter, Int
 
 
 @dataclass(frozen=True)

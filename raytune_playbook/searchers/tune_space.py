@@ -29,8 +29,8 @@ from raytune_playbook.search.sequences import point_of
 from raytune_playbook.searchers.tune_dimensions import Dimension, Normal, Steps, is_number
 from raytune_playbook.study.fingerprints import space_fingerprint
 from raytune_playbook.study.frozen import Value, plain
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
-from raytune_playbook.study.space import num_points
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.space import num_points
 
 
 class TuneSpace:

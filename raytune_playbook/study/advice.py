@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical
-from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, last_part, purpose_of
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical
+from raytune_playbook.study.hyperparameters.known import ADAMS, OPTIMIZERS, SECONDARY, last_part, purpose_of
 from raytune_playbook.study.round import Round
 
 _OFF: frozenset[Value] = frozenset({0, None, "none"})

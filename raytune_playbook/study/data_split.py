@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Float, Int
 from raytune_playbook.study.round import Round
 
 DATA_SPLIT = "data_split"

@@ -7,9 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import is_same
-from raytune_playbook.study.known_hyperparameters import NUMBER_OF_STEPS, last_part, purpose_of
-from raytune_playbook.study.space import Space, active, arm_values, conditions_first, num_combinations, setting
+from raytune_playbook.study.hyperparameters.hyperparameter import is_same
+from raytune_playbook.study.hyperparameters.known import NUMBER_OF_STEPS, last_part, purpose_of
+from raytune_playbook.study.hyperparameters.space import (
+    Space,
+    active,
+    arm_values,
+    conditions_first,
+    num_combinations,
+    setting,
+)
 from raytune_playbook.study.study import StudySpec
 
 MAX_ARMS = 10_000

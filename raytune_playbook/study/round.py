@@ -17,7 +17,15 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.fingerprints import round_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
-from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.space import (
+    active,
+    arm_values,
+    arms,
+    grid_shape,
+    listed,
+    setting,
+)
 from raytune_playbook.study.refusals import (
     refuse_conditions,
     refuse_configurations,
@@ -28,14 +36,6 @@ from raytune_playbook.study.refusals import (
     refuse_two_settings,
 )
 from raytune_playbook.study.settings import Budget, Objective, Resources
-from raytune_playbook.study.space import (
-    active,
-    arm_values,
-    arms,
-    grid_shape,
-    listed,
-    setting,
-)
 from raytune_playbook.study.study import Search, StudySpec, WorkloadSpec
 
 MAX_STUDIES = 16

@@ -11,9 +11,9 @@ from pydantic import Field
 from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.fingerprints import study_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
-from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.space import active, num_points
 from raytune_playbook.study.settings import Objective
-from raytune_playbook.study.space import active, num_points
 
 Search: TypeAlias = Literal["halton", "random", "grid"]
 """How points are chosen: the scrambled Halton sequence (rule QR1), or one of its substitutes (rule QR7)."""

@@ -8,7 +8,7 @@ import pytest
 
 from raytune_playbook.records.types import RoundRecord
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raytune_playbook.analysis.axis import axes
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 
 SPACE = {
     "learning_rate": Float(1e-4, 1.0, scale="log"),

@@ -32,7 +32,7 @@ from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.search import halton
 from raytune_playbook.search.bayes import propose
 from raytune_playbook.search.evidence import Evidence, Observation, distances, observations, unit_points
-from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
 from tests.benchmarks.record_digits_trials import TABLE, recorded_round
 
 NUM_INITIAL = 8

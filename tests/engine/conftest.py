@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from raytune_playbook import Batch, Budget, Categorical, Float, Gangs, Objective, Resources, Round, Values, Workload
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
 
 RESOURCES = Resources(num_workers=2, cpus_per_worker=1, num_gangs=2, collective_timeout_s=20)
 

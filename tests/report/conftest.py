@@ -17,7 +17,7 @@ from raytune_playbook.records.measurements import MeasurementStream
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Float, Hyperparameter
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float, Hyperparameter
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 from raytune_playbook.study.trial import TrialSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.report.formatting import duration_text, log_ticks, number_text, objective_text, range_text
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.settings import Objective
 
 

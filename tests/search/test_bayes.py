@@ -18,7 +18,7 @@ from raytune_playbook.search import gaussian_process, halton
 from raytune_playbook.search.bayes import propose
 from raytune_playbook.search.evidence import Evidence, Observation, unit_points
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 
 Space = Mapping[str, Hyperparameter]
 Outcome = Callable[[Mapping[str, Value]], float | None]
@@ -170,7 +170,7 @@ def test_qr8_a_proposal_depends_on_its_arguments_alone():
     script = (
         "import json, sys; from raytune_playbook.search.bayes import propose;"
         "from raytune_playbook.search.evidence import Evidence, Observation;"
-        "from raytune_playbook.study.hyperparameter import *;"
+        "from raytune_playbook.study.hyperparameters.hyperparameter import *;"
         "seen, pending = json.loads(sys.argv[1]);"
         "space = {'x': Float(0, 1), 'y': Float(0, 1)};"
         "print(json.dumps(propose(space, Evidence([Observation(*each) for each in seen], pending, 'minimize'), 7)))"

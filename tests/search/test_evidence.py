@@ -10,7 +10,7 @@ from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.evidence import Observation, earlier_observations, observations
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 from raytune_playbook.study.trial import TrialSpec

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.search.evidence import observations, unit_points
-from raytune_playbook.study.hyperparameter import Float
+from raytune_playbook.study.hyperparameters.hyperparameter import Float
 
 TABLE = Path(__file__).parents[1] / "benchmarks" / "digits_trials.parquet"
 

@@ -11,7 +11,7 @@ from raytune_playbook.search import halton
 from raytune_playbook.search.evidence import Observation
 from raytune_playbook.search.refinement import require_refined
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 
 X = Float(0, 1)
 

@@ -10,7 +10,7 @@ import pytest
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.search import halton
 from raytune_playbook.search.suggest import suggest, values_at
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.study.study import StudySpec, WorkloadSpec

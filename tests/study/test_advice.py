@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.study import advice
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 
 RATE = Float(1e-3, 1.0, scale="log")
 MOMENTUM = Float(0.5, 0.99, scale="log_one_minus")

@@ -7,7 +7,7 @@ import pytest
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.data_split import data_split, refuse_data_split
 from raytune_playbook.study.datasets import Split
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from tests.study.conftest import DEFAULTS, PlainWorkload
 
 DIVISIBLE = Split({"x": [1, 2, 3]})

@@ -11,7 +11,7 @@ from raytune_playbook.study.evaluation_settings import (
     evaluation_settings,
     is_sampled,
 )
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Int
 from tests.study.conftest import DEFAULTS, PlainWorkload
 
 EVALUATED = PlainWorkload(DEFAULTS | {"evaluation_batch_size": None, "evaluation_sample": None})

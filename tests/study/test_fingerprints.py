@@ -17,7 +17,7 @@ from raytune_playbook.study.fingerprints import (
     space_fingerprint,
     trial_fingerprint,
 )
-from raytune_playbook.study.hyperparameter import Discrete, Float
+from raytune_playbook.study.hyperparameters.hyperparameter import Discrete, Float
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import WorkloadSpec
 from raytune_playbook.study.trial import TrialSpec

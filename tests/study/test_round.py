@@ -7,7 +7,7 @@ import pytest
 
 from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.search.suggest import values_at
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Objective, Resources
 

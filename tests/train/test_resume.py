@@ -25,7 +25,7 @@ from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
+from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.checkpoints import Checkpoints, read_weights

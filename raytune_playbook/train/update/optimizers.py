@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.known_hyperparameters import OPTIMIZERS
+from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.train.state import State, restore_, snapshot
 from raytune_playbook.train.workload import Values
 

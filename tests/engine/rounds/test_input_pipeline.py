@@ -33,7 +33,7 @@ from raytune_playbook.engine.rounds.examples import names_of
 from raytune_playbook.engine.rounds.preprocess import preprocess
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Discrete
+from raytune_playbook.study.hyperparameters.hyperparameter import Discrete
 from raytune_playbook.train.workload import Columns
 from tests.engine.conftest import RESOURCES
 

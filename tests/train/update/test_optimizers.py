@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from raytune_playbook.errors import SpecError
-from raytune_playbook.study.known_hyperparameters import ADAMS, OPTIMIZERS, SECONDARY, purpose_of
+from raytune_playbook.study.hyperparameters.known import ADAMS, OPTIMIZERS, SECONDARY, purpose_of
 from raytune_playbook.train.update.optimizers import WEIGHT_DECAY_KINDS, Optimizer, optimizer
 from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
 

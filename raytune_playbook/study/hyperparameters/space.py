@@ -14,8 +14,14 @@ from typing import TypeAlias
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Hyperparameter, Int, finite_values
-from raytune_playbook.study.known_hyperparameters import last_part
+from raytune_playbook.study.hyperparameters.hyperparameter import (
+    Categorical,
+    Discrete,
+    Hyperparameter,
+    Int,
+    finite_values,
+)
+from raytune_playbook.study.hyperparameters.known import last_part
 
 Space: TypeAlias = Mapping[str, Hyperparameter]
 

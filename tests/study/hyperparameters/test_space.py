@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.search.sequences import point_of
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int
-from raytune_playbook.study.space import MAX_SMALL, num_points
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.space import MAX_SMALL, num_points
 
 
 @pytest.mark.parametrize(

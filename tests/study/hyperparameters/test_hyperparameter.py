@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 from raytune_playbook.errors import InputError, SpaceError, SpecError
-from raytune_playbook.study.hyperparameter import Categorical, Discrete, Float, Int, finite_values
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int, finite_values
 
 LAST = 1 - 2**-53
 """The largest coordinate of a point."""

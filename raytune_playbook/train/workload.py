@@ -42,7 +42,7 @@ Source: TypeAlias = Columns | pa.Table | str | Path | Files | RayDataset
 """Where examples come from: arrays by column, an Arrow table, `Files`, their path or URI, or a Ray Dataset."""
 
 TRAINING_DEFAULTS: dict[str, Value] = {
-    "optimizer": "momentum",  # one of `study.known_hyperparameters.OPTIMIZERS`
+    "optimizer": "momentum",  # one of `study.hyperparameters.known.OPTIMIZERS`
     "learning_rate": 0.1,  # the base learning rate of the schedule
     "momentum": 0.9,  # of momentum, nesterov and RMSProp
     "beta1": 0.9,

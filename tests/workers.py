@@ -136,7 +136,7 @@ def _work(
             if size > 1:
                 dist.barrier()
                 dist.destroy_process_group()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - whatever ends a worker is told by its log, and by its exit code
             traceback.print_exc()
             log.flush()
             os._exit(1)

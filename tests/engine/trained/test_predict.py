@@ -18,7 +18,7 @@ from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.messages import AttemptEnd
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.provenance import round_record
-from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Measured
+from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.engine.trained.load import load_model
 from raytune_playbook.engine.trained.predict import read_examples
 from raytune_playbook.errors import SpecError, StorageError
@@ -82,7 +82,7 @@ class Recording:
         self._recorder, self._key = recorder, key
 
     def new_measurements(self, rows):
-        self._recorder.handle(Measured(self._key, 1, tuple(rows)))
+        self._recorder.handle(NewMeasurements(self._key, 1, tuple(rows)))
 
     def stepped(self, step):
         pass

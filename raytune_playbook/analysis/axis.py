@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (
     Categorical,
@@ -122,7 +123,9 @@ def _choices(hyperparameter: Hyperparameter) -> tuple[Value, ...]:
 
 
 def _with_points(axis: Axis, points: Sequence[AxisPoint]) -> Axis:
-    completed = [point for point in points if point.trial.outcome == "completed" and point.trial.objective is not None]
-    infeasible = [point for point in points if point.trial.outcome == "infeasible"]
-    failed = [point for point in points if point.trial.outcome == "failed"]
+    completed = [
+        point for point in points if point.trial.outcome == Outcome.COMPLETED and point.trial.objective is not None
+    ]
+    infeasible = [point for point in points if point.trial.outcome == Outcome.INFEASIBLE]
+    failed = [point for point in points if point.trial.outcome == Outcome.FAILED]
     return replace(axis, completed=tuple(completed), infeasible=tuple(infeasible), failed=tuple(failed))

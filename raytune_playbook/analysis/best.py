@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective
 
 
@@ -18,7 +19,7 @@ def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
     judged = [
         (sign * trial.objective, trial.index, place, trial)
         for place, trial in enumerate(trials)
-        if trial.outcome == "completed" and trial.objective is not None and trial.repeat == 0
+        if trial.outcome == Outcome.COMPLETED and trial.objective is not None and trial.repeat == 0
     ]
     return [trial for *_, trial in sorted(judged, key=lambda entry: entry[:3])]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import PIPELINE_STAGES, TimeByPart, Training
+from raytune_playbook.records.types import PIPELINE_STAGES, Outcome, TimeByPart, Training
 
 INPUT_BOUND_SHARE = 0.1
 """From this share of the steps' time on, training is called input-bound. Without any waiting it would be at most 1.11
@@ -120,7 +120,7 @@ def of_each_study(trials: Iterable[Trial]) -> dict[str, StepTime]:
 
 
 def _completed(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.outcome == "completed"]
+    return [trial for trial in trials if trial.outcome == Outcome.COMPLETED]
 
 
 def finding(trials: Sequence[Trial]) -> str | None:

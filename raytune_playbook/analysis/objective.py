@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective
 
 
@@ -67,5 +68,5 @@ def rejudged(
 
 
 def _rejudged(trial: Trial, measurements: pa.Table | None, objective: Objective) -> Trial:
-    best = trial_objective(measurements, objective) if trial.outcome == "completed" else None
+    best = trial_objective(measurements, objective) if trial.outcome == Outcome.COMPLETED else None
     return replace(trial, objective=best and best.value, best_step=best and best.step)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.best import best_trial, ranked
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import RoundRecord
+from raytune_playbook.records.types import Outcome, RoundRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
@@ -152,12 +152,12 @@ def _text(value: Value) -> str:
 def counts(trials: Sequence[Trial], *, planned: int) -> Counts:
     """How the trials of one study ended."""
     first_runs = [trial for trial in trials if trial.repeat == 0]
-    infeasible = Counter(reason_kind(trial.reason) for trial in first_runs if trial.outcome == "infeasible")
+    infeasible = Counter(reason_kind(trial.reason) for trial in first_runs if trial.outcome == Outcome.INFEASIBLE)
     return Counts(
         planned=planned,
-        completed=sum(trial.outcome == "completed" for trial in first_runs),
+        completed=sum(trial.outcome == Outcome.COMPLETED for trial in first_runs),
         infeasible=dict(infeasible.most_common()),
-        failed=sum(trial.outcome == "failed" for trial in first_runs),
+        failed=sum(trial.outcome == Outcome.FAILED for trial in first_runs),
     )
 
 

@@ -59,12 +59,13 @@ def trials_of(table: pa.Table) -> tuple[Trial, ...]:
     Columns that an older version did not write are as in a trial of which they are not known.
     """
     names = {name: name.removeprefix(VALUE_PREFIX) for name in table.column_names if name.startswith(VALUE_PREFIX)}
-    nested = ("values", "training", "attempts", "machine")
-    plain = [column.name for column in fields(Trial) if column.name not in nested]
+    made = ("values", "outcome", "training", "attempts", "machine")
+    plain = [column.name for column in fields(Trial) if column.name not in made]
     return tuple(
         Trial(
             **{name: row.get(name) for name in plain},
             values={short: row[name] for name, short in names.items()},
+            outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
             training=training_of(row),
             attempts=tuple(Attempt(**attempt) for attempt in row["attempts"] or ()),
             machine=_machine(row["machine"]),

@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.records.columns import STEP_COLUMNS, MeasurementRow, measurements_table
-from raytune_playbook.records.store import RoundStore, stream_prefix
+from raytune_playbook.records.store import RoundStore, running_prefix
 
 
-class MeasurementStream:
+class RunningMeasurements:
     """Appends one attempt's measurements; the schema is fixed by the first batch of rows."""
 
     def __init__(self, store: RoundStore, study: str, key: str, attempt: int) -> None:
         self._storage = store.storage
         self._folder = f"{store.name}/{study}/measurements"
         self._key = key
-        self._path = f"{self._folder}/{stream_prefix(key)}{attempt}.arrows"
+        self._path = f"{self._folder}/{running_prefix(key)}{attempt}.arrows"
         self._sink: pa.NativeFile | None = None
         self._writer: pa.RecordBatchWriter | None = None
         self._tables: list[pa.Table] = []
@@ -59,7 +59,7 @@ class MeasurementStream:
         pq.write_table(self.table(), sink)
         self._storage.write(f"{self._folder}/{self._key}.parquet", sink.getvalue().to_pybytes())
         for file in self._storage.files(self._folder):
-            if file.startswith(stream_prefix(self._key)):
+            if file.startswith(running_prefix(self._key)):
                 self._storage.delete(f"{self._folder}/{file}")
 
     def close(self) -> None:

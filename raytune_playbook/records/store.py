@@ -221,10 +221,10 @@ class RoundStore:
         files = self.storage.files(folder)
         if f"{key}.parquet" in files:
             return self._parquet(f"{folder}/{key}.parquet")
-        streams = [file for file in files if file.startswith(stream_prefix(key))]
+        streams = [file for file in files if file.startswith(running_prefix(key))]
         if not streams:
             return None
-        newest = max(streams, key=lambda file: int(file.removeprefix(stream_prefix(key)).removesuffix(".arrows")))
+        newest = max(streams, key=lambda file: int(file.removeprefix(running_prefix(key)).removesuffix(".arrows")))
         return read_stream(self.storage.read(f"{folder}/{newest}") or b"")
 
     def _spec(self, spec_type: type[_Spec], path: str, content: bytes) -> _Spec:
@@ -281,7 +281,7 @@ def profile_path(study: str, key: str, first: int, last: int) -> str:
     return f"{profiles_folder(study)}/{key}.steps-{first}-{last}.rank0.json.gz"
 
 
-def stream_prefix(key: str) -> str:
+def running_prefix(key: str) -> str:
     """How the names of a trial's streams begin; the underscore hides them from whoever reads the folder as Parquet."""
     return f"_{key}.attempt"
 

@@ -14,8 +14,14 @@ from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.study import WorkloadSpec
 from raytune_playbook.study.trial import TrialSpec
 
-Outcome: TypeAlias = Literal["completed", "infeasible", "failed"]
-"""How a trial ended; None in a record means that it has not."""
+
+class Outcome(StrEnum):
+    """How a trial ended; None in a record means that it has not."""
+
+    COMPLETED = "completed"
+    INFEASIBLE = "infeasible"
+    FAILED = "failed"
+
 
 Role: TypeAlias = Literal["scientific", "nuisance", "fixed"]
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.errors import SpaceError
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (
     Categorical,
@@ -80,9 +81,11 @@ def observations(space: Mapping[str, Hyperparameter], trials: Iterable[Trial]) -
     for trial in trials:
         values = {name: _restored(hyperparameter, trial.values.get(name)) for name, hyperparameter in space.items()}
         inside = all(hyperparameter.to_unit(values[name]) is not None for name, hyperparameter in space.items())
-        judged = trial.outcome == "infeasible" or (trial.outcome == "completed" and trial.objective is not None)
+        judged = trial.outcome == Outcome.INFEASIBLE or (
+            trial.outcome == Outcome.COMPLETED and trial.objective is not None
+        )
         if inside and judged and trial.repeat == 0:
-            found.append(Observation(values, trial.objective if trial.outcome == "completed" else None))
+            found.append(Observation(values, trial.objective if trial.outcome == Outcome.COMPLETED else None))
     return found
 
 

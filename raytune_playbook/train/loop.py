@@ -12,6 +12,7 @@ import traceback
 from raytune_playbook.analysis.divergence import diverged
 from raytune_playbook.errors import Infeasible
 from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow, average_split
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import worker_seed
 from raytune_playbook.train.checkpoints import Checkpoints
@@ -57,14 +58,14 @@ def train(
             raise Infeasible(f"declared: {reason}")
         with limited_memory(memory_limit_gib), tracing(profile, run.group) as tracer:
             stopped = _train(run, checkpoints, save_predictions, tracer, so_far)
-        outcome, reason = (None, None) if stopped else ("completed", None)
+        outcome, reason = (None, None) if stopped else (Outcome.COMPLETED, None)
     except Infeasible as infeasible:
-        outcome, reason = "infeasible", infeasible.reason
+        outcome, reason = Outcome.INFEASIBLE, infeasible.reason
         if infeasible.__cause__ is not None:  # an error that was taken for one, whose place is for the log
             traceback.print_exc()
     best_checkpoint_step = checkpoints.best_step if checkpoints else None
     return End(
-        outcome=outcome,  # type: ignore[arg-type] # mypy widens the literals of a tuple
+        outcome=outcome,
         training=so_far.training(run.data.stage_seconds(), best_checkpoint_step),
         reason=reason,
         first_step=so_far.first_step,

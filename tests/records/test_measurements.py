@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_playbook.records.columns import STEP_COLUMNS, measurements_table
-from raytune_playbook.records.measurements import MeasurementStream
+from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.store import RoundStore, read_stream
 
 STUDY, KEY = "activation=relu", "00003"
@@ -40,7 +40,7 @@ def folder(store: RoundStore) -> Path:
 @pytest.fixture
 def written(created) -> tuple[RoundStore, list[int]]:
     """A stream that nobody closed, and its size after each batch."""
-    stream = MeasurementStream(created, STUDY, KEY, 1)
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
     sizes = []
     for rows in BATCHES:
         stream.append(rows)
@@ -49,7 +49,7 @@ def written(created) -> tuple[RoundStore, list[int]]:
 
 
 def test_a_running_trial_can_be_read_after_every_batch(created):
-    stream = MeasurementStream(created, STUDY, KEY, 1)
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
     assert created.measurements(STUDY, KEY) is None
     rows: list[dict[str, object]] = []
     for batch in BATCHES:
@@ -94,7 +94,7 @@ def test_step_columns_are_kept_when_the_first_rows_are_evaluations(written):
 
 
 def test_not_a_number_is_not_the_same_as_nothing(created):
-    stream = MeasurementStream(created, STUDY, KEY, 1)
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
     stream.append([{"step": 1, "split": "step", "loss": math.nan}, {"step": 2, "split": "step", "loss": math.inf}])
     losses = created.measurements(STUDY, KEY).column("loss").to_pylist()
     assert math.isnan(losses[0])
@@ -104,8 +104,8 @@ def test_not_a_number_is_not_the_same_as_nothing(created):
 
 def test_sealing_deletes_the_streams_of_every_attempt_of_this_trial_alone(created):
     for key, attempt in [(KEY, 1), (KEY, 2), ("00003.r1", 1), ("00030", 1)]:
-        MeasurementStream(created, STUDY, key, attempt).append(steps(1, attempt))
-    stream = MeasurementStream(created, STUDY, KEY, 3)
+        RunningMeasurements(created, STUDY, key, attempt).append(steps(1, attempt))
+    stream = RunningMeasurements(created, STUDY, KEY, 3)
     for batch in BATCHES:
         stream.append(batch)
     stream.seal()
@@ -117,11 +117,11 @@ def test_sealing_deletes_the_streams_of_every_attempt_of_this_trial_alone(create
 
 def test_readable_with_pyarrow_alone_while_other_trials_run(created):
     for index in (0, 1):
-        stream = MeasurementStream(created, STUDY, f"{index:05d}", 1)
+        stream = RunningMeasurements(created, STUDY, f"{index:05d}", 1)
         for batch in BATCHES:
             stream.append(batch)
         stream.seal()
-    MeasurementStream(created, STUDY, "00002", 1).append(steps(1, 5))
+    RunningMeasurements(created, STUDY, "00002", 1).append(steps(1, 5))
     num_rows = sum(map(len, BATCHES))
     assert pq.read_table(folder(created) / "00001.parquet").num_rows == num_rows
     assert pq.read_table(folder(created)).num_rows == 2 * num_rows
@@ -131,12 +131,12 @@ def test_readable_with_pyarrow_alone_while_other_trials_run(created):
 
 def test_the_newest_attempt_counts(created):
     for attempt in (1, 2, 10):
-        MeasurementStream(created, STUDY, KEY, attempt).append(steps(1, attempt))
+        RunningMeasurements(created, STUDY, KEY, attempt).append(steps(1, attempt))
     assert created.measurements(STUDY, KEY).num_rows == 10
 
 
 def test_a_trial_that_measured_nothing(created):
-    stream = MeasurementStream(created, STUDY, KEY, 1)
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
     stream.append([])
     assert stream.table().num_rows == 0
     assert created.measurements(STUDY, KEY) is None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_playbook.records.measurements import MeasurementStream
+from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.frozen import Value
@@ -207,7 +207,7 @@ def write_trial(store: RoundStore, study: StudySpec, place: int, index: int, out
         else None
     )
     if measured:
-        stream = MeasurementStream(store, study.name, spec.key, 1)
+        stream = RunningMeasurements(store, study.name, spec.key, 1)
         stream.append(rows_of(error, diverges=infeasible, num_steps=200 if outcome == "running" else STEPS))
         stream.close() if outcome == "running" else stream.seal()
     store.storage.write(f"{store.name}/{study.name}/logs/{spec.key}.1.0.log", b"quiet\n")

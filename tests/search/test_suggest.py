@@ -121,7 +121,7 @@ def test_qr1_every_value_of_a_small_range_is_reached_soon_and_as_often_as_the_ot
     assert max(counts) - min(counts) <= 6
 
 
-def test_ad1_a_repeat_is_the_same_point_under_another_name():
+def test_a_repeat_is_the_same_point_under_another_name():
     first, again = suggest(study(), 5), suggest(study(), 5, repeat=1)
     assert again.values == first.values
     assert (first.key, again.key) == ("00005", "00005.r1")

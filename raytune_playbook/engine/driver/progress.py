@@ -15,6 +15,7 @@ from rich.text import Text
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.engine.driver.recorder import Tally
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Objective
 
@@ -65,7 +66,7 @@ class ProgressLine:
         parts = [f"{tally.num()}/{tally.num_trials} trials"]
         if best is not None and best.objective is not None:
             parts.append(f"best {self._objective.name} {best.objective:.4g} ({best.study} {best.key})")
-        counts = {"infeasible": tally.num("infeasible"), "failed": tally.num("failed")}
+        counts = {outcome: tally.num(outcome) for outcome in (Outcome.INFEASIBLE, Outcome.FAILED)}
         parts += [f"{count} {outcome}" for outcome, count in counts.items() if count]
         if tally.num() < tally.num_trials:  # else the gangs may have gone, and none is to come
             left_s = self._left_s(tally)

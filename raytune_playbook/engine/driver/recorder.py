@@ -16,7 +16,7 @@ from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
 from raytune_playbook.records import tensorboard
 from raytune_playbook.records.columns import trials_table
-from raytune_playbook.records.measurements import MeasurementStream
+from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord
 from raytune_playbook.search.suggest import suggest
@@ -25,10 +25,10 @@ from raytune_playbook.study.study import StudySpec
 FIRST_TRIALS = 3
 LAST_TRIALS = 10
 _FINAL: dict[Cause, Outcome] = {
-    Cause.COMPLETED: "completed",
-    Cause.INFEASIBLE: "infeasible",
-    Cause.EXCEPTION: "failed",
-    Cause.WORKER_DIED: "failed",
+    Cause.COMPLETED: Outcome.COMPLETED,
+    Cause.INFEASIBLE: Outcome.INFEASIBLE,
+    Cause.EXCEPTION: Outcome.FAILED,
+    Cause.WORKER_DIED: Outcome.FAILED,
 }
 
 
@@ -56,9 +56,9 @@ class Tally:
     def is_hopeless(self) -> bool:
         """The first few finished trials all failed, or most of the last ones: a bug, not hyperparameters."""
         first, last = self.finished[:FIRST_TRIALS], self.finished[-LAST_TRIALS:]
-        if len(self.finished) >= FIRST_TRIALS and all(outcome == "failed" for outcome in first):
+        if len(self.finished) >= FIRST_TRIALS and all(outcome == Outcome.FAILED for outcome in first):
             return True
-        return len(last) == LAST_TRIALS and last.count("failed") > LAST_TRIALS // 2
+        return len(last) == LAST_TRIALS and last.count(Outcome.FAILED) > LAST_TRIALS // 2
 
 
 class Recorder:
@@ -69,7 +69,7 @@ class Recorder:
         self._studies = {study.name: study for study in studies}
         self._records: dict[TrialKey, TrialRecord] = {}
         self._attempts_before: dict[TrialKey, int] = {}
-        self._streams: dict[TrialKey, MeasurementStream] = {}
+        self._measurements: dict[TrialKey, RunningMeasurements] = {}
         self._objective = studies[0].objective
         self.tally = Tally(num_trials=sum(study.num_trials for study in studies))
         for trial in trials_of(store.trials()):
@@ -82,7 +82,7 @@ class Recorder:
         return {
             (trial.study, trial.index)
             for trial in self.tally.trials.values()
-            if trial.outcome is not None and not (but_failed and trial.outcome == "failed")
+            if trial.outcome is not None and not (but_failed and trial.outcome == Outcome.FAILED)
         }
 
     @property
@@ -96,14 +96,14 @@ class Recorder:
             case AttemptStarted():
                 self._started(event)
             case NewMeasurements():
-                self._streams[event.key].append(event.rows)
+                self._measurements[event.key].append(event.rows)
             case AttemptEnded():
                 self._ended(event)
 
     def close(self) -> None:
-        """End the streams of trials that were cut off."""
-        for stream in self._streams.values():
-            stream.close()
+        """End the measurements of trials that were cut off."""
+        for running in self._measurements.values():
+            running.close()
 
     # ------------------------------------------------------------------ one attempt
 
@@ -116,10 +116,10 @@ class Recorder:
             known = self.tally.trials.get(event.key)
             record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
         attempt = Attempt(number=self._number(event.key, event.attempt), gang=event.gang, started_at=_now())
-        stream = self._streams.pop(event.key, None)
-        if stream is not None:
-            stream.close()
-        self._streams[event.key] = MeasurementStream(self._store, study, key, attempt.number)
+        running = self._measurements.pop(event.key, None)
+        if running is not None:
+            running.close()
+        self._measurements[event.key] = RunningMeasurements(self._store, study, key, attempt.number)
         self._write(event.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
 
     def _ended(self, event: AttemptEnded) -> None:
@@ -136,17 +136,17 @@ class Recorder:
         self._check_machine(ended.machine)
         if ended.warning:
             self.tally.warnings.append(f"{record.attempts[-1].gang} was restarted: {ended.warning}")
-        stream = self._streams[event.key]
+        running = self._measurements[event.key]
         if event.is_final and ended.cause in _FINAL:
-            record = self._final(record, ended, stream.table())
-            stream.seal()
+            record = self._final(record, ended, running.table())
+            running.seal()
             self.tally.finished.append(_FINAL[ended.cause])
-            if record.outcome == "failed":
+            if record.outcome == Outcome.FAILED:
                 self.tally.new_failures.append(event.key)
             else:
-                tensorboard.export(self._store, *event.key, stream.table())
+                tensorboard.export(self._store, *event.key, running.table())
         else:
-            stream.close()
+            running.close()
             if event.is_final:
                 self.tally.stopped.add(event.key)
         self._write(event.key, record)
@@ -155,11 +155,11 @@ class Recorder:
         outcome = _FINAL[ended.cause]
         objective = record.spec.objective
         best = best_on_all(measurements, objective) or trial_objective(measurements, objective)
-        if outcome != "completed":
+        if outcome != Outcome.COMPLETED:
             best = None
-        if outcome == "completed" and best is None:
+        if outcome == Outcome.COMPLETED and best is None:
             name = record.spec.objective.name
-            outcome = "infeasible"
+            outcome = Outcome.INFEASIBLE
             ended = replace(
                 ended, end=replace(ended.end, reason=f"NaN: {name} was never finite") if ended.end else None
             )

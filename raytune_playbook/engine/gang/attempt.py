@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from raytune_playbook.engine.gang.messages import Assignment, AttemptEnd, Cause, WorkerEnd
 from raytune_playbook.engine.gang.train_run import Fit
 from raytune_playbook.records.columns import MeasurementRow
-from raytune_playbook.records.types import Machine
+from raytune_playbook.records.types import Machine, Outcome
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
@@ -139,7 +139,7 @@ def _with_times_of_the_slowest(ends: list[End]) -> End | None:
 def _infeasible(attempt: RunningAttempt) -> End | None:
     """Of one worker, such as the one that ran out of memory."""
     ends = (each.end for each in _in_order(attempt))
-    return next((end for end in ends if end is not None and end.outcome == "infeasible"), None)
+    return next((end for end in ends if end is not None and end.outcome == Outcome.INFEASIBLE), None)
 
 
 def _tracebacks(attempt: RunningAttempt, last: str) -> str:

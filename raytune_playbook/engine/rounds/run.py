@@ -36,7 +36,7 @@ from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
-from raytune_playbook.records.types import RoundRecord, RoundState, RoundStatus
+from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
@@ -271,7 +271,7 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
         return
     how = f"Go on with: {resume_command(store)}"
     if status.state is RoundState.FAILED:
-        failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == "failed"]
+        failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
         common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(

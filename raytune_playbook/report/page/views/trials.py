@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.input_pipeline import step_time
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.figures.style import trial_name
 from raytune_playbook.report.formatting import (
     ABSENT,
@@ -133,7 +134,7 @@ def hover_view(trial: Trial, arm: Mapping[str, Value], reading: RoundReading) ->
     if trial.objective is not None:
         lines.append(f"{reading.objective.name} {number_text(trial.objective)} at step {count_text(trial.best_step)}")
     lines += [f"{name} = {trial_value(trial, name)}" for name in reading.varied]
-    if trial.outcome != "completed":
+    if trial.outcome != Outcome.COMPLETED:
         words = f"{trial.outcome or 'unfinished'}: {trial.reason or _error(trial)}"
         lines += textwrap.wrap(words, 60)[:4]
     return HoverView(trial.key, arm_text(arm, trial.study), tuple(lines))

@@ -12,7 +12,7 @@ import pytest
 
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.columns import measurements_table
-from raytune_playbook.records.measurements import MeasurementStream
+from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.page.views.answer import answer_view
 from raytune_playbook.report.page.views.evaluations import ClassHead, SampleView, classes_view, sample_view
@@ -113,7 +113,7 @@ def test_sampled_evaluation_and_classes_are_on_the_page(make_round):
     store = make_round(trials_per_arm=1, arms=[{"batch_norm": "<sync>"}], measured=False)
     (study,) = store.studies()
     classes = {"num_examples.rare <b>": 8.0, "num_correct.rare <b>": 6.0}
-    stream = MeasurementStream(store, study.name, "00000", 1)
+    stream = RunningMeasurements(store, study.name, "00000", 1)
     stream.append([scored("validation", 0.1, NUM_SAMPLE, **classes), scored("validation_full", 0.11, NUM_TOTAL)])
     stream.seal()
     page = Path(write_page(store)).read_text()

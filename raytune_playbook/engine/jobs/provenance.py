@@ -11,8 +11,8 @@ from pathlib import Path
 
 from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.records.types import ExamplesRecord, Role, RoundRecord
-from raytune_playbook.study.advice import warnings
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.rules_of_thumb import warnings
 
 VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000

@@ -40,9 +40,9 @@ from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, Rou
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
-from raytune_playbook.study.advice import price, warnings
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.rules_of_thumb import price, warnings
 from raytune_playbook.study.trial import trial_key
 
 

@@ -139,7 +139,7 @@ def test_sc2_an_edited_schedule_is_refused(gangs, make_round, whole, quiet):
 
 
 def test_ck3_a_coarser_checkpoint_interval_is_warned_of(make_round):
-    from raytune_playbook.study.advice import warnings
+    from raytune_playbook.study.rules_of_thumb import warnings
 
     round_ = make_round("r", steps=STEPS)
     budget = Budget(**(dict(round_.budget) | {"checkpoint_interval_steps": 6}))

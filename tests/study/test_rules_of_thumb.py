@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.study import rules_of_thumb as advice
+from raytune_playbook.study import rules_of_thumb
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 
 RATE = Float(1e-3, 1.0, scale="log")
@@ -19,12 +19,12 @@ def about(warnings: list[str], *words: str) -> list[str]:
 
 def test_a_sound_round_is_not_warned_of(make_round):
     round_ = make_round(scientific={"activation": Categorical(["relu", "tanh"])}, nuisance=SOUND)
-    assert advice.warnings(round_) == []
+    assert rules_of_thumb.warnings(round_) == []
 
 
 def test_sd1_more_than_one_scientific_hyperparameter(make_round):
     round_ = make_round(scientific={"depth": Int(1, 2), "activation": Categorical(["relu", "tanh"])}, nuisance=SOUND)
-    assert advice.warnings(round_) == [
+    assert rules_of_thumb.warnings(round_) == [
         "SD1: a round's goal should be narrow, but it has 2 scientific hyperparameters (activation, depth); split it."
     ]
 
@@ -49,31 +49,34 @@ def test_sd4_fixed_optimizer_hyperparameters_need_a_reason(make_round, optimizer
     nuisance = {name: SOUND[name] for name in tuned}
     trials = 9 if tuned else 1  # a space without dimensions has one point
     round_ = make_round(trials, nuisance=nuisance, fixed={"optimizer": optimizer})
-    warnings = advice.warnings(round_)
+    warnings = rules_of_thumb.warnings(round_)
     assert [warning.split()[1] for warning in warnings] == missing
     assert all("is fixed, but its best value moves" in warning for warning in warnings)
     reasons = dict.fromkeys(missing, "tuned in the round before")
-    assert advice.warnings(make_round(trials, nuisance=nuisance, fixed={"optimizer": optimizer}, reasons=reasons)) == []
+    assert (
+        rules_of_thumb.warnings(make_round(trials, nuisance=nuisance, fixed={"optimizer": optimizer}, reasons=reasons))
+        == []
+    )
 
 
 def test_sd4_scientific_optimizer_hyperparameters_need_a_reason(make_round):
     fields = {"scientific": {"momentum": Discrete([0.5, 0.9])}, "nuisance": {"learning_rate": RATE}}
-    (warning,) = advice.warnings(make_round(**fields))
+    (warning,) = rules_of_thumb.warnings(make_round(**fields))
     assert warning.startswith("SD4: momentum is scientific")
-    assert advice.warnings(make_round(**fields, reasons={"momentum": "the question itself"})) == []
+    assert rules_of_thumb.warnings(make_round(**fields, reasons={"momentum": "the question itself"})) == []
 
 
 def test_sd4_optimizer_choice_is_not_nuisance(make_round):
     round_ = make_round(nuisance=SOUND | {"optimizer": Categorical(["momentum", "nesterov"])})
-    (warning,) = advice.warnings(round_)
+    (warning,) = rules_of_thumb.warnings(round_)
     assert warning.startswith("SD4: optimizer is nuisance")
     compared = make_round(scientific={"optimizer": Categorical(["momentum", "nesterov"])}, nuisance=SOUND)
-    assert advice.warnings(compared) == []
+    assert rules_of_thumb.warnings(compared) == []
 
 
 def test_sd4_compared_optimizers_each_need_their_hyperparameters(make_round):
     round_ = make_round(8, scientific={"optimizer": Categorical(["sgd", "momentum"])}, nuisance={"learning_rate": RATE})
-    (warning,) = advice.warnings(round_)
+    (warning,) = rules_of_thumb.warnings(round_)
     assert warning.startswith("SD4: momentum is fixed")
 
 
@@ -89,28 +92,30 @@ def test_sd4_compared_optimizers_each_need_their_hyperparameters(make_round):
     ],
 )
 def test_sd4_strength_of_a_regularizer_is_not_the_question_its_inclusion_is(make_round, kind, warned):
-    warnings = advice.warnings(make_round(scientific={"weight_decay": kind}, nuisance=SOUND))
+    warnings = rules_of_thumb.warnings(make_round(scientific={"weight_decay": kind}, nuisance=SOUND))
     assert bool(about(warnings, "SD4", "strength of weight_decay")) is warned
     assert len(warnings) == warned
 
 
 @pytest.mark.parametrize("name", ["depth", "width"])
 def test_sd4_architecture_that_changes_the_cost_is_not_nuisance(make_round, name):
-    (warning,) = advice.warnings(make_round(nuisance=SOUND | {name: Int(1, 4)}))
+    (warning,) = rules_of_thumb.warnings(make_round(nuisance=SOUND | {name: Int(1, 4)}))
     assert warning.startswith(f"SD4: {name} is nuisance, but it changes the cost")
-    assert advice.warnings(make_round(nuisance=SOUND | {name: Int(1, 4)}, reasons={name: "cheap"})) == []
+    assert rules_of_thumb.warnings(make_round(nuisance=SOUND | {name: Int(1, 4)}, reasons={name: "cheap"})) == []
 
 
 def test_sd9_uneven_split_says_what_is_left(make_round):
     activations = Categorical(["relu", "tanh", "gelu"])
-    (warning,) = advice.warnings(make_round(11, scientific={"activation": activations}, nuisance=SOUND))
+    (warning,) = rules_of_thumb.warnings(make_round(11, scientific={"activation": activations}, nuisance=SOUND))
     assert warning == "SD9: 11 trials cannot be split evenly over 3 studies; each has 3, 2 are not run."
-    assert advice.warnings(make_round(12, scientific={"activation": activations}, nuisance=SOUND)) == []
+    assert rules_of_thumb.warnings(make_round(12, scientific={"activation": activations}, nuisance=SOUND)) == []
 
 
 def test_sd9_price_counts_what_is_run(make_round):
     activation = Categorical(["relu", "tanh", "gelu"])
-    price = advice.price(make_round(11, scientific={"activation": activation}, nuisance={"learning_rate": RATE}))
+    price = rules_of_thumb.price(
+        make_round(11, scientific={"activation": activation}, nuisance={"learning_rate": RATE})
+    )
     assert (price.num_trials_of_studies, price.num_trials, price.num_steps) == ((3, 3, 3), 9, 900)
     assert price.sentence(2) == "9 trials = 3 studies x 3, 900 steps in all, on 2 gang(s) of 1 worker(s)"
 
@@ -118,8 +123,8 @@ def test_sd9_price_counts_what_is_run(make_round):
 def test_sd9_studies_of_unequal_size_are_counted_and_named(make_round):
     units = Discrete([1, 2], when={"activation": "tanh"})
     round_ = make_round(12, scientific={"activation": Categorical(["relu", "tanh"])}, nuisance={"width": units})
-    assert advice.price(round_).sentence(1).startswith("3 trials = 1 study x 1, 1 study x 2, 300 steps in all")
-    found = [warning for warning in advice.warnings(round_) if warning.startswith("SD9")]
+    assert rules_of_thumb.price(round_).sentence(1).startswith("3 trials = 1 study x 1, 1 study x 2, 300 steps in all")
+    found = [warning for warning in rules_of_thumb.warnings(round_) if warning.startswith("SD9")]
     assert found == [
         f"SD9: study 'activation={name}' has only {size} different point(s) and stops after them, "
         "though its share is 6 trials; widen its space, or ask for fewer trials."
@@ -130,9 +135,10 @@ def test_sd9_studies_of_unequal_size_are_counted_and_named(make_round):
 def test_sd9_a_joint_study_of_fewer_trials_than_arms_is_warned_of(make_round):
     fields = {"scientific": {"depth": Int(1, 20)}, "nuisance": SOUND}
     assert any(
-        "19 trials are too few for 20 combinations" in line for line in advice.warnings(make_round(19, **fields))
+        "19 trials are too few for 20 combinations" in line
+        for line in rules_of_thumb.warnings(make_round(19, **fields))
     )
-    assert advice.warnings(make_round(20, **fields)) == []
+    assert rules_of_thumb.warnings(make_round(20, **fields)) == []
 
 
 def test_sd4_qualified_names_count_as_what_they_set(make_round):
@@ -143,7 +149,7 @@ def test_sd4_qualified_names_count_as_what_they_set(make_round):
         "adam.learning_rate": RATE.model_copy(update={"when": {"optimizer": ("adam",)}}),
         "momentum": Float(0.5, 0.99, scale="log_one_minus", when={"optimizer": "momentum"}),
     }
-    assert advice.warnings(make_round(18, scientific={"optimizer": optimizers}, nuisance=nuisance)) == []
+    assert rules_of_thumb.warnings(make_round(18, scientific={"optimizer": optimizers}, nuisance=nuisance)) == []
 
 
 ADAM = {
@@ -161,7 +167,7 @@ ADAM = {
 def test_sd10_how_many_of_adams_hyperparameters_a_budget_allows(make_round, num_trials, num_allowed):
     for num_tuned in range(1, 5):
         nuisance = dict(list(ADAM.items())[:num_tuned])
-        warnings = advice.warnings(make_round(num_trials, nuisance=nuisance, fixed={"optimizer": "adam"}))
+        warnings = rules_of_thumb.warnings(make_round(num_trials, nuisance=nuisance, fixed={"optimizer": "adam"}))
         extra = sorted(list(nuisance)[num_allowed:])
         assert len(warnings) == bool(extra)
         assert len(about(warnings, "SD10", f"{num_trials} trials per study", ", ".join(extra))) == bool(extra)
@@ -171,22 +177,24 @@ def test_sd10_counts_trials_per_study_and_speaks_of_adam_alone(make_round):
     activations = Categorical(["relu", "tanh", "gelu"])
     nuisance = {"learning_rate": RATE, "beta1": ADAM["beta1"]}
     fields = {"scientific": {"activation": activations}, "nuisance": nuisance}
-    (warning,) = advice.warnings(make_round(27, **fields, fixed={"optimizer": "adam"}))
+    (warning,) = rules_of_thumb.warnings(make_round(27, **fields, fixed={"optimizer": "adam"}))
     assert warning == (
         "SD10: 9 trials per study are too few to tune Adam's beta1 beside learning_rate; fix it or add trials."
     )
-    assert about(advice.warnings(make_round(27, **fields, fixed={"optimizer": "sgd"})), "SD10") == []
+    assert about(rules_of_thumb.warnings(make_round(27, **fields, fixed={"optimizer": "sgd"})), "SD10") == []
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "torch_adam", "torch_adamw", "torch_nadam"])
 def test_sd10_speaks_of_every_form_of_adam(make_round, optimizer):
     nuisance = {"learning_rate": RATE, "beta1": ADAM["beta1"]}
-    assert about(advice.warnings(make_round(9, nuisance=nuisance, fixed={"optimizer": optimizer})), "SD10", "beta1")
-    assert advice.warnings(make_round(10, nuisance=nuisance, fixed={"optimizer": optimizer})) == []
+    assert about(
+        rules_of_thumb.warnings(make_round(9, nuisance=nuisance, fixed={"optimizer": optimizer})), "SD10", "beta1"
+    )
+    assert rules_of_thumb.warnings(make_round(10, nuisance=nuisance, fixed={"optimizer": optimizer})) == []
 
 
 def test_ba7_another_batch_size_asks_for_retuning(make_round):
     for fields in ({"fixed": {"batch_size": 128}}, {"scientific": {"batch_size": Discrete([32, 64])}}):
-        assert len(about(advice.warnings(make_round(**fields)), "BA7: batch_size changes")) == 1
-        assert about(advice.warnings(make_round(nuisance=SOUND, **fields)), "BA7") == []
-    assert about(advice.warnings(make_round(fixed={"batch_size": 64})), "BA7") == []
+        assert len(about(rules_of_thumb.warnings(make_round(**fields)), "BA7: batch_size changes")) == 1
+        assert about(rules_of_thumb.warnings(make_round(nuisance=SOUND, **fields)), "BA7") == []
+    assert about(rules_of_thumb.warnings(make_round(fixed={"batch_size": 64})), "BA7") == []

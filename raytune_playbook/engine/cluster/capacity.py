@@ -12,7 +12,8 @@ from typing import Any
 
 import ray
 
-from raytune_playbook.engine.cluster.ray_internals import HEAD, draining_nodes, free_amounts, node_groups
+from raytune_playbook.engine.cluster.node_health import draining_nodes
+from raytune_playbook.engine.cluster.ray_internals import HEAD, free_amounts, node_groups
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.study.settings import Resources
 

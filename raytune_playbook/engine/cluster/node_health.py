@@ -1,4 +1,4 @@
-"""Whether a node is still there.
+"""Whether a node is still there, and whether it is about to be taken away (a drain).
 
 Ray gives up an unreachable node only after several missed health checks, a minute by default. Who waits for a silent
 worker asks its node directly, and knows within `CONNECT_S`.
@@ -12,8 +12,18 @@ from typing import Any
 
 import ray
 
+from raytune_playbook.engine.cluster import ray_internals
+
 CONNECT_S = 5.0
 """A raylet that takes no connection within this is out of reach."""
+
+
+def draining_nodes() -> set[str]:
+    """Nodes that are about to be taken away, as `ray drain-node` or an autoscaler has announced.
+
+    A gang's host asks every `raytune_playbook.engine.gang.host.DRAIN_CHECK_S`; capacity leaves such nodes out.
+    """
+    return ray_internals.draining_nodes()
 
 
 async def lost_nodes(node_ids: Collection[str]) -> set[str]:

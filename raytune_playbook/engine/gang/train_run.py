@@ -14,7 +14,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.capacity import bundle
-from raytune_playbook.engine.cluster.ray_internals import draining_nodes
+from raytune_playbook.engine.cluster.node_health import draining_nodes
 from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
 from raytune_playbook.engine.gang.messages import Hello
 from raytune_playbook.study.settings import Resources

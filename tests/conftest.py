@@ -23,17 +23,23 @@ if TYPE_CHECKING:
 NUM_CPUS = 7
 """The shared two gangs of two workers, one gang more, and the pipeline."""
 
-RAY_FIXTURES = ("cluster", "head", "all_hosts")
-"""Each starts Ray, once in the process that asks for it."""
+RAY_FIXTURES = ("all_hosts", "cluster", "head")
+"""Each starts Ray, once in the process that asks for it; those first whose tests take longest."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def started_by(item: pytest.Item) -> str | None:
+        return next((name for name in RAY_FIXTURES if name in getattr(item, "fixturenames", ())), None)
+
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for name in RAY_FIXTURES if name in fixtures), None)
-        if group is not None:
+        fixture = started_by(item)
+        if fixture is not None:
             item.add_marker(pytest.mark.cluster)
-        item.add_marker(pytest.mark.xdist_group(group or str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(fixture or str(item.path)))
+    if hasattr(config, "workerinput"):  # of several processes none shall be left alone with a long group at the end
+        order = {name: place for place, name in enumerate(RAY_FIXTURES)}
+        items.sort(key=lambda item: order.get(started_by(item) or "", len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 
 import ray
 import ray._private.worker as ray_worker
+import tenacity
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined] # made when imported
 from ray.util.placement_group import PlacementGroup
 
+from raytune_playbook.errors import RunError
+
 HEAD = "node:__internal_head__"
 """The resource that the head node alone has."""
+
+SLOW_START = "timed out during startup"
+NUM_STARTS = 3
 
 LOCAL_CLUSTER = {"free_objects_period_milliseconds": 100}
 """``_system_config`` of a cluster that we start ourselves: Ray frees what nobody holds any more once a second, in which
@@ -120,11 +126,32 @@ def raylet_silenced() -> Iterator[None]:
 
 
 def start_local_cluster(*, num_cpus: int, logging_level: int) -> None:
-    """Start a Ray cluster on this machine, and connect to it."""
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        log_to_driver=False,
-        logging_level=logging_level,
-        _system_config=LOCAL_CLUSTER,
+    """Start a Ray cluster on this machine, and connect to it.
+
+    Raises:
+        RunError: the machine is too busy for it.
+    """
+    starting = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_slow_start), stop=tenacity.stop_after_attempt(NUM_STARTS), reraise=True
     )
+    try:
+        starting(
+            ray.init,
+            address="local",
+            num_cpus=num_cpus,
+            log_to_driver=False,
+            logging_level=logging_level,
+            _system_config=LOCAL_CLUSTER,
+        )
+    except Exception as error:
+        if not _is_slow_start(error):
+            raise
+        raise RunError(
+            f"A Ray cluster must start within 30 s on this machine, but did not in {NUM_STARTS} attempts; it is "
+            "too busy, so try again later, or name a running cluster with --address."
+        ) from None
+
+
+def _is_slow_start(error: BaseException) -> bool:
+    """Ray gives its node 30 s to start, and no type to the error that says that it took longer."""
+    return SLOW_START in str(error)

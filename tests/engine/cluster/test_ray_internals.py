@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import io
 import mmap
 import re
@@ -35,6 +36,7 @@ from raytune_playbook import run
 from raytune_playbook.engine.cluster.ray_internals import (
     HEAD,
     LOCAL_CLUSTER,
+    NUM_STARTS,
     TRAIN_ENVIRONMENT,
     TUNE_ENVIRONMENT,
     NodeGroup,
@@ -46,6 +48,7 @@ from raytune_playbook.engine.cluster.ray_internals import (
     start_local_cluster,
 )
 from raytune_playbook.engine.tune.round_search import RoundSearch
+from raytune_playbook.errors import RunError
 from tests.waiting import wait_for
 
 DOOR = "raytune_playbook/engine/cluster/ray_internals.py"
@@ -221,6 +224,41 @@ def test_the_raylet_is_silent_only_within():
 
 
 # ------------------------------------------------------------------ a cluster of our own
+
+
+@pytest.mark.parametrize("num_slow", [0, 2, 3])
+def test_a_cluster_that_starts_too_slowly_is_started_again_and_then_refused(monkeypatch, num_slow):
+    """Ray's own words, which have no type, are looked for in its source."""
+    (sentence,) = re.findall(r"(The current node timed out during startup\. )", inspect.getsource(ray._private.node))
+    calls = []
+
+    def init(**arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) <= num_slow:
+            raise Exception(sentence)
+
+    monkeypatch.setattr(ray, "init", init)
+    if num_slow < NUM_STARTS:
+        start_local_cluster(num_cpus=2, logging_level=0)
+        assert len(calls) == num_slow + 1
+    else:
+        with pytest.raises(RunError, match="it is too busy"):
+            start_local_cluster(num_cpus=2, logging_level=0)
+        assert len(calls) == NUM_STARTS
+    assert all(call["num_cpus"] == 2 and call["address"] == "local" for call in calls)
+
+
+def test_what_else_goes_wrong_when_a_cluster_starts_is_raised_at_once(monkeypatch):
+    calls = []
+
+    def init(**arguments: object) -> None:
+        calls.append(arguments)
+        raise ValueError("something else")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(ValueError, match="something else"):
+        start_local_cluster(num_cpus=2, logging_level=0)
+    assert len(calls) == 1
 
 
 def test_objects_are_freed_soon_in_a_cluster_of_our_own(monkeypatch):

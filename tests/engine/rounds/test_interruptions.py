@@ -92,7 +92,7 @@ def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_
         try:
             wait_for(lambda: num_done(tmp_path / "one") == 3)  # all but the one that waits
             stop("one", storage=str(tmp_path), trial="all/1")
-            wait_for(lambda: "Stopping trial all/1 on request." in quiet.file.getvalue())
+            wait_for(lambda: "Stopping trial all/00001 on request." in quiet.file.getvalue())
         finally:
             hold.unlink()
 

@@ -24,7 +24,7 @@ class Result:
 
     @property
     def trials(self) -> pa.Table:
-        """All trials, one row each; see `raytune_playbook.records.types`."""
+        """All trials, one row each; see `raytune_playbook.records.columns`."""
         return self.store.trials()
 
     @property

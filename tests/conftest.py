@@ -27,19 +27,26 @@ RAY_FIXTURES = ("all_hosts", "cluster", "head")
 """Each starts Ray, once in the process that asks for it; those first whose tests take longest."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    def started_by(item: pytest.Item) -> str | None:
-        return next((name for name in RAY_FIXTURES if name in getattr(item, "fixturenames", ())), None)
+def pytest_itemcollected(item: pytest.Item) -> None:  # pytest-xdist reads the groups when all items are there
+    fixture = _started_by(item)
+    if fixture is not None:
+        item.add_marker(pytest.mark.cluster)
+    item.add_marker(pytest.mark.xdist_group(fixture or item.path.stem))
 
-    for item in items:
-        fixture = started_by(item)
-        if fixture is not None:
-            item.add_marker(pytest.mark.cluster)
-        item.add_marker(pytest.mark.xdist_group(fixture or str(item.path)))
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # of several processes none shall be left alone with a long group at the end
         order = {name: place for place, name in enumerate(RAY_FIXTURES)}
-        items.sort(key=lambda item: order.get(started_by(item) or "", len(order)))
+        items.sort(key=lambda item: order.get(_started_by(item) or "", len(order)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput") and any("@" not in item.nodeid for item in session.items):
+        pytest.exit("pytest-xdist does not see the groups of tests, which would start a cluster in each process", 2)
+
+
+def _started_by(item: pytest.Item) -> str | None:
+    return next((name for name in RAY_FIXTURES if name in getattr(item, "fixturenames", ())), None)
 
 
 @pytest.fixture(scope="session")

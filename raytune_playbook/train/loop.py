@@ -20,9 +20,9 @@ from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, rescore
 from raytune_playbook.train.group import FlatGradients
 from raytune_playbook.train.measurements import Measurements, TrainingSoFar, require_finite
-from raytune_playbook.train.memory import limited_memory
 from raytune_playbook.train.model import TrialModel, initial_model
 from raytune_playbook.train.precision import compile_, mean_loss
+from raytune_playbook.train.process.memory import limited_memory
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.update.averaging import WeightAverage, weight_average

@@ -21,8 +21,8 @@ from raytune_playbook.train.batch_norm import BatchNorm, _Across, _Synchronized
 from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.process.reset import reset
 from raytune_playbook.train.profiler import Profile
-from raytune_playbook.train.reset import reset
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from tests.train.conftest import Notes, batches_of

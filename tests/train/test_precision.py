@@ -11,7 +11,7 @@ from torch import nn
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.train.precision import autocast, compile_, mean_loss
-from raytune_playbook.train.reset import reset
+from raytune_playbook.train.process.reset import reset
 from raytune_playbook.train.workload import Values
 from raytune_playbook.workloads.digits import DigitsResNet
 

@@ -42,8 +42,8 @@ from raytune_playbook.train.evaluation import SavePredictions
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
+from raytune_playbook.train.process.reset import LeakCheck, reset
 from raytune_playbook.train.profiler import Profile
-from raytune_playbook.train.reset import LeakCheck, reset
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 

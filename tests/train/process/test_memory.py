@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raytune_playbook.errors import Infeasible
-from raytune_playbook.train.memory import limited_memory
+from raytune_playbook.train.process.memory import limited_memory
 
 GIB = 2**30
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from raytune_playbook.train.reset import MAX_LEFT_TENSORS_MIB, MAX_LEFT_THREADS, LeakCheck, footprint, reset
+from raytune_playbook.train.process.reset import MAX_LEFT_TENSORS_MIB, MAX_LEFT_THREADS, LeakCheck, footprint, reset
 
 
 def state() -> dict[str, object]:

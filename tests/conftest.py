@@ -1,7 +1,7 @@
 """One real Ray cluster per test session, started once and stopped at its end, and which tests need one.
 
-Tests that need Ray are marked ``cluster``, so that ``pytest -m "not cluster"`` runs the others. All that share gangs or
-hosts run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures.
+Tests that need Ray are marked ``cluster``, so that ``pytest -m "not cluster"`` runs the others, and all that share a
+cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures.
 """
 
 from __future__ import annotations
@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 NUM_CPUS = 7
 """The shared two gangs of two workers, one gang more, and the pipeline."""
 
-RAY_FIXTURES = ("all_hosts", "gangs", "cluster", "head")
-"""What starts Ray, once in the process that asks for it; a test belongs to the first of these that it uses, and those
-come first whose tests take longest. `gangs` are on the cluster, too: other tests that use it may run on another one,
-in another process.
-"""
+RAY_FIXTURES = ("all_hosts", "cluster", "head")
+"""Each starts Ray, once in the process that asks for it; those first whose tests take longest."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:  # pytest-xdist reads the groups when all items are there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -161,34 +162,43 @@ def test_a_worker_that_dies_costs_one_attempt_and_changes_no_number(gangs, make_
 def test_a_killed_worker_and_a_killed_controller_are_survived(gangs, make_round, tmp_path, quiet):
     holds = [tmp_path / f"hold-{position}" for position in range(2)]
 
-    def worker() -> int:
+    def one_worker() -> list[int]:
         gang = next(gang for gang in gangs.facts() if gang.state is GangState.BUSY)
-        return gang.worker_process_ids[1]
+        return [gang.worker_process_ids[1]]
 
-    def controller() -> int:
+    def controllers() -> list[int]:  # of both gangs, and perhaps of workers that have just gone
         alive = list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
-        return alive[0].pid
+        return [actor.pid for actor in alive]
 
-    def kill_in_the_middle(name: str, process_id: Callable[[], int]) -> None:
+    def kill_in_the_middle(name: str, process_ids: Callable[[], list[int]], num_lost: int) -> None:
         try:
             wait_for(lambda: attempted(tmp_path, name) >= {1, 2})  # Tune may start trial 0 before or after them
             wait_for(lambda: [gang.state for gang in gangs.facts()] == [GangState.BUSY] * 2)  # both trials are held
-            os.kill(process_id(), signal.SIGKILL)
+            for process_id in process_ids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process_id, signal.SIGKILL)
+            wait_for(lambda: num_died(tmp_path, name) == num_lost)  # while held, lest a trial end before its workers
         finally:
             for hold in holds:
                 hold.unlink()
 
-    for name, process_id in [("worker", worker), ("controller", controller)]:
+    for name, process_ids, num_lost in [("worker", one_worker, 1), ("controller", controllers, 2)]:
         for hold in holds:
             hold.touch()
         round_ = make_round(name, trials_per_study=3, fault="hold", broken=(1, 2), marker=str(tmp_path))
         with ThreadPoolExecutor() as threads:
-            killing = threads.submit(kill_in_the_middle, name, process_id)
+            killing = threads.submit(kill_in_the_middle, name, process_ids, num_lost)
             result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
             killing.result()
         assert set(outcomes(result).values()) == {"completed"}
         ended = sorted(a["ended"] for trial in result.trials["attempts"].to_pylist() for a in trial)
-        assert ended == ["completed"] * 3 + ["worker died"], name
+        assert ended == ["completed"] * 3 + ["worker died"] * num_lost, name
+
+
+def num_died(storage: Path, name: str) -> int:
+    """Attempts of a round that have ended with a dead worker."""
+    rows = RoundStore(Storage(str(storage)), name).trials().to_pylist()
+    return sum(attempt["ended"] == "worker died" for row in rows for attempt in row["attempts"])
 
 
 def attempted(storage: Path, name: str) -> set[int]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import ray.data
 
-from raytune_playbook.data.columns import Columns, from_arrow
+from raytune_playbook.data.columns import Columns, as_column, from_arrow
 from raytune_playbook.data.files.formats import list_fragments
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.errors import SpecError
@@ -76,7 +75,7 @@ def _source(split: str, given: object) -> Source:
         case pa.Table():
             return from_arrow(given, repr(split))
         case Mapping():
-            return {str(name): np.asarray(values) for name, values in given.items()}
+            return {str(name): as_column(values) for name, values in given.items()}
     raise SpecError(
         f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
         f"{type(given).__name__}; return one of these."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +32,11 @@ def from_arrow(table: pa.Table, where: str) -> Columns:
 
 
 def _array(column: pa.ChunkedArray, name: str, where: str) -> Array:
+    if "list_view" in str(column.type):  # pyarrow's own functions end the process on some of these
+        raise DataError(
+            f"Columns of lists must be plain ones, but {name!r} in {where} is {column.type}; cast it to list or a list "
+            "of fixed size."
+        )
     values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     if num_missing := _num_missing(values):
         row = next(row for row in range(len(values)) if _num_missing(values[row : row + 1]))
@@ -59,7 +64,7 @@ def _dense(values: pa.Array) -> Array | None:
         if len(lengths) > 1:
             return None
         shape.append(lengths.pop() if lengths else 0)
-        values = _storage(values.flatten())
+        values = values.flatten()
     array: Array = values.to_numpy(zero_copy_only=False)
     return array.reshape(shape)
 
@@ -73,18 +78,12 @@ def _objects(values: pa.Array) -> Array:
 
 
 def _storage(values: pa.Array) -> pa.Array:
-    """What an array of an extension type is made of; lists whose values lie in any order as plain lists."""
-    values = values.storage if isinstance(values.type, pa.BaseExtensionType) else values
-    return values.cast(pa.large_list(values.type.value_type)) if _is_view(values.type) else values
+    return values.storage if isinstance(values.type, pa.BaseExtensionType) else values
 
 
 def _is_list(declared: pa.DataType) -> bool:
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(is_one(declared) for is_one in tests)
-
-
-def _is_view(declared: pa.DataType) -> bool:
-    return bool(pa.types.is_list_view(declared) or pa.types.is_large_list_view(declared))
 
 
 def _lengths(values: pa.Array) -> set[int]:

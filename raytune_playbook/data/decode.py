@@ -198,7 +198,8 @@ def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None
     """Some parts' examples, ready to train on; None where all were skipped."""
     if report is not None:
         report({}, [])  # this task has a CPU
-    seconds, skipped, blocks = {"read": 0.0, "decode": 0.0}, [], []
+    seconds, skipped = {"read": 0.0, "decode": 0.0}, []
+    blocks: list[Columns] = []
     for part in parts:
         started_s = time.perf_counter()
         try:

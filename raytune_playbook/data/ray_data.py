@@ -46,8 +46,7 @@ class BlockRef:
         table = BlockAccessor.for_block(ray.get(self.ref)).to_arrow()
         rays = [field.name for field in table.schema if _is_rays_own(field.type)]
         found = dict(from_arrow(table.drop_columns(rays), where))
-        if rays:
-            found |= {name: as_column(values) for name, values in BlockAccessor.for_block(table).to_numpy(rays).items()}
+        found |= {name: as_column(BlockAccessor.for_block(table).to_numpy(name)) for name in rays}
         return {name: found[name] for name in table.column_names}
 
 

@@ -2,8 +2,8 @@
 
 An example's hash says what it is: equal examples share a split, in whatever order or blocks they are read. Either the
 hash alone decides, so that no example moves when others are added, or its rank among all, so that the shares are exact.
-The test set depends on nothing else; the rest can be divided anew (data sampling variance, rule AD7). See the playbook's "Determining whether to adopt a training pipeline change or
-hyperparameter configuration".
+The test set depends on nothing else; the rest can be divided anew (data sampling variance, rule AD7). See the
+playbook's "Determining whether to adopt a training pipeline change or hyperparameter configuration".
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class ExamplesRecord(FrozenSpec):
         stream_bytes: the most memory that one gang's stream takes, estimated from them.
         pipeline_cpus: whole CPUs for reading and preprocessing, beside the gangs.
         preprocessed: where examples that were preprocessed before are stored; None where they were not.
-        division: how a `Split` divided them: ``exact`` shares, or ``by hash`` alone; None where none did, and in records
-            of earlier versions, where it was by hash.
+        division: how a `Split` divided them, in ``exact`` shares or ``by hash`` alone; None where none did, and in
+            records of earlier versions, where it was by hash.
         columns: by column, the type and shape of one example; empty in records of earlier versions.
         read_s: seconds that reading took; 0 where an earlier round of the session had done it.
     """

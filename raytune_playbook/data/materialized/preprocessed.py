@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples, to_arrow
 from raytune_playbook.data.decode import HASH
+from raytune_playbook.data.files.find import File
+from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.splits import Division, Hashes, overlaps
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.store import Storage
@@ -76,6 +79,19 @@ def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
         for split, number in manifest.num_examples.items()
         if number
     }
+
+
+def manifest_of(listing: Listing) -> Manifest | None:
+    """What vouches for files that were saved here; None for others."""
+    first = listing.fragments[0].file
+    folder = PurePosixPath(first.path).parent.parent
+    if folder.parent.name != FOLDER:
+        return None
+    try:
+        with File(first.filesystem, f"{folder}/{MANIFEST}", 0, "").open() as opened:
+            return Manifest(**json.loads(opened.read()))
+    except FileNotFoundError:
+        return None
 
 
 @dataclass

@@ -16,9 +16,10 @@ from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.scores import TEST, read_scores
+from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import ExamplesRecord
-from raytune_playbook.report.formatting import duration_text
+from raytune_playbook.report.formatting import duration_text, looks_text
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
@@ -67,7 +68,15 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
         }
         examples = replace(examples, record=examples.record.model_copy(update=update))
     _say(console, examples.record, round_.resources)
+    if storage is not None and recorded is not None:
+        _warn_of_looks(console, RoundStore(storage, round_.name))
     return examples
+
+
+def _warn_of_looks(console: Console, store: RoundStore) -> None:
+    scores = read_scores(store)
+    if any(score.split == TEST for score in scores):
+        console.print(Text(f"  Warning {looks_text(scores)}"), soft_wrap=True)
 
 
 def _divided_as_before(split: Split, recorded: ExamplesRecord, console: Console) -> Split:

@@ -18,7 +18,7 @@ from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, TrialsLeft
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -35,7 +35,7 @@ from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import Claim, claimed
+from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
@@ -84,13 +84,13 @@ def run(
     store = RoundStore(Storage(storage), round.name)
     as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
-    with claimed(store, say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
         with driver_log() as log, _session(round, gangs, address, console) as session:
             try:
                 running = RunningRound(round, packed, session, console)
-                status = _run(running, claim, job, retry_failed=retry_failed, profile=steps)
+                status = _run(running, HeldRound(store, claim), job, retry_failed=retry_failed, profile=steps)
             finally:
                 if store.exists():
                     store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
@@ -104,9 +104,9 @@ def run(
 
 
 def _run(
-    running: RunningRound, claim: Claim, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound, held: HeldRound, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
-    round_, store = running.round, claim.store
+    round_, store = running.round, held.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
@@ -116,10 +116,10 @@ def _run(
         return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, claim.run, store.uri, examples, profile)
+    context = _context(running, held.claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
-        claim.require()
+        held.claim.require()
         if is_new:
             record, difference = round_record(round_, job, store.storage.uri, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
@@ -128,7 +128,7 @@ def _run(
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
             left = TrialsLeft(context, todo, round_.budget)
-            return Driver(running.session, left, claim, recorder, progress).run()
+            return Driver(running.session, left, held, recorder, progress).run()
 
 
 def resume(

@@ -24,7 +24,7 @@ from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.recorded import as_recorded
@@ -82,10 +82,11 @@ def run(
     store = RoundStore(Storage(storage), round.name)
     round = as_recorded(store, round)
     store.storage.check_writable()
+    provenance = provenance_of(job, store.storage.uri)
     with driver_log() as log, _session(round, gangs, address, console) as session:
         try:
             running = RunningRound(round, packed, session, console)
-            status = _run(running, store, job, retry_failed=retry_failed, profile=steps)
+            status = _run(running, store, provenance, retry_failed=retry_failed, profile=steps)
         finally:
             if store.exists():
                 store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
@@ -99,7 +100,12 @@ def run(
 
 
 def _run(
-    running: RunningRound, store: RoundStore, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound,
+    store: RoundStore,
+    provenance: Provenance,
+    *,
+    retry_failed: bool,
+    profile: ProfileSteps | None,
 ) -> RoundStatus:
     round_ = running.round
     is_new = not store.exists()
@@ -115,8 +121,8 @@ def _run(
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
         if is_new:
-            record, difference = round_record(round_, job, store.storage.uri, examples.record)
-            store.create(record, round_.studies, notes=round_.notes, diff=difference)
+            record = round_record(round_, provenance, examples.record)
+            store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)

@@ -35,7 +35,7 @@ def ship_by_value(folder: Path) -> None:
 def _modules_with_files() -> Iterator[tuple[ModuleType, str]]:
     """What was loaded from a file; `sys.modules` may hold anything else beside it, as Cython's extensions do."""
     for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType):
+        if issubclass(type(module), ModuleType):  # `isinstance` believes what cffi's libraries say of themselves
             # Past the module's own attribute access, which may import more, or raise, where it is lazy.
             facts = ModuleType.__getattribute__(module, "__dict__")
             file = facts.get("__file__")

@@ -102,13 +102,26 @@ class Unready(ModuleType):
         raise ImportError("not now")
 
 
+class Library:
+    """Says that it is a module, as the libraries of cffi do, and has nothing of one."""
+
+    __class__ = ModuleType
+
+
 def test_what_is_no_module_or_not_ready_is_passed_over(tmp_path, monkeypatch):
-    """Cython's extensions leave objects without a `__name__` in `sys.modules`, others lazy modules."""
+    """Cython's extensions leave objects without a `__name__` in `sys.modules`, others lazy modules or stranger things."""
     (tmp_path / "job.py").write_text(JOB.replace("from helper_beside_the_job import WIDTH", "WIDTH = 7"))
     unnamed = SimpleNamespace(__file__=str(tmp_path / "unnamed.py"))
     alias = ModuleType("another_name")
     alias.__file__ = str(tmp_path / "alias.py")
-    odd = {"unnamed": unnamed, "nothing": None, "unready": Unready("unready"), "number": 3, "an_alias": alias}
+    odd = {
+        "unnamed": unnamed,
+        "nothing": None,
+        "unready": Unready("unready"),
+        "number": 3,
+        "an_alias": alias,
+        "library": Library(),
+    }
     for name, content in odd.items():
         monkeypatch.setitem(sys.modules, f"{__name__}.{name}", content)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -109,7 +109,7 @@ class Library:
 
 
 def test_what_is_no_module_or_not_ready_is_passed_over(tmp_path, monkeypatch):
-    """Cython's extensions leave objects without a `__name__` in `sys.modules`, others lazy modules or stranger things."""
+    """Cython's extensions leave objects without a `__name__` in `sys.modules`, others lazy modules and more."""
     (tmp_path / "job.py").write_text(JOB.replace("from helper_beside_the_job import WIDTH", "WIDTH = 7"))
     unnamed = SimpleNamespace(__file__=str(tmp_path / "unnamed.py"))
     alias = ModuleType("another_name")

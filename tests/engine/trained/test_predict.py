@@ -17,7 +17,7 @@ from raytune_playbook.data.order import BatchShare
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.messages import AttemptEnd
 from raytune_playbook.engine.jobs.job_file import load_job
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.engine.trained.load import load_model
 from raytune_playbook.engine.trained.predict import read_examples
@@ -101,8 +101,8 @@ def store(tmp_path: Path) -> RoundStore:
     file.write_text(JOB)
     job = load_job(str(file))
     store = RoundStore(Storage(str(tmp_path / "rounds")), "pairs")
-    record, difference = round_record(job.round, job, store.storage.uri)
-    store.create(record, job.round.studies, notes="", diff=difference)
+    record = round_record(job.round, provenance_of(job, store.storage.uri))
+    store.create(record, job.round.studies, notes="", diff="")
     trial = suggest(job.round.studies[0], 0)
     workload = job.round.workload
     data = SharedBatches(TrialExamples(workload.datasets()), trial, BatchShare(16), torch.device("cpu"))

@@ -123,7 +123,8 @@ def answer(store: RoundStore, name: str, said: Answer) -> None:
 def clear_requests(store: RoundStore) -> None:
     """Delete what earlier runs were asked and what they answered; whoever holds the claim may."""
     for file in store.storage.files(f"{store.name}/{FOLDER}"):
-        store.storage.delete(f"{store.name}/{FOLDER}/{file}")
+        if file.endswith((REQUEST, ANSWER)):  # and not what somebody writes just now
+            store.storage.delete(f"{store.name}/{FOLDER}/{file}")
 
 
 def _content(spec: StopRequest | Answer) -> bytes:

@@ -56,7 +56,7 @@ def test_a_request_is_for_one_run_and_no_other_obeys_it(created):
     with ThreadPoolExecutor() as threads, running(created):
         stop("round", storage=storage, answer_s=0)
         asked = threads.submit(stop, "round", storage=storage)
-        wait_for(lambda: len(created.storage.files("round/requests")) == 2)
+        wait_for(lambda: sum(file.endswith(".json") for file in created.storage.files("round/requests")) == 2)
         clear_requests(created)
         assert created.storage.files("round/requests") == []
     with pytest.raises(StorageError, match="'round' has just ended"):

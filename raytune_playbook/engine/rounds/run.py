@@ -24,7 +24,7 @@ from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.recorded import as_recorded
@@ -84,13 +84,15 @@ def run(
     store = RoundStore(Storage(storage), round.name)
     as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
+    provenance = provenance_of(job, store.storage.uri)
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
         with driver_log() as log, _session(round, gangs, address, console) as session:
             try:
                 running = RunningRound(round, packed, session, console)
-                status = _run(running, HeldRound(store, claim), job, retry_failed=retry_failed, profile=steps)
+                held = HeldRound(store, claim)
+                status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
             finally:
                 if store.exists():
                     store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
@@ -104,7 +106,7 @@ def run(
 
 
 def _run(
-    running: RunningRound, held: HeldRound, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound, held: HeldRound, provenance: Provenance, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
     round_, store = running.round, held.store
     is_new = not store.exists()
@@ -121,8 +123,8 @@ def _run(
         estimate_s = try_out(running, context, num_left=len(todo))
         held.claim.require()
         if is_new:
-            record, difference = round_record(round_, job, store.storage.uri, examples.record)
-            store.create(record, round_.studies, notes=round_.notes, diff=difference)
+            record = round_record(round_, provenance, examples.record)
+            store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)

@@ -56,8 +56,8 @@ class DatasetBlock:
         return self.block.num_bytes
 
     def read(self) -> Columns:
-        """Its columns."""
-        return self.block.columns()
+        """Its columns, as those of files are read."""
+        return self.block.read(self.name)
 
 
 def parts_of(split: str, source: Source) -> Sequence[Part]:

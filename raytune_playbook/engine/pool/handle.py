@@ -19,7 +19,7 @@ class PoolHandle(PoolOfGang, Protocol):
     open_round: RemoteMethod[[RoundContext, int], None]
     close_round: RemoteMethod[[str], None]
     stop_round: RemoteMethod[[str], None]
-    stop_trial: RemoteMethod[[str, TrialKey], None]
+    stop_trial: RemoteMethod[[str, TrialKey], bool]
     submit: RemoteMethod[[str, str, int], None]
     wait_cause: RemoteMethod[[str, str, int], Cause | NothingYet]
     try_out: RemoteMethod[[str, TrialSpec], None]

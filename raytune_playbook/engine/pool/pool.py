@@ -84,12 +84,15 @@ class Pool:
             await self._stop_running(trial)
         self._changes.notify()
 
-    async def stop_trial(self, round_id: str, key: TrialKey) -> None:
-        """End one trial as stopped."""
+    async def stop_trial(self, round_id: str, key: TrialKey) -> bool:
+        """End one trial as stopped; False where it neither runs nor waits for a gang."""
         trial = self._queue.find(round_id, key)
-        if trial is not None and trial.final is None and not self._queue.drop(trial):
+        if trial is None or trial.final is not None:
+            return False
+        if not self._queue.drop(trial):
             await self._stop_running(trial)
         self._changes.notify()
+        return True
 
     async def _stop_running(self, trial: QueuedTrial) -> None:
         for gang in self._gangs:

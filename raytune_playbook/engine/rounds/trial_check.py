@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from rich.console import Console
+
 from raytune_playbook.analysis.metrics import not_reported
+from raytune_playbook.data.examples import SAMPLED_FRAGMENTS, Examples
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
@@ -53,7 +56,21 @@ def try_out(running: RunningRound, context: RoundContext, *, num_left: int) -> f
     estimate_s = None if trial_s is None else trial_s * num_left / max(1, min(session.capacity(), num_left))
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
     console.print(f"  Check: {_what_happened(ended, infeasible, round_)}{about}", soft_wrap=True, markup=False)
+    _say_what_is_not_finite(console, context.examples)
     return estimate_s
+
+
+def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
+    """Whose loss is a number nevertheless, or who looks for it in vain; and where nobody has looked."""
+    columns = {(split, each.column): each.sentence(split) for split, each in reversed(examples.not_finite())}
+    for sentence in reversed(columns.values()):
+        console.print(f"  Warning: {sentence}; the workload's loss of it is a number", soft_wrap=True, markup=False)
+    if examples.stream is not None and (left := len(examples.stream.fragments) - SAMPLED_FRAGMENTS) > 0:
+        console.print(
+            f"  Of the streamed training examples, {left:,} of {len(examples.stream.fragments):,} parts were not "
+            "searched for NaN and infinities",
+            soft_wrap=True,
+        )
 
 
 def _points(round_: Round) -> tuple[list[TrialSpec], dict[str, str]]:

@@ -42,6 +42,7 @@ from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, Rou
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import price, warnings
@@ -282,7 +283,7 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
             f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"

@@ -180,6 +180,6 @@ class Gangs:
             ended = answer_of(pool.tried_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
             if not isinstance(ended, NothingYet):
                 return ended
-            news = answer_of(pool.news.remote(0, 1), timeout_s=ANSWER_TIMEOUT_S)
+            news = answer_of(pool.news.remote(context.round_id, 0, 1), timeout_s=ANSWER_TIMEOUT_S)
             if news.failure:
                 raise RunError(f"The round did not start: {news.failure}.")

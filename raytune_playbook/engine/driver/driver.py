@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -32,6 +33,9 @@ from raytune_playbook.study.study import StudySpec
 
 LOG = logging.getLogger("raytune_playbook")
 STATUS_EVERY_S = 5.0
+TUNE_LEAVES_S = 15.0
+"""Within this Tune has heard that its trials are over."""
+
 REQUESTS_EVERY_S = 1.0
 
 
@@ -66,7 +70,7 @@ class Driver:
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._ending: Standing | None = None
-        self._tune_error: Exception | None = None
+        self._tune_error: BaseException | None = None
         self._last_event = 0
         self._started_s = time.monotonic()
         self._status_at_s = self._requests_at_s = 0.0
@@ -103,14 +107,22 @@ class Driver:
             self._write_status(Standing(RoundState.STOPPED, "cut off"))
             raise
         finally:
+            self._leave(tuning)
             self._recorder.close()
         return self._write_status(self._how_it_ended())
+
+    def _leave(self, tuning: threading.Thread) -> None:
+        """Close the round, so that Tune's thread ends and nothing of it meets the session's next one."""
+        self._searcher.stop()
+        with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
+            answer_of(self._pool.close_round.remote(self._round_id), timeout_s=ANSWER_TIMEOUT_S)
+            tuning.join(TUNE_LEAVES_S)
 
     # ------------------------------------------------------------------ the main thread
 
     def _turn(self) -> bool:
         """Fetch and record events, look at what may end the round; False when there was nothing to record."""
-        asked = self._pool.news.remote(self._last_event, self._searcher.max_concurrent)
+        asked = self._pool.news.remote(self._round_id, self._last_event, self._searcher.max_concurrent)
         news = answer_of(asked, timeout_s=ANSWER_TIMEOUT_S)
         for number, event in news.events:
             self._recorder.handle(event)
@@ -184,6 +196,8 @@ class Driver:
         if self._tune_error is not None:
             error = f"{type(self._tune_error).__name__}: {self._tune_error}"
             return Standing(RoundState.FAILED, f"Ray Tune ended with {error}")
+        if not tally.stopped:
+            return Standing(RoundState.FAILED, "Ray Tune ended before all trials had")
         return Standing(RoundState.STOPPED, f"{len(tally.stopped)} trial(s) stopped on request")
 
     def _write_status(self, now: Standing) -> RoundStatus:
@@ -203,6 +217,8 @@ class Driver:
 
     def _tune(self) -> None:
         trainable = tune.with_parameters(LeaseTrainable, pool=self._pool, round_id=self._round_id)
+        # Tune looks trainables up by their names, and another round's has other parameters.
+        trainable.__name__ = f"{LeaseTrainable.__name__}-{self._round_id}"
         with tempfile.TemporaryDirectory(prefix="raytune-playbook-") as scratch:
             tuner = tune.Tuner(
                 # A trial may not ask for nothing at all, and one byte of memory is to be had anywhere.
@@ -219,7 +235,7 @@ class Driver:
             )
             try:
                 tuner.fit()
-            except Exception as error:  # noqa: BLE001 - told by the main thread, as the round's end
+            except BaseException as error:  # noqa: BLE001 - told by the main thread, as the round's end
                 self._tune_error = error
 
 

@@ -96,7 +96,7 @@ class Recorder:
             case AttemptStarted():
                 self._started(event)
             case NewMeasurements():
-                self._measurements[event.key].append(event.rows)
+                self._measurements[event.name.key].append(event.rows)
             case AttemptEnded():
                 self._ended(event)
 
@@ -108,23 +108,23 @@ class Recorder:
     # ------------------------------------------------------------------ one attempt
 
     def _started(self, event: AttemptStarted) -> None:
-        study, key = event.key
-        record = self._records.get(event.key)
+        study, key = event.name.key
+        record = self._records.get(event.name.key)
         if record is None:
             index, _, repeat = key.partition(".r")
             spec = suggest(self._studies[study], int(index), int(repeat or 0))
-            known = self.tally.trials.get(event.key)
+            known = self.tally.trials.get(event.name.key)
             record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
-        attempt = Attempt(number=self._number(event.key, event.attempt), gang=event.gang, started_at=_now())
-        running = self._measurements.pop(event.key, None)
+        attempt = Attempt(number=self._number(event.name.key, event.name.attempt), gang=event.gang, started_at=_now())
+        running = self._measurements.pop(event.name.key, None)
         if running is not None:
             running.close()
-        self._measurements[event.key] = RunningMeasurements(self._store, study, key, attempt.number)
-        self._write(event.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
+        self._measurements[event.name.key] = RunningMeasurements(self._store, study, key, attempt.number)
+        self._write(event.name.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
 
     def _ended(self, event: AttemptEnded) -> None:
-        ended, record = event.ended, self._records[event.key]
-        number = self._number(event.key, event.attempt)
+        ended, record = event.ended, self._records[event.name.key]
+        number = self._number(event.name.key, event.name.attempt)
         first_step = ended.end.first_step if ended.end else None
         attempts = tuple(
             replace(attempt, ended=str(ended.cause), traceback=ended.traceback, first_step=first_step)
@@ -136,20 +136,20 @@ class Recorder:
         self._check_machine(ended.machine)
         if ended.warning:
             self.tally.warnings.append(f"{record.attempts[-1].gang} was restarted: {ended.warning}")
-        running = self._measurements[event.key]
+        running = self._measurements[event.name.key]
         if event.is_final and ended.cause in _FINAL:
             record = self._final(record, ended, running.table())
             running.seal()
             self.tally.finished.append(_FINAL[ended.cause])
             if record.outcome == Outcome.FAILED:
-                self.tally.new_failures.append(event.key)
+                self.tally.new_failures.append(event.name.key)
             else:
-                tensorboard.export(self._store, *event.key, running.table())
+                tensorboard.export(self._store, *event.name.key, running.table())
         else:
             running.close()
             if event.is_final:
-                self.tally.stopped.add(event.key)
-        self._write(event.key, record)
+                self.tally.stopped.add(event.name.key)
+        self._write(event.name.key, record)
 
     def _final(self, record: TrialRecord, ended: AttemptEnd, measurements: pa.Table) -> TrialRecord:
         outcome = _FINAL[ended.cause]

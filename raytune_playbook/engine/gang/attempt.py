@@ -25,6 +25,7 @@ class RunningAttempt:
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
     reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
+    lost_rows: str | None = None
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)
     started_at_s: float = field(default_factory=time.monotonic)

@@ -148,11 +148,9 @@ def _exit_code(result: Result) -> int:
 @_STORAGE
 def _stop(round: str, trial: str | None, storage: str) -> None:
     """End a running round, or one of its trials, at the next evaluation."""
-    from raytune_playbook.engine.driver.requests import stop
+    from raytune_playbook.records.requests import stop
 
-    stop(round, storage=storage, trial=trial)
-    what = f"Trial {trial}" if trial else f"Round {round}"
-    click.echo(f"{what} ends at the next evaluation.")
+    click.echo(stop(round, storage=storage, trial=trial))
 
 
 @commands.command("check")

@@ -19,6 +19,7 @@ object store's atomic put).
 from __future__ import annotations
 
 import json
+import shlex
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +35,7 @@ from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
+from raytune_playbook.study.trial import trial_key
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
 
@@ -143,6 +145,10 @@ class RoundStore:
         """Where the round's folder is."""
         return f"{self.storage.uri.rstrip('/')}/{self.name}"
 
+    def command(self, verb: str) -> str:
+        """The shell command that does something with the round, such as ``resume``."""
+        return shlex.join(["raytune-playbook", verb, self.name, "--storage", self.storage.uri])
+
     def create(self, record: RoundRecord, studies: Iterable[StudySpec], *, notes: str, diff: str) -> None:
         """Write all that is known before the first trial; ``round.json`` last, so that it vouches for the rest."""
         for study in studies:
@@ -183,6 +189,30 @@ class RoundStore:
         paths = [f"{self.name}/{study}/study.json" for study in self.round().studies]
         contents = [(path, self.storage.read(path)) for path in paths]
         return [self._spec(StudySpec, path, content) for path, content in contents if content is not None]
+
+    def trial_id(self, trial: str) -> tuple[str, str]:
+        """The study and key of a trial that is named STUDY/INDEX, or INDEX where there is but one study.
+
+        Raises:
+            StorageError: the round has no such study, or no such trial.
+        """
+        study, _, key = trial.rpartition("/")
+        studies = {each.name: each for each in self.studies()}
+        if not study and len(studies) == 1:
+            (study,) = studies
+        if study not in studies:
+            raise StorageError(
+                f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(studies)}."
+            )
+        index, _, repeat = key.partition(".r")
+        if not index.isdigit() or (repeat and not repeat.isdigit()):
+            raise StorageError(f"A trial is named STUDY/INDEX, where INDEX is a number, but got {trial!r}; correct it.")
+        if int(index) >= (num_trials := studies[study].num_trials):
+            raise StorageError(
+                f"A study's trials are numbered from 0, and {study!r} has {num_trials}, but got {trial!r}; "
+                f"name one of 0 to {num_trials - 1}."
+            )
+        return study, trial_key(int(index), int(repeat or 0))
 
     def status(self) -> RoundStatus | None:
         """How the round stands; None before its first trial."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -19,13 +18,13 @@ from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.jobs.provenance import command
 from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError
-from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.claims import Claim, ClaimLostError
+from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Budget
@@ -64,9 +63,10 @@ class Driver:
     """Runs the trials that are left, until they are done or something ends the round."""
 
     def __init__(
-        self, session: Gangs, left: TrialsLeft, store: RoundStore, recorder: Recorder, progress: ProgressLine
+        self, session: Gangs, left: TrialsLeft, claim: Claim, recorder: Recorder, progress: ProgressLine
     ) -> None:
-        self._pool, self._store, self._recorder, self._progress = session.pool, store, recorder, progress
+        self._pool, self._claim, self._recorder, self._progress = session.pool, claim, recorder, progress
+        self._store = claim.store
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._ending: Standing | None = None
@@ -79,7 +79,7 @@ class Driver:
         """Run to the end and return the status that was written last.
 
         Raises:
-            RunError: the pool is gone.
+            RunError: the pool is gone, or another driver runs the round.
             KeyboardInterrupt: at the second Ctrl-C; the first ends the round cleanly.
         """
         tuning = threading.Thread(target=self._tune, name="tune", daemon=True)
@@ -101,8 +101,10 @@ class Driver:
             self._write_status(Standing(RoundState.FAILED, "the pool of gangs was lost"))
             raise RunError(
                 f"The round stopped: the pool of gangs was lost ({str(error).splitlines()[0]}).\n"
-                f"Finished trials are kept; go on with: {resume_command(self._store)}"
+                f"Finished trials are kept; go on with: {self._store.command('resume')}"
             ) from None
+        except ClaimLostError:  # the status is the other driver's
+            raise
         except BaseException:
             self._write_status(Standing(RoundState.STOPPED, "cut off"))
             raise
@@ -124,6 +126,7 @@ class Driver:
         """Fetch and record events, look at what may end the round; False when there was nothing to record."""
         asked = self._pool.news.remote(self._round_id, self._last_event, self._searcher.max_concurrent)
         news = answer_of(asked, timeout_s=ANSWER_TIMEOUT_S)
+        self._claim.require()
         for number, event in news.events:
             self._recorder.handle(event)
             if isinstance(event, GangChanged):
@@ -162,19 +165,25 @@ class Driver:
 
     def _obey_requests(self) -> None:
         """What `raytune-playbook stop` left in the storage, from whichever machine."""
-        path = f"{self._store.name}/stop.json"
-        content = self._store.storage.read(path)
-        if content is None:
-            return
-        self._store.storage.delete(path)
-        named = json.loads(content).get("trial")
-        if named is None:
+        for name, request in requests_to(self._store, self._claim.run).items():
+            answer(self._store, name, self._obey(request))
+
+    def _obey(self, request: StopRequest) -> Answer:
+        if request.trial is None:
             if self._ending is None:
                 self._end(RoundState.STOPPED, "stopped on request")
-        else:
-            study, key = named
-            self._progress.say(f"Stopping trial {study}/{key} on request.")
-            answer_of(self._pool.stop_trial.remote(self._round_id, (study, key)), timeout_s=ANSWER_TIMEOUT_S)
+            return Answer(obeys=True, sentence=f"Round {self._store.name} ends at the next evaluation.")
+        named = "/".join(request.trial)
+        known = self._recorder.tally.trials.get(request.trial)
+        if known is not None and known.outcome is not None:
+            return Answer(
+                obeys=False, sentence=f"A trial must run to be stopped, but {named} has ended: {known.outcome}."
+            )
+        asked = self._pool.stop_trial.remote(self._round_id, request.trial)
+        if not answer_of(asked, timeout_s=ANSWER_TIMEOUT_S):
+            return Answer(obeys=False, sentence=f"A trial must run to be stopped, but {named} has not begun.")
+        self._progress.say(f"Stopping trial {named} on request.")
+        return Answer(obeys=True, sentence=f"Trial {named} ends at the next evaluation.")
 
     def _tell(self) -> None:
         """Sentences that the user should see at once."""
@@ -237,8 +246,3 @@ class Driver:
                 tuner.fit()
             except BaseException as error:  # noqa: BLE001 - told by the main thread, as the round's end
                 self._tune_error = error
-
-
-def resume_command(store: RoundStore) -> str:
-    """The command that goes on with a round."""
-    return command("resume", store.name, "--storage", store.storage.uri)

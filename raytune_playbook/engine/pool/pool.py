@@ -86,13 +86,14 @@ class Pool:
         self._changes.notify()
 
     async def stop_trial(self, round_id: str, key: TrialKey) -> bool:
-        """End one trial as stopped; whether there is one that has not ended."""
+        """End one trial as stopped; False where it neither runs nor waits for a gang."""
         trial = self._queue.find(round_id, key)
-        is_there = trial is not None and trial.final is None
-        if trial is not None and not self._queue.stop_trial(trial):
+        if trial is None or trial.final is not None:
+            return False
+        if not self._queue.stop_trial(trial):
             await self._stop_running(trial)
         self._changes.notify()
-        return is_there
+        return True
 
     async def _stop_running(self, trial: QueuedTrial) -> None:
         for gang in list(self._gangs):

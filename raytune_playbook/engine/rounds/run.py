@@ -18,7 +18,7 @@ from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, TrialsLeft, resume_command
+from raytune_playbook.engine.driver.driver import Driver, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -35,6 +35,8 @@ from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.claims import Claim, claimed
+from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
@@ -80,15 +82,18 @@ def run(
     packed = pack(workload_of(round))
     check_values(round)
     store = RoundStore(Storage(storage), round.name)
-    round = as_recorded(store, round)
+    as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
-    with driver_log() as log, _session(round, gangs, address, console) as session:
-        try:
-            running = RunningRound(round, packed, session, console)
-            status = _run(running, store, job, retry_failed=retry_failed, profile=steps)
-        finally:
-            if store.exists():
-                store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
+    with claimed(store, say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+        clear_requests(store)
+        round = as_recorded(store, round)
+        with driver_log() as log, _session(round, gangs, address, console) as session:
+            try:
+                running = RunningRound(round, packed, session, console)
+                status = _run(running, claim, job, retry_failed=retry_failed, profile=steps)
+            finally:
+                if store.exists():
+                    store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -99,9 +104,9 @@ def run(
 
 
 def _run(
-    running: RunningRound, store: RoundStore, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound, claim: Claim, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
-    round_ = running.round
+    round_, store = running.round, claim.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
@@ -111,9 +116,10 @@ def _run(
         return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, store.uri, examples, profile)
+    context = _context(running, claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
+        claim.require()
         if is_new:
             record, difference = round_record(round_, job, store.storage.uri, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=difference)
@@ -122,7 +128,7 @@ def _run(
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
             left = TrialsLeft(context, todo, round_.budget)
-            return Driver(running.session, left, store, recorder, progress).run()
+            return Driver(running.session, left, claim, recorder, progress).run()
 
 
 def resume(
@@ -181,7 +187,7 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     with driver_log(), _session(round, None, address, console) as session:
         running = RunningRound(round, packed, session, console)
         _announce(running, num_done=0)
-        context = _context(running, "", examples_of(running, None, None))
+        context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
         with _opened(session, context, num_left=0):
             try_out(running, context, num_left=price(round).num_trials)
 
@@ -199,11 +205,13 @@ def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
     return record, load_job(record.job)
 
 
-def _context(running: RunningRound, uri: str, examples: Examples, profile: ProfileSteps | None = None) -> RoundContext:
+def _context(
+    running: RunningRound, run_name: str, uri: str, examples: Examples, profile: ProfileSteps | None = None
+) -> RoundContext:
     studies = {study.name: study for study in running.round.studies}
     budget = running.round.budget
     return RoundContext(
-        uuid.uuid4().hex,
+        run_name,
         uri,
         running.packed,
         examples,
@@ -269,12 +277,12 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     """Raises `RunError` where the round failed."""
     if status.state is RoundState.FINISHED:
         return
-    how = f"Go on with: {resume_command(store)}"
+    how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
         common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
-            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {resume_command(store)}{retry}"
+            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"
         )
     console.print(f"The round stopped ({status.reason}). {how}", soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from raytune_playbook.engine.driver.requests import trial_id_of
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.errors import StorageError
@@ -62,7 +61,7 @@ def load_model(
 
 def recorded(store: RoundStore, trial: str) -> tuple[TrialSpec, int | None]:
     """The trial's specification, and the step of its best checkpoint once it has completed."""
-    study, key = trial_id_of(trial, store.round().studies)
+    study, key = store.trial_id(trial)
     (study_spec,) = (each for each in store.studies() if each.name == study)
     for row in store.trials(study).select(["index", "repeat", "best_checkpoint_step"]).to_pylist():
         if trial_key(row["index"], row["repeat"]) == key:

@@ -22,7 +22,7 @@ from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
-from raytune_playbook.errors import RunError
+from raytune_playbook.errors import RunError, StorageFailure
 from raytune_playbook.records.claims import Claim, ClaimLostError
 from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
 from raytune_playbook.records.types import RoundState, RoundStatus
@@ -89,7 +89,7 @@ class Driver:
                 try:
                     running = tuning.is_alive()  # before fetching, so that no event is left when it has ended
                     if not self._turn() and not running:
-                        break
+                        return self._write_status(self._how_it_ended())
                 except KeyboardInterrupt:
                     if self._ending is not None:
                         raise
@@ -103,6 +103,12 @@ class Driver:
                 f"The round stopped: the pool of gangs was lost ({str(error).splitlines()[0]}).\n"
                 f"Finished trials are kept; go on with: {self._store.command('resume')}"
             ) from None
+        except StorageFailure as error:
+            with contextlib.suppress(StorageFailure):  # the claim says that this driver runs it no more
+                self._write_status(Standing(RoundState.FAILED, str(error)))
+            raise RunError(
+                f"The round stopped: {error}\nWhat was recorded is kept; go on with: {self._store.command('resume')}"
+            ) from None
         except ClaimLostError:  # the status is the other driver's
             raise
         except BaseException:
@@ -111,7 +117,6 @@ class Driver:
         finally:
             self._leave(tuning)
             self._recorder.close()
-        return self._write_status(self._how_it_ended())
 
     def _leave(self, tuning: threading.Thread) -> None:
         """Close the round, so that Tune's thread ends and nothing of it meets the session's next one."""

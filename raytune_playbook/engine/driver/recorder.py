@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from raytune_playbook.analysis.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
+from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records import tensorboard
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.measurements import RunningMeasurements
@@ -71,6 +73,8 @@ class Recorder:
         self._attempts_before: dict[TrialKey, int] = {}
         self._measurements: dict[TrialKey, RunningMeasurements] = {}
         self._objective = studies[0].objective
+        self._source_hash = store.round().workload.source_hash
+        self._warned_of_code = False
         self.tally = Tally(num_trials=sum(study.num_trials for study in studies))
         for trial in trials_of(store.trials()):
             self.tally.trials[trial.id] = trial
@@ -91,19 +95,27 @@ class Recorder:
         return best_trial(self.tally.trials.values(), self._objective)
 
     def handle(self, event: Event) -> None:
-        """Record one event; what gangs do is no part of the records."""
-        match event:
-            case AttemptStarted():
-                self._started(event)
-            case NewMeasurements():
-                self._measurements[event.name.key].append(event.rows)
-            case AttemptEnded():
-                self._ended(event)
+        """Record one event; what gangs do is no part of the records.
+
+        Raises:
+            StorageFailure: it cannot be recorded; what was recorded before stays.
+        """
+        with self._store.storage.failures_told("written", self._store.name):
+            match event:
+                case AttemptStarted():
+                    self._started(event)
+                case NewMeasurements():
+                    self._measurements[event.name.key].append(event.rows)
+                case AttemptEnded():
+                    self._ended(event)
+        if isinstance(event, AttemptEnded) and event.ended.cause is Cause.STORAGE_FAILED:
+            raise StorageFailure(event.ended.error)
 
     def close(self) -> None:
         """End the measurements of trials that were cut off."""
         for running in self._measurements.values():
-            running.close()
+            with contextlib.suppress(OSError):  # what the stream holds is read up to its last whole batch
+                running.close()
 
     # ------------------------------------------------------------------ one attempt
 
@@ -115,7 +127,10 @@ class Recorder:
             spec = suggest(self._studies[study], int(index), int(repeat or 0))
             known = self.tally.trials.get(event.name.key)
             record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
-        attempt = Attempt(number=self._number(event.name.key, event.name.attempt), gang=event.gang, started_at=_now())
+        code = self._studies[study].workload.source_hash
+        self._check_code(event.name.key, record.attempts, code)
+        number = self._number(event.name.key, event.name.attempt)
+        attempt = Attempt(number=number, gang=event.gang, started_at=_now(), source_hash=code)
         running = self._measurements.pop(event.name.key, None)
         if running is not None:
             running.close()
@@ -181,6 +196,19 @@ class Recorder:
         self._records[key] = record
         self._store.write_trial(record)
         self.tally.trials[key] = trials_of(trials_table([record]))[0]
+
+    def _check_code(self, key: TrialKey, before: Sequence[Attempt], code: str) -> None:
+        if before and (before[-1].source_hash or self._source_hash) != code:
+            self.tally.warnings.append(
+                f"trial {'/'.join(key)} is trained by other code than before, from its first step on; "
+                "its record has the hash of each attempt's source."
+            )
+        elif code != self._source_hash and not self._warned_of_code:
+            self._warned_of_code = True
+            self.tally.warnings.append(
+                "the workload's source has changed since the round began, so trials that begin now are trained by "
+                "other code than those before; the record of each has its hash."
+            )
 
     def _check_machine(self, machine: Machine) -> None:
         if not machine.torch:

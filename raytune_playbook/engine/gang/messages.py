@@ -111,6 +111,7 @@ class WorkerEnd:
         traceback: the whole traceback when it raised.
         error: its last line; for an `InputError` its sentence.
         is_input_error: the workload or a value breaks a rule.
+        is_storage_failure: what it raised is that the storage takes no more.
         num_reports: how many times this worker reported rows.
         leak: a sentence when the worker should be replaced.
     """
@@ -121,6 +122,7 @@ class WorkerEnd:
     traceback: str | None = None
     error: str | None = None
     is_input_error: bool = False
+    is_storage_failure: bool = False
     leak: str | None = None
 
 
@@ -133,6 +135,7 @@ class Cause(StrEnum):
     EXCEPTION = "exception"
     WORKER_DIED = "worker died"
     NODE_LOST = "node lost"
+    STORAGE_FAILED = "storage failed"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import ray
 from raytune_playbook.data.actors import answer, answer_or_error
 from raytune_playbook.data.columns import Columns, Rows, num_bytes, num_examples
 from raytune_playbook.data.datasets import Source, Sources, find_sources
-from raytune_playbook.data.decode import Recipe, read_and_decode
+from raytune_playbook.data.decode import HASH, Recipe, read_and_decode
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import Manifest
 from raytune_playbook.data.materialized.store import Loaded, Loading, Saving, StoreHandle
 from raytune_playbook.data.mode import Memory, Mode, chosen_mode, require_memory_for_validation
+from raytune_playbook.data.not_finite import NotFinite
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import require_cpu
 from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division, overlaps
@@ -76,6 +77,20 @@ class Examples:
                     f"data_split={data_split}; give it a larger share, or more examples."
                 )
         return {split: rows[split] for split in ("train", "validation")}
+
+    def not_finite(self) -> list[tuple[str, NotFinite]]:
+        """A few examples of ``train`` and ``validation`` that hold NaN or infinities, each with its split.
+
+        Of what is streamed only the fragments were looked at that the sample of training examples was drawn from.
+        """
+        found = [(split, each) for split, loaded in self.loaded.items() for each in loaded.not_finite]
+        hashes = self.loaded["all"].hashes if self.fractions is not None else None
+        if hashes is None or not found:
+            return found
+        rows = self.rows(0) or {}
+        split_of = {example: split for split, of_split in rows.items() for example in hashes[of_split].tolist()}
+        named = [(split_of.get(int(each.example[HASH][0])), each) for _, each in found]
+        return [(split, each) for split, each in named if split is not None]  # those of the test set are not trained on
 
 
 def division_name(split: Split) -> Literal["exact", "by hash"]:

@@ -146,6 +146,8 @@ class Attempt:
         first_step: how many steps had been trained when it began: 0, or its checkpoint's; None while it is not known,
             as of an attempt that was lost.
         traceback: of an attempt that failed.
+        source_hash: of the workload's source file, as in `WorkloadSpec`: a trial that is resumed or retried may be
+            trained by other code than it was, or than its study's others; None in records of older versions.
     """
 
     number: int
@@ -154,6 +156,7 @@ class Attempt:
     ended: str | None = None
     traceback: str | None = None
     first_step: int | None = None
+    source_hash: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.cluster.loss import told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
 from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
@@ -33,7 +34,7 @@ from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
-from raytune_playbook.errors import RunError, SpecError, StorageError
+from raytune_playbook.errors import RunError, SpecError, StorageError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
@@ -42,6 +43,7 @@ from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, Rou
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import price, warnings
@@ -88,14 +90,15 @@ def run(
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
-        with driver_log() as log, _session(round, gangs, address, console) as session:
+        with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
             try:
                 running = RunningRound(round, packed, session, console)
                 held = HeldRound(store, claim)
                 status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
             finally:
-                if store.exists():
-                    store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
+                with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
+                    if store.exists():
+                        store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -224,6 +227,13 @@ def _context(
     )
 
 
+def _killed(round_: Round) -> str:
+    return (
+        f"The process that ran {round_.name!r} ended all at once: Ray ends it where its cluster is lost, and the "
+        "system where memory runs out. What was recorded is kept; run the round again to go on."
+    )
+
+
 @contextlib.contextmanager
 def _session(round_: Round, gangs: Gangs | None, address: str | None, console: Console) -> Iterator[Gangs]:
     """The caller's session, or one for this round alone, whose gangs go as soon as no trial is left for them."""
@@ -233,9 +243,10 @@ def _session(round_: Round, gangs: Gangs | None, address: str | None, console: C
                 "Round.resources: rounds that share gangs ask for the same resources, "
                 f"but got {round_.resources} for gangs of {gangs.resources}; use another session."
             )
-        yield gangs
+        with gangs.losses_told():
+            yield gangs
         return
-    with Gangs(round_.resources, address=address, keep_idle_s=0) as own:
+    with Gangs(round_.resources, address=address, keep_idle_s=0) as own, own.losses_told():
         yield own
 
 
@@ -282,7 +293,7 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
             f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"

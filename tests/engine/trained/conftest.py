@@ -19,7 +19,7 @@ from raytune_playbook.data.reading import Divided, read_split
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.messages import AttemptEnd
 from raytune_playbook.engine.jobs.job_file import load_job
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
@@ -121,8 +121,8 @@ def make_store(tmp_path: Path) -> Callable[..., RoundStore]:
             division="exact" if divided else None,
             columns=columns if records_columns else {},
         )
-        record, difference = round_record(job.round, job, store.storage.uri, examples)
-        store.create(record, job.round.studies, notes="", diff=difference)
+        record = round_record(job.round, provenance_of(job, store.storage.uri), examples)
+        store.create(record, job.round.studies, notes="", diff="")
         data = SharedBatches(TrialExamples(arrays), trial, BatchShare(16), torch.device("cpu"))
         of_round, folder = Storage(store.uri), predictions_folder(trial.study, trial.key)
         checkpoints = Checkpoints(of_round, checkpoints_folder(trial.study, trial.key), trial, num_best=3)

@@ -38,7 +38,8 @@ from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.trained.score import score
 from raytune_playbook.records.claims import claimed
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.scores import ScoreRecord, now, write_score
+from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.study.fingerprints import examples_fingerprint
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete
@@ -239,14 +240,19 @@ def test_ad7_another_division_is_a_hyperparameter(gangs, folder, tmp_path, quiet
 
 
 @pytest.mark.parametrize("recorded", [None, "exact", "by hash"])
-def test_a_round_that_was_begun_keeps_dividing_as_it_did(gangs, folder, quiet, recorded):
+def test_a_round_that_was_begun_keeps_dividing_as_it_did(gangs, folder, tmp_path, quiet, recorded):
     round_ = round_of("divided", OnFiles(str(folder), divided=True), "auto")
     running = RunningRound(round_, pack(round_.workload), gangs, quiet)
     examples = examples_of(running, None, None)
     fresh, fractions = examples.record, round_.workload.datasets().fractions
     by_hash = division_by_hash(fractions).rows(examples.loaded["all"].hashes)
     before = None if recorded is None else fresh.model_copy(update={"division": recorded})
-    found = examples_of(running, None, before)
+    storage = Storage(str(tmp_path))
+    look = {"study": "all", "trial": "00000", "step": 4, "metrics": {}, "num_examples": 23, "source": "files"}
+    write_score(RoundStore(storage, "divided"), ScoreRecord(split="test", scored_at=now(), **look))
+    found = examples_of(running, storage, before)
+    warned = "Warning AD6: the test set was looked at once;" in quiet.file.getvalue()
+    assert warned == (recorded is not None)  # a round that goes on after the end
     num_train = len(by_hash["train"]) if recorded == "by hash" else 161
     assert (found.record.division, found.record.num_examples["train"]) == (recorded or "exact", num_train)
     said = "The examples stay divided by each example's hash alone, as they were when the round began"

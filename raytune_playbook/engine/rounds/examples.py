@@ -19,6 +19,7 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.formatting import duration_text
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
@@ -89,7 +90,7 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
 def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -> None:
     """What may be wrong with examples that were read."""
     for sentence in overlaps:
-        console.print(Text(f"  Warning IN10: {sentence}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(f'IN10: {sentence}')}"), soft_wrap=True)
     if skipped:
         console.print(
             Text(f"  Warning: {len(skipped)} part(s) of the examples were left out: {skipped[0]}"), soft_wrap=True

@@ -41,8 +41,10 @@ def test_it_begins_at_the_users_first_frame_and_stands_once_for_all_workers():
 def test_ranks_that_differ_are_named_and_the_one_whose_code_raised_is_shown():
     shown = from_users_code(f"rank 0:\n{LEFT}\nrank 1:\n{ALIKE}\nrank 2:\n{LEFT}")
     assert shown.startswith(f"On rank 1:\n{HEAD}{MINE}")
-    assert shown.endswith("\nOn rank 0 instead: RuntimeError: Connection closed by peer\n"
-                          "On rank 2 instead: RuntimeError: Connection closed by peer")
+    assert shown.endswith(
+        "\nOn rank 0 instead: RuntimeError: Connection closed by peer\n"
+        "On rank 2 instead: RuntimeError: Connection closed by peer"
+    )
 
 
 def test_each_of_a_chain_is_shortened():

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.data.actors import RemoteMethod
-from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
+from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples, require_alike
 from raytune_playbook.data.divisions import require_same_in_any_division
 from raytune_playbook.data.files.find import UnreadableError
 from raytune_playbook.data.files.images import IMAGE_COLUMNS, IMAGE_PATH
@@ -65,6 +65,7 @@ class Recipe:
         keeps_number: whether preprocessing must return as many examples as it was given.
         hashes: whether the column `HASH` is added: of the examples as they are read, or as they are decoded.
         key: the columns that it is made of; None for all.
+        only_hashes: whether nothing else is wanted, and so nothing preprocessed.
         num_cpus: at most so many tasks at once.
         compared: names of the parts on a few examples of which preprocessing is compared with itself.
         finds_not_finite: whether examples that hold NaN or infinities are reported.
@@ -76,6 +77,7 @@ class Recipe:
     keeps_number: bool = False
     hashes: Literal["read", "decoded"] | None = None
     key: tuple[str, ...] | None = None
+    only_hashes: bool = False
     num_cpus: int = 1
     compared: tuple[str, ...] = ()
     finds_not_finite: bool = False
@@ -169,6 +171,8 @@ def decode(columns: Columns, recipe: Recipe, where: str) -> Columns:
     hashes = None
     if recipe.hashes == "read":
         hashes = example_hashes(columns if recipe.key else _without_image_paths(columns), recipe.key)
+        if recipe.only_hashes:
+            return {HASH: hashes}
     decoded = _preprocessed(columns, recipe, where)
     if recipe.hashes == "decoded":
         hashes = example_hashes(decoded, recipe.key)
@@ -207,7 +211,8 @@ def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None
     """Some parts' examples, ready to train on; None where all were skipped."""
     if report is not None:
         report({}, [], [])  # this task has a CPU
-    seconds, skipped, blocks = {"read": 0.0, "decode": 0.0}, [], []
+    seconds, skipped = {"read": 0.0, "decode": 0.0}, []
+    blocks: list[Columns] = []
     faulty: list[NotFinite] = []
     for part in parts:
         started_s = time.perf_counter()
@@ -231,6 +236,7 @@ def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None
         seconds["read"] += read_s - started_s
         seconds["decode"] += time.perf_counter() - read_s
         if num_examples(decoded):
+            require_alike(blocks[0] if blocks else decoded, decoded, part.name)
             blocks.append(decoded)
     if is_remote:
         seconds["remote read"] = seconds.pop("read")

@@ -13,6 +13,7 @@ from raytune_playbook.analysis.objective import rejudged
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.errors import SpecError
+from raytune_playbook.records.scores import ScoreRecord, read_scores
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.settings import Objective
@@ -28,6 +29,7 @@ class RoundReading:
     Fields:
         status: None before the first trial.
         trials: of all studies, repeats included, judged by ``summary.objective``.
+        scores: what kept models scored on whole splits since.
     """
 
     record: RoundRecord
@@ -35,6 +37,7 @@ class RoundReading:
     studies: tuple[StudySpec, ...]
     trials: tuple[Trial, ...]
     summary: RoundSummary
+    scores: tuple[ScoreRecord, ...] = ()
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
@@ -76,7 +79,7 @@ def read_round(store: RoundStore, *, objective: Objective | None = None) -> Roun
         _require_reported(objective, measured.values())
         trials = rejudged(trials, measured, objective)
     summary = summarize(record, studies, trials, objective or record.objective)
-    return RoundReading(record, store.status(), studies, trials, summary)
+    return RoundReading(record, store.status(), studies, trials, summary, tuple(read_scores(store)))
 
 
 def _require_reported(objective: Objective, tables: Iterable[pa.Table]) -> None:

@@ -44,7 +44,7 @@ def require_finite_losses(run: TrialRun, suspects: Iterable[tuple[str, Columns]]
         fault = _not_finite(model, with_suspect)
         if _on_any(fault is not None, run.group):
             raise DataError(
-                f"Training needs finite numbers, but {what}, and with that example {fault or 'the loss is not finite'}; "
+                f"Training needs finite numbers, but {what}, and with that example {fault or 'another worker fails'}; "
                 "fill it or drop the example, in Workload.datasets or preprocess, or mask it in Workload.loss."
             )
 

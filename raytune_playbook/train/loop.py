@@ -50,7 +50,8 @@ def train(
 
     Raises:
         SpecError: the workload or a value breaks a rule.
-        StorageError: a checkpoint cannot be written, or is that of another trial.
+        StorageError: a checkpoint is that of another trial.
+        StorageFailure: one cannot be written or read.
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
     so_far = TrainingSoFar()

@@ -212,9 +212,14 @@ class Workload(ABC):
         """What the model says of each example, such as a class and a probability; of shape (batch, ...) each.
 
         Saved for a few examples at every evaluation (rule EV4). They are asked for all examples, by a forward pass
-        beside that of `metrics`, only where there are `classes` or `set_metrics`.
+        beside that of `metrics`, only where there are `classes` or `set_metrics`. A workload without any predicts, when
+        it is asked to by ``raytune-playbook predict``, what its model returns where `loss` calls it.
         """
         return {}
+
+    def has_predictions(self) -> bool:
+        """Whether there are `predictions` of the workload's own."""
+        return type(self).predictions is not Workload.predictions
 
     def classes(self) -> Mapping[int, str]:
         """The classes, rare ones above all, whose correct predictions are counted at every evaluation, with their

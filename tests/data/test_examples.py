@@ -17,7 +17,7 @@ from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE, Preparation, prepare, save
 from raytune_playbook.data.materialized.preprocessed import files_of, find
 from raytune_playbook.data.materialized.store import start_store
-from raytune_playbook.data.splits import example_hashes, split_rows
+from raytune_playbook.data.splits import division_by_hash, exact_division, example_hashes
 from raytune_playbook.errors import DataError, InputError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.datasets import Files, InputPipeline, Split
@@ -227,10 +227,14 @@ def test_in10_overlaps_between_splits_are_found(how):
     assert prepare({"train": digits(0, 1000), "validation": digits(1000, 1200)}, how()).record.overlaps == ()
 
 
-def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(how):
-    split = Split(digits(), train=0.6, validation=0.2, test=0.2)
-    found = prepare(split, how())
-    expected = split_rows(example_hashes(digits()), split.fractions)
+@pytest.mark.parametrize("grows", [False, True])
+def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(how, grows):
+    split = Split(digits(), train=0.6, validation=0.2, test=0.2, grows=grows)
+    found, hashes = prepare(split, how()), example_hashes(digits())
+    division = division_by_hash(split.fractions) if grows else exact_division(hashes, split.fractions)
+    expected = division.rows(hashes)
+    assert found.record.division == ("by hash" if grows else "exact")
+    assert grows or found.record.num_examples == {"train": 1079, "validation": 359}  # of 1797
     rows, other = found.rows(0), found.rows(3)
     assert rows is not None and other is not None
     assert rows.keys() == {"train", "validation"}  # rule AD6: no trial gets the test set
@@ -243,10 +247,10 @@ def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(h
 # ---------------------------------------------------------------------- preprocessed once
 
 
-@pytest.mark.parametrize("divided", [False, True])
-def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, divided):
+@pytest.mark.parametrize(("divided", "grows"), [(False, False), (True, False), (True, True)])
+def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, divided, grows):
     path = write(tmp_path / "files", digits())
-    split = Split(Files(path), train=0.6, validation=0.2, test=0.2)
+    split = Split(Files(path), train=0.6, validation=0.2, test=0.2, grows=grows)
     datasets = split if divided else {"train": path, "validation": digits(0, 99)}
     preparation, storage = how(Halved()), Storage(str(tmp_path / "rounds"))
     manifest = save(

@@ -124,9 +124,7 @@ def test_an_example_that_training_does_not_bear_is_named(small, make_trial, make
     if fault is None:
         require_finite_losses(run, suspects)
     else:
-        words = (
-            f"^Training needs finite numbers, but column 'x' of 'train' holds it in row 3, and with .* {fault}; fill"
-        )
+        words = f"^Training needs finite numbers, but column 'x' of 'train' holds it in row 3, and .* {fault}; fill"
         with pytest.raises(DataError, match=words):
             require_finite_losses(run, suspects)
 

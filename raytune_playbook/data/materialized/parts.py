@@ -60,8 +60,8 @@ class DatasetBlock:
         return self.block.num_bytes
 
     def read(self) -> Columns:
-        """Its columns."""
-        return self.block.columns()
+        """Its columns, as those of files are read."""
+        return self.block.read(self.name)
 
     def place(self, row: int) -> str:
         """By its number in the block."""

@@ -27,9 +27,10 @@ from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, fo
 from raytune_playbook.data.not_finite import NotFinite, not_finite
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
-from raytune_playbook.data.splits import Hashes
+from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.study.fingerprints import content_hash
 
 MAX_CACHED = 16
@@ -44,6 +45,7 @@ class Loaded:
 
     Fields:
         columns: references to the arrays.
+        types: of the columns.
         hashes: what `example_hashes` makes of each example, (num_examples,); None where it was not asked for.
         skipped: what could not be read and was left out, as the user allowed.
         read_s: how long it took; 0 where it was there from before.
@@ -51,6 +53,7 @@ class Loaded:
     """
 
     columns: Mapping[str, ray.ObjectRef[Array]]
+    types: Mapping[str, ColumnRecord]
     num_examples: int
     num_bytes: int
     hashes: Hashes | None = None
@@ -86,6 +89,7 @@ class Saving:
     Fields:
         sources: one for ``all`` where ``fractions`` divide it.
         recipes: by split.
+        is_exact: whether the shares are, so that all examples are read once more, before.
         storage: folder or URI.
         workload, fingerprint: what it is saved, and found, under.
     """
@@ -93,6 +97,7 @@ class Saving:
     sources: Sources
     recipes: Mapping[str, Recipe]
     fractions: Mapping[str, float] | None
+    is_exact: bool
     storage: str
     workload: str
     fingerprint: str
@@ -137,10 +142,11 @@ class ExampleStore:
         writer.clear()
         skipped: list[str] = []
         try:
+            division = self._division(saving)
             for split, source in saving.sources.by_split.items():
                 reading = self._read(split, source, saving.recipes[split])
                 for block in reading.blocks:
-                    writer.write_block(split, block.columns(), saving.fractions)
+                    writer.write_block(split, block.columns(), division)
                 skipped += reading.skipped()
             writer.require_splits()
             manifest = Manifest(
@@ -159,6 +165,15 @@ class ExampleStore:
         except PlaybookError as error:
             writer.clear()
             return error
+
+    def _division(self, saving: Saving) -> Division | None:
+        """How the examples are divided; None where they are already."""
+        if saving.fractions is None or not saving.is_exact:
+            return None if saving.fractions is None else division_by_hash(saving.fractions)
+        recipe = replace(saving.recipes["all"], only_hashes=True)
+        blocks = self._read("all", saving.sources.by_split["all"], recipe).blocks
+        hashes = [block.columns()[HASH].astype(np.uint64) for block in blocks]
+        return exact_division(np.concatenate([np.zeros(0, np.uint64), *hashes]), saving.fractions)
 
     def _load(self, loading: Loading) -> Loaded:
         started_s = time.monotonic()
@@ -218,7 +233,7 @@ def _laid_end_to_end(split: str, blocks: list[BlockRef]) -> dict[str, Array]:
         columns, end = block.columns(), row + block.num_examples
         del block
         whole = whole or {name: np.empty((total, *each.shape[1:]), each.dtype) for name, each in columns.items()}
-        require_alike([whole, columns])
+        require_alike(whole, columns, f"row {row}")
         for name, values in columns.items():
             whole[name][row:end] = values
         row = end
@@ -231,9 +246,10 @@ def _put(split: str, arrays: dict[str, Array], *, started_s: float, skipped: tup
     if not arrays or not num_examples(arrays):
         raise DataError(f"Examples are needed, but {_named(split)} has none; give some.")
     number, size = num_examples(arrays), num_bytes(arrays)
+    types = {name: ColumnRecord(dtype=str(each.dtype), shape=each.shape[1:]) for name, each in sorted(arrays.items())}
     refs = {name: ray.put(arrays.pop(name)) for name in sorted(arrays)}
     read_s = time.monotonic() - started_s
-    return Loaded(refs, number, size, None if hashes is None else hashes.astype(np.uint64), skipped, read_s)
+    return Loaded(refs, types, number, size, None if hashes is None else hashes.astype(np.uint64), skipped, read_s)
 
 
 def _named(split: str) -> str:

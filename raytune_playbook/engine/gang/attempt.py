@@ -25,6 +25,7 @@ class RunningAttempt:
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
     reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
+    lost_rows: str | None = None
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)
     started_at_s: float = field(default_factory=time.monotonic)
@@ -45,6 +46,8 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     warning = next((end.leak for end in ends if end.leak), None)
     restarts = fresh_workers or warning is not None
     raised = [end for end in ends if end.traceback is not None]
+    if (failure := _storage_failure(attempt)) is not None:
+        return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=restarts, warning=warning)
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
             return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
@@ -70,6 +73,8 @@ def aborted(
         whole = ended(attempt, machine, stop_wanted=stop_wanted, fresh_workers=True)
         if whole.cause in (Cause.COMPLETED, Cause.INFEASIBLE):
             return whole
+    if (failure := _storage_failure(attempt)) is not None:
+        return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=True)
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
         return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
@@ -140,6 +145,11 @@ def _infeasible(attempt: RunningAttempt) -> End | None:
     """Of one worker, such as the one that ran out of memory."""
     ends = (each.end for each in _in_order(attempt))
     return next((end for end in ends if end is not None and end.outcome == Outcome.INFEASIBLE), None)
+
+
+def _storage_failure(attempt: RunningAttempt) -> str | None:
+    """Of one worker, whatever became of the others: no fault of the trial's."""
+    return next((end.error for end in _in_order(attempt) if end.is_storage_failure), None)
 
 
 def _tracebacks(attempt: RunningAttempt, last: str) -> str:

@@ -30,8 +30,10 @@ from raytune_playbook import (
 )
 from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.engine.rounds.examples import names_of
-from raytune_playbook.engine.rounds.preprocess import preprocess
+from raytune_playbook.engine.rounds.preprocess import preprocess, preprocessing
+from raytune_playbook.records.claims import claimed
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.store import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete
 from raytune_playbook.train.workload import Columns
@@ -126,7 +128,15 @@ def test_pi2_later_rounds_use_what_was_preprocessed_and_only_while_it_fits(gangs
     fresh = run(round_of("fresh", workload, "auto"), storage=str(tmp_path / "other"), gangs=gangs, console=quiet)
     round_ = round_of("saved", workload, "auto")
     # As the command does, which starts a session of its own; this process is connected to a cluster already.
+    datasets = workload.datasets()
+    task = preprocessing(Storage(storage), names_of(workload, datasets, find_sources(datasets)))
+    with (
+        claimed(task, say=pytest.fail),
+        pytest.raises(InputError, match="Examples are preprocessed by one process at a time"),
+    ):
+        preprocess(round_, storage=storage, console=quiet)
     manifest = preprocess(round_, storage=storage, console=quiet)
+    assert sorted(path.name for path in (tmp_path / "preprocessed").iterdir()) == [Path(manifest.folder).name]
     assert preprocess(round_, storage=storage, console=quiet) == manifest
     assert quiet.file.getvalue().count("The examples were preprocessed before:") == 1
     saved = run(round_, storage=storage, gangs=gangs, console=quiet)

@@ -44,7 +44,9 @@ def test_ev8_what_a_model_says_of_an_example_depends_on_no_other_to_the_bit():
 
     def outputs(first: int, last: int) -> torch.Tensor:
         batches = padded_batches(blocks_of(x[first:last], []), 256)
-        return torch.cat([model(torch.from_numpy(batch["x"]))[torch.from_numpy(batch[WEIGHT] > 0)] for batch in batches])
+        return torch.cat(
+            [model(torch.from_numpy(batch["x"]))[torch.from_numpy(batch[WEIGHT] > 0)] for batch in batches]
+        )
 
     with torch.no_grad():
         whole = outputs(0, 600)
@@ -97,7 +99,5 @@ def test_numbers_come_in_the_types_that_the_model_was_trained_on(given, dtype):
 
 @pytest.mark.parametrize("values", [[256], [-1], [0.5], [np.nan]])
 def test_numbers_that_the_type_of_training_does_not_have_are_refused(values):
-    with pytest.raises(
-        DataError, match=r"'n' in rows 0 to 0 of 'the data' is \w+, and some .* are no uint8"
-    ):
+    with pytest.raises(DataError, match=r"'n' in rows 0 to 0 of 'the data' is \w+, and some .* are no uint8"):
         list(read_in_order("the data", {"n": np.array(values)}, Recipe(), trained=TRAINED))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
-
 import torch
 from torch import nn
 
 from raytune_playbook.data.order import BatchShare, batch_rows
-from raytune_playbook.errors import InputError, SpecError
+from raytune_playbook.engine.jobs.users_code import users_code
+from raytune_playbook.errors import SpecError
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.evaluation_settings import check_evaluation
@@ -52,7 +51,9 @@ def check_values(round_: Round) -> None:
     for study in round_.studies:
         check_evaluation(study)
         for trial in (suggest(study, index) for index in range(min(study.num_trials, NUM_CHECKED))):
-            if not workload_of(round_).infeasible(Values(trial.values)):
+            with users_code(f"Workload.infeasible must judge any values, but of {trial.key} it", SpecError):
+                infeasible = workload_of(round_).infeasible(Values(trial.values))
+            if not infeasible:
                 _check_trial(trial, round_.resources.num_workers)
 
 
@@ -78,13 +79,5 @@ def datasets_of(workload: Workload) -> object:
     Raises:
         SpecError: its code raises.
     """
-    try:
+    with users_code("Workload.datasets must return the examples, but it", SpecError):
         return workload.datasets()
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises becomes one sentence
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise SpecError(
-            f"Workload.datasets must return the examples, but raises {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno}); correct it."
-        ) from None

@@ -13,12 +13,22 @@ from pathlib import Path
 
 from raytune_playbook.errors import JobFileError, SubmissionError
 
-__all__ = ["MAX_SHIPPED_BYTES", "code_folder", "stage_job", "stage_package", "staged_name"]
+__all__ = ["MAX_SHIPPED_BYTES", "code_folder", "require_job_file", "stage_job", "stage_package", "staged_name"]
 
 MAX_SHIPPED_BYTES = 10_000_000
 """The most bytes that may travel with one job, and the most that the package's own source may take."""
 
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+def require_job_file(path: Path) -> None:
+    """Refuse what can be no job.
+
+    Raises:
+        JobFileError: there is no such Python file.
+    """
+    if path.suffix != ".py" or not path.expanduser().is_file():
+        raise JobFileError(f"A job is a Python file that defines a Round, but {str(path)!r} is not one; name the file.")
 
 
 def code_folder(file: Path) -> Path:
@@ -60,8 +70,7 @@ def stage_job(job_path: Path, folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTE
         JobFileError: There is no such Python file.
         SubmissionError: The files are larger than `max_bytes` together.
     """
-    if job_path.suffix != ".py" or not job_path.is_file():
-        raise JobFileError(f"A job is a Python file, but {job_path} is not one; give the path of a .py file.")
+    require_job_file(job_path)
     home = job_path.resolve().parent
     source, name = code_folder(home / job_path.name), staged_name(job_path)
     _copy(

@@ -23,7 +23,7 @@ from raytune_playbook.engine.jobs.to_workers import ship_by_value
 from raytune_playbook.engine.jobs.users_code import users_code
 from raytune_playbook.errors import JobFileError
 from raytune_playbook.study.round import Round
-from raytune_playbook.submission.staging import code_folder
+from raytune_playbook.submission.staging import code_folder, require_job_file
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ def load_job(path: str) -> Job:
         JobFileError: it is missing, fails to import, or does not define exactly one round.
         InputError: a rule that the round itself breaks.
     """
+    require_job_file(Path(path))
     file = Path(path).expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
-        raise JobFileError(f"A job is a Python file that defines a Round, but {path!r} is not one; name the file.")
     module = _import(file)
     rounds = {id(value): value for value in vars(module).values() if isinstance(value, Round)}
     if len(rounds) != 1:

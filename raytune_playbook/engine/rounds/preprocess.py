@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ray
 from rich.console import Console
 
-from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
+from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
+from raytune_playbook.engine.rounds.found_examples import find_before_ray
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
@@ -38,23 +37,25 @@ def preprocess(
     workload, place = workload_of(round), Storage(storage)
     packed = pack(workload) if workload.preprocesses() else None
     place.check_writable()
-    with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
-        datasets: object = datasets_of(workload)
-        sources = find_sources(datasets)
-        if any(isinstance(source, ray.data.Dataset) for source in sources.by_split.values()):
-            raise DataError(
-                "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
-                "returns a Ray Dataset; write it with its own write_parquet and return Files."
-            )
-        names = names_of(workload, datasets, sources)
-        manifest = find(place, *names)
-        if manifest is not None:
-            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
-            return manifest
-        with console.status("Preprocessing the examples ..."):
-            how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
-            split = datasets if isinstance(datasets, Split) else None
-            manifest = save(sources, how, split=split, storage=place.uri, names=names)
+    found = find_before_ray(round)
+    if found is None:
+        raise DataError(
+            "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets makes "
+            "use of Ray, such as its Datasets; write those with their own write_parquet and return Files."
+        )
+    names = names_of(workload, found.datasets, found.sources)
+    manifest = find(place, *names)
+    if manifest is not None:
+        console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+        return manifest
+    split = found.datasets if isinstance(found.datasets, Split) else None
+    with (
+        driver_log(),
+        Gangs(round.resources, address=address, keep_idle_s=0) as session,
+        console.status("Preprocessing the examples ..."),
+    ):
+        how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
+        manifest = save(found.sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest

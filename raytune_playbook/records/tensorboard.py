@@ -17,6 +17,7 @@ def export(store: RoundStore, study: str, key: str, measurements: pa.Table) -> N
 
     The event file is made in a temporary folder and copied as one object, so that any storage will do.
     """
+
     with tempfile.TemporaryDirectory() as folder:
         writer = SummaryWriter(logdir=folder, filename_suffix=f".{key}", flush_secs=3600)
         for row in measurements.to_pylist():

@@ -29,6 +29,18 @@ PIPELINE_STAGES = ("read", "remote read", "decode", "shuffle", "collate", "trans
 """What the input pipeline is busy with to make training batches."""
 
 
+class ColumnRecord(FrozenSpec):
+    """A column of examples.
+
+    Fields:
+        dtype: as numpy calls it.
+        shape: of one example.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
 class ExamplesRecord(FrozenSpec):
     """What a round trained on, and how it got there.
 
@@ -42,6 +54,9 @@ class ExamplesRecord(FrozenSpec):
         stream_bytes: the most memory that one gang's stream takes, estimated from them.
         pipeline_cpus: whole CPUs for reading and preprocessing, beside the gangs.
         preprocessed: where examples that were preprocessed before are stored; None where they were not.
+        division: how a `Split` divided them, in ``exact`` shares or ``by hash`` alone; None where none did, and in
+            records of earlier versions, where it was by hash.
+        columns: by column, the type and shape of one example; empty in records of earlier versions.
         read_s: seconds that reading took; 0 where an earlier round of the session had done it.
     """
 
@@ -56,6 +71,8 @@ class ExamplesRecord(FrozenSpec):
     stream_bytes: int | None = None
     pipeline_cpus: int = 1
     preprocessed: str | None = None
+    division: Literal["exact", "by hash"] | None = None
+    columns: dict[str, ColumnRecord] = Field(default_factory=dict)
     read_s: float = 0.0
 
 

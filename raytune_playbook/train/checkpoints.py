@@ -125,9 +125,10 @@ class Checkpoints:
         """Wait for rank 0, and fail on all workers where it did: none is left waiting in a collective."""
         failed = self.group.sum_(torch.tensor([float(failure is not None)], device=self.group.device))
         if failed.item():
+            why = "rank 0 says why" if failure is None else failure.__cause__ or failure  # what the storage was told
             raise StorageFailure(
-                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not "
-                f"({failure or 'rank 0 says why'}); make room there, or allow access."
+                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not ({why}); "
+                "make room there, or allow access."
             )
 
     def _write(self, step: int, name: str, content: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
 from raytune_playbook.records.claims import Claim, ClaimLostError
 from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Budget
@@ -59,6 +60,14 @@ class TrialsLeft:
 
 
 @dataclass(frozen=True)
+class HeldRound:
+    """A round's records, and the claim without which they must not be written."""
+
+    store: RoundStore
+    claim: Claim
+
+
+@dataclass(frozen=True)
 class Standing:
     """How a round stands, and why in a sentence."""
 
@@ -70,10 +79,10 @@ class Driver:
     """Runs the trials that are left, until they are done or something ends the round."""
 
     def __init__(
-        self, session: Gangs, left: TrialsLeft, claim: Claim, recorder: Recorder, progress: ProgressLine
+        self, session: Gangs, left: TrialsLeft, held: HeldRound, recorder: Recorder, progress: ProgressLine
     ) -> None:
-        self._pool, self._claim, self._recorder, self._progress = session.pool, claim, recorder, progress
-        self._store = claim.store
+        self._pool, self._recorder, self._progress = session.pool, recorder, progress
+        self._store, self._claim = held.store, held.claim
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._pace = left.pace()

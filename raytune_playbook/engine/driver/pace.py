@@ -58,7 +58,7 @@ class Pace:
                 self._running[event.name.key] = _Running(now_s)
             case NewMeasurements():
                 if (running := self._running.get(event.name.key)) is not None:
-                    step = max((row[STEP] or 0 for row in event.rows), default=0)
+                    step = max((int(row[STEP] or 0) for row in event.rows), default=0)
                     running.part, running.seen_s = min(1.0, step / self.num_steps), now_s
             case AttemptEnded():
                 running = self._running.pop(event.name.key, None)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from raytune_playbook.analysis.best import best_trial
 from raytune_playbook.analysis.evaluation_sample import best_on_all
+from raytune_playbook.analysis.metrics import why_not_judged
 from raytune_playbook.analysis.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
@@ -155,7 +156,7 @@ class Recorder:
         if event.is_final and ended.cause in _FINAL:
             record = self._final(record, ended, running.table())
             running.seal()
-            self.tally.finished.append(_FINAL[ended.cause])
+            self.tally.finished.append(record.outcome or _FINAL[ended.cause])
             if record.outcome == Outcome.FAILED:
                 self.tally.new_failures.append(event.name.key)
             else:
@@ -173,11 +174,8 @@ class Recorder:
         if outcome != Outcome.COMPLETED:
             best = None
         if outcome == Outcome.COMPLETED and best is None:
-            name = record.spec.objective.name
-            outcome = Outcome.INFEASIBLE
-            ended = replace(
-                ended, end=replace(ended.end, reason=f"NaN: {name} was never finite") if ended.end else None
-            )
+            outcome, reason = why_not_judged(measurements, objective)
+            ended = replace(ended, end=replace(ended.end, reason=reason) if ended.end else None)
         end = ended.end
         return replace(
             record,

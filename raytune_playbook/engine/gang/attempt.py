@@ -51,8 +51,8 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
             return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
-        text = "\n".join(f"rank {end.rank}:\n{end.traceback}" for end in raised)
-        first = raised[0]
+        text = "\n".join(_of_ranks(raised))
+        first = _cause(raised)
         return AttemptEnd(Cause.EXCEPTION, None, text, first.error, first.is_input_error, machine, restarts, warning)
     end = _with_times_of_the_slowest([end.end for end in ends if end.end is not None])
     if end is None:
@@ -82,7 +82,7 @@ def aborted(
         return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
     cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED
-    error = next((end.error for end in raised if end.error), reason)
+    error = (_cause(raised).error if raised else None) or reason
     is_input_error = any(end.is_input_error for end in raised)
     return AttemptEnd(cause, None, text, error, is_input_error, machine, restarts_gang=True)
 
@@ -153,4 +153,18 @@ def _storage_failure(attempt: RunningAttempt) -> str | None:
 
 
 def _tracebacks(attempt: RunningAttempt, last: str) -> str:
-    return "\n".join([*(end.traceback for end in _in_order(attempt) if end.traceback), last])
+    return "\n".join([*_of_ranks(_in_order(attempt)), last])
+
+
+def _of_ranks(ends: list[WorkerEnd]) -> list[str]:
+    """Each worker's traceback, and whose it is."""
+    return [f"rank {end.rank}:\n{end.traceback}" for end in ends if end.traceback]
+
+
+def _cause(raised: list[WorkerEnd]) -> WorkerEnd:
+    """The worker whose error is the reason of the others': they often fail in a collective that it has left."""
+    return next((end for end in raised if end.is_input_error or not _is_left_alone(end)), raised[0])
+
+
+def _is_left_alone(end: WorkerEnd) -> bool:
+    return "/torch/distributed/" in (end.traceback or "") or "/raytune_playbook/train/group.py" in (end.traceback or "")

@@ -23,6 +23,8 @@ import torch
 import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.decode import HASH
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.cluster.calls import answer_of
@@ -40,6 +42,7 @@ from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions
+from raytune_playbook.train.given_examples import require_finite_losses
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
@@ -172,13 +175,25 @@ def _train(
         group.device,
         _stream(assignment, context, streamer, group, share),
     )
+    run = TrialRun(workload, trial, data, group, watcher)
+    if not assignment.keeps_checkpoints and not workload.infeasible(run.values):
+        require_finite_losses(run, _suspects(context))
     return train(
-        TrialRun(workload, trial, data, group, watcher),
+        run,
         _checkpoints(assignment, context, group),
         _save_predictions(assignment, context, group),
         memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
         profile=_profile(assignment, context, group),
     )
+
+
+def _suspects(context: RoundContext) -> list[tuple[str, Columns]]:
+    """Examples on which the loss may be no number."""
+    found = context.examples.not_finite()
+    return [
+        (each.sentence(split), {name: values for name, values in each.example.items() if name != HASH})
+        for split, each in found
+    ]
 
 
 def _stream(

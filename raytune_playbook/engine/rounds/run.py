@@ -19,13 +19,13 @@ from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.loss import told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, TrialsLeft
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.recorded import as_recorded
@@ -36,13 +36,14 @@ from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
 from raytune_playbook.errors import RunError, SpecError, StorageError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import Claim, claimed
+from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import price, warnings
@@ -86,13 +87,15 @@ def run(
     store = RoundStore(Storage(storage), round.name)
     as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
-    with claimed(store, say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+    provenance = provenance_of(job, store.storage.uri)
+    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
         with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
             try:
                 running = RunningRound(round, packed, session, console)
-                status = _run(running, claim, job, retry_failed=retry_failed, profile=steps)
+                held = HeldRound(store, claim)
+                status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
             finally:
                 with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
                     if store.exists():
@@ -107,9 +110,9 @@ def run(
 
 
 def _run(
-    running: RunningRound, claim: Claim, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound, held: HeldRound, provenance: Provenance, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
-    round_, store = running.round, claim.store
+    round_, store = running.round, held.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
@@ -119,19 +122,19 @@ def _run(
         return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, claim.run, store.uri, examples, profile)
+    context = _context(running, held.claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
-        claim.require()
+        held.claim.require()
         if is_new:
-            record, difference = round_record(round_, job, store.storage.uri, examples.record)
-            store.create(record, round_.studies, notes=round_.notes, diff=difference)
+            record = round_record(round_, provenance, examples.record)
+            store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective) as progress:
             left = TrialsLeft(context, todo, round_.budget, estimate_s)
-            return Driver(running.session, left, claim, recorder, progress).run()
+            return Driver(running.session, left, held, recorder, progress).run()
 
 
 def resume(
@@ -295,7 +298,7 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
             f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"

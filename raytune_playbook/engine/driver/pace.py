@@ -1,7 +1,7 @@
 """How long the trials that are left will take, from those that this run has measured; no clock of its own.
 
-What is measured is the time from an attempt's start to its end, with all that a trial costs beside its steps, and on
-gangs that share their machines' cores as they do in the round.
+What is measured is the time from one trial's end on a gang to the next one's, with all that a trial costs beside its
+steps, and on gangs that share their machines' cores as they do in the round.
 """
 
 from __future__ import annotations
@@ -19,10 +19,21 @@ FIRST_TRIAL_S = 5.0
 CLOSING_S = 4.0
 """What follows the last trial: Tune's end, the gangs' and the page."""
 
+HANDOVER_S = 3.0
+"""A gang that has waited longer for its next trial was not only waiting for its turn."""
+
 
 @dataclass
 class _Running:
+    """An attempt that runs.
+
+    Fields:
+        started_s: when its gang was free for it.
+        part: of its steps that it has behind it, when it was ``seen_s``.
+    """
+
     started_s: float
+    gang: str
     part: float = 0.0
     seen_s: float = 0.0
 
@@ -47,6 +58,7 @@ class Pace:
     estimate_s: float | None
     _has_begun: bool = False
     _running: dict[TrialKey, _Running] = field(default_factory=dict)
+    _free_s: dict[str, float] = field(default_factory=dict)
     _took_s: list[float] = field(default_factory=list)
     _ended: set[TrialKey] = field(default_factory=set)
 
@@ -55,17 +67,20 @@ class Pace:
         match event:
             case AttemptStarted():
                 self._has_begun = True
-                self._running[event.name.key] = _Running(now_s)
+                free_s = max(self._free_s.get(event.gang, now_s), now_s - HANDOVER_S)
+                self._running[event.name.key] = _Running(free_s, event.gang)
             case NewMeasurements():
                 if (running := self._running.get(event.name.key)) is not None:
                     step = max((int(row[STEP] or 0) for row in event.rows), default=0)
                     running.part, running.seen_s = min(1.0, step / self.num_steps), now_s
             case AttemptEnded():
                 running = self._running.pop(event.name.key, None)
+                if running is not None:
+                    self._free_s[running.gang] = now_s
+                    if event.is_final:
+                        self._took_s.append(now_s - running.started_s)
                 if event.is_final:
                     self._ended.add(event.name.key)
-                    if running is not None:
-                        self._took_s.append(now_s - running.started_s)
 
     def trial_s(self) -> float | None:
         """What a trial takes: the mean of those that have ended, else of those that run, else the estimate."""

@@ -15,8 +15,8 @@ def name(index: int, attempt: int = 1) -> AttemptName:
     return AttemptName("r", ("all", f"{index:05d}"), attempt)
 
 
-def started(pace: Pace, index: int, at_s: float, attempt: int = 1) -> None:
-    pace.heard(AttemptStarted(name(index, attempt), "gang-1"), at_s)
+def started(pace: Pace, index: int, at_s: float, *, attempt: int = 1, num_gangs: int = 1) -> None:
+    pace.heard(AttemptStarted(name(index, attempt), f"gang-{index % num_gangs}"), at_s)
 
 
 def ended(pace: Pace, index: int, at_s: float, *, cause: Cause = Cause.COMPLETED, is_final: bool = True) -> None:
@@ -60,9 +60,9 @@ def test_what_has_been_measured_counts_and_not_the_estimate():
 def test_gangs_that_start_later_and_the_end_where_only_some_have_work():
     pace = Pace(5, STEPS, None)
     for index in (0, 1):
-        started(pace, index, 0.0)
+        started(pace, index, 0.0, num_gangs=2)
         ended(pace, index, 10.0)
-        started(pace, index + 2, 10.0)
+        started(pace, index + 2, 10.0, num_gangs=2)
     assert left_s(pace, 2, 10.0) == pytest.approx(20.0)
     assert left_s(pace, 3, 10.0) == pytest.approx(10.0)
     assert left_s(pace, 2, 14.0) == pytest.approx(16.0)
@@ -74,4 +74,13 @@ def test_an_attempt_that_was_lost_is_no_trial_that_has_ended():
     ended(pace, 0, 3.0, cause=Cause.NODE_LOST, is_final=False)
     assert left_s(pace, 1, 3.0) == pytest.approx(20.0)
     started(pace, 0, 4.0, attempt=2)
-    assert left_s(pace, 1, 4.0) == pytest.approx(20.0)
+    assert left_s(pace, 1, 4.0) == pytest.approx(19.0)  # its gang was free at 3
+
+
+def test_the_time_between_trials_is_theirs_and_that_in_which_a_gang_starts_anew_is_not():
+    pace = Pace(4, STEPS, None)
+    for index, begins_s in enumerate((0.0, 11.0, 42.0)):
+        started(pace, index, begins_s)
+        ended(pace, index, begins_s + 10.0)
+    # 10 s, then 10 s and one for the handover, then 10 s and what a handover takes at most.
+    assert left_s(pace, 1, 52.0) == pytest.approx((10 + 11 + 13) / 3)

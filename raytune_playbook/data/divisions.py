@@ -6,6 +6,7 @@ on the others would differ between them, and between training and use.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -82,7 +83,8 @@ def _is_same(one: Array, other: Array) -> bool:
         differing = one != other
         far = np.abs(one.astype(np.float64) - other.astype(np.float64)) > 1
         return not far.any() and bool(differing.sum() <= _ROUNDED_SHARE * differing.size)
-    flat, others = (values.reshape(len(values), -1).astype(np.float64) for values in (one, other))
+    shape = len(one), math.prod(one.shape[1:])
+    flat, others = (values.reshape(shape).astype(np.float64) for values in (one, other))
     tolerance = _HALF_TOLERANCE if one.dtype.itemsize < 4 else _TOLERANCE
     with np.errstate(invalid="ignore"):
         largest = np.where(np.isfinite(flat), np.abs(flat), 0.0).max(axis=1, initial=0.0, keepdims=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from raytune_playbook.analysis.evaluation_sample import STANDARD_ERROR, standard_error_column
 from raytune_playbook.analysis.summary import Counts
 from raytune_playbook.records.scores import TEST, ScoreRecord
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
@@ -107,7 +108,7 @@ def looks_text(scores: Sequence[ScoreRecord]) -> str:
     if number == 0:
         return "The test set was not looked at."
     times = {1: "once", 2: "twice"}.get(number, f"{number} times")
-    return f"AD6: the test set was looked at {times}; what is chosen by it is flattered by it."
+    return explained(f"AD6: The test set was looked at {times}; what is chosen by it is flattered by it.")
 
 
 def range_text(searched: Hyperparameter) -> str:

@@ -23,6 +23,7 @@ from raytune_playbook.report.formatting import (
     value_text,
 )
 from raytune_playbook.report.reading import RoundReading, read_round
+from raytune_playbook.report.rules import explained
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
@@ -51,8 +52,8 @@ def summary(store: RoundStore) -> RenderableType:
     lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))
-    if (input_bound := finding(reading.trials)) is not None:
-        lines.append(_line(input_bound, "yellow"))
+    if (input_bound := finding(reading.trials, reading.record.examples)) is not None:
+        lines.append(_line(explained(input_bound), "yellow"))
     return Group(*lines)
 
 

@@ -225,7 +225,7 @@ def test_the_mode_follows_from_the_size_and_can_be_given(how, tmp_path):
         ({"train": {"x": np.ones(3)}}, "auto", "'validation' is missing among"),
         ([1, 2], "auto", "must return a mapping of splits, or a Split of one source, but it returns list"),
         ({"train": 3, "validation": 4}, "auto", "'train' must be arrays by column, .* but is int"),
-        ({"train": {"x": np.ones(3)}, "validation": {"x": np.ones(0)}}, "auto", "there are none"),
+        ({"train": {"x": np.ones(3)}, "validation": {"x": np.ones(0)}}, "auto", "'validation' has none"),
         ({"train": {"x": np.ones(3), "y": np.ones(2)}, "validation": {"x": np.ones(1)}}, "auto", "one length"),
         (
             {"train": {"label": np.array([1, np.nan])}, "validation": {"label": np.ones(1)}},

@@ -20,6 +20,7 @@ from raytune_playbook.records.scores import TEST, read_scores
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.formatting import duration_text, looks_text
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
@@ -76,7 +77,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
 def _warn_of_looks(console: Console, store: RoundStore) -> None:
     scores = read_scores(store)
     if any(score.split == TEST for score in scores):
-        console.print(Text(f"  Warning {looks_text(scores)}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {looks_text(scores)}"), soft_wrap=True)
 
 
 def _divided_as_before(split: Split, recorded: ExamplesRecord, console: Console) -> Split:
@@ -113,7 +114,7 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
 def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -> None:
     """What may be wrong with examples that were read."""
     for sentence in overlaps:
-        console.print(Text(f"  Warning IN10: {sentence}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(f'IN10: {sentence}')}"), soft_wrap=True)
     if skipped:
         console.print(
             Text(f"  Warning: {len(skipped)} part(s) of the examples were left out: {skipped[0]}"), soft_wrap=True

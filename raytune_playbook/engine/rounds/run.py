@@ -42,6 +42,7 @@ from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
+from raytune_playbook.report.rules import explained
 from raytune_playbook.report.terminal import new_console, summary
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
@@ -273,7 +274,7 @@ def _announce(running: RunningRound, *, num_done: int) -> None:
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
-        console.print(Text(f"  Warning {warning}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(warning)}"), soft_wrap=True)
 
 
 def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, steps: ProfileSteps) -> None:

@@ -65,7 +65,7 @@ def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
     """Whose loss is a number nevertheless, or who looks for it in vain; and where nobody has looked."""
     columns = {(split, each.column): each.sentence(split) for split, each in reversed(examples.not_finite())}
     for sentence in reversed(columns.values()):
-        console.print(f"  Warning: {sentence}; the workload's loss of it is a number", soft_wrap=True, markup=False)
+        console.print(f"  Warning: {sentence}, which the loss and its gradient bear", soft_wrap=True, markup=False)
     if examples.stream is not None and (left := len(examples.stream.fragments) - SAMPLED_FRAGMENTS) > 0:
         console.print(
             f"  Of the streamed training examples, {left:,} of {len(examples.stream.fragments):,} parts were not "

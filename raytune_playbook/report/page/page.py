@@ -24,6 +24,7 @@ from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import hover_view, trials_view
 from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_profiles, read_round
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.settings import Objective
 
 PATH = "report/index.html"
@@ -68,7 +69,7 @@ def page_view(store: RoundStore, reading: RoundReading) -> PageView:
         sample=sample_view(reading, tables),
         classes=classes_view(reading, tables),
         input_pipeline=input_pipeline_view(reading, read_profiles(store, reading.studies)),
-        warnings=tuple(reading.record.warnings),
+        warnings=tuple(explained(warning) for warning in reading.record.warnings),
         search_space=search_space_view(reading),
         plots=plots_view(reading, looks, shown, tables),
         trials=trials_view(reading, read_logs(store, reading.studies)),

@@ -57,16 +57,16 @@ def test_ad6_every_look_at_the_test_set_is_on_record_and_shown(pictures, tmp_pat
     first = capsys.readouterr().out
     assert first.startswith("The test split by all/00000 at step ")
     assert ", 16 examples: loss " in first
-    assert "AD6: the test set was looked at once;" in first
+    assert "The test set was looked at once;" in first
     output = tmp_path / "out" / "test.parquet"
     assert main([*arguments, "--step", "10", "--output", str(output)]) == 0
-    assert "AD6: the test set was looked at twice;" in capsys.readouterr().out
+    assert "The test set was looked at twice;" in capsys.readouterr().out
     assert pq.read_table(output)["row"].to_pylist() == list(range(16))
     looks = read_scores(store)
     assert [look.split for look in looks] == ["test", "test"]
     assert 10 in {look.step for look in looks}
     page = Path(write_page(store)).read_text()
-    assert "AD6: the test set was looked at twice;" in page
+    assert "The test set was looked at twice;" in page
     assert "10</td>" in page
     assert main(["rounds", "--storage", store.storage.uri]) == 0
     assert "test seen" in capsys.readouterr().out

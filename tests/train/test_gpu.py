@@ -17,7 +17,7 @@ from raytune_playbook.data.batches import SharedBatches
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import BatchNorm, _Across, _Synchronized
+from raytune_playbook.train.batch_norm import _Across, _Synchronized, convert_batch_norm
 from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
@@ -184,7 +184,7 @@ def test_bn1_synchronized_batch_norm_over_nccl_with_one_rank():
     try:
         group = Group(device=torch.device("cuda"), process_group=dist.group.WORLD)
 
-        class Layer(BatchNorm):
+        class Layer(nn.BatchNorm2d):
             def forward(self, x: Tensor) -> Tensor:
                 return _Synchronized.apply(x, self.weight, self.bias, _Across(group, self.eps))[0]
 
@@ -205,6 +205,6 @@ def test_bn1_synchronized_batch_norm_over_nccl_with_two_ranks(workers):
 
 
 def normalized_by(group: Group) -> list[Tensor]:
-    layer = BatchNorm(C, statistics="sync", group=group).double().to(group.device)
+    layer = convert_batch_norm(nn.BatchNorm2d(C), statistics="sync", group=group).double().to(group.device)
     found = normalized(layer, batch("cpu")[4 * group.rank : 4 * group.rank + 4].to(group.device))
     return [tensor.cpu() for tensor in found]

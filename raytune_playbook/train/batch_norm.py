@@ -45,7 +45,7 @@ class BatchNorm(_BatchNorm):
     batch_norm_choice: Choice
 
     def forward(self, input: Tensor) -> Tensor:
-        self._check_input_dim(input)
+        self._check_input_dim(input)  # type: ignore[no-untyped-call]
         if not self.training:
             return _normalized(input, self._affine(), self.running_mean, self.running_var)
         self.num_batches_tracked.add_(1)
@@ -209,7 +209,7 @@ class _Synchronized(torch.autograd.Function):
         inverse = torch.rsqrt(var_all + eps)
         mean_, var_, inverse_ = mean_all.to(dtype), var_all.to(dtype), inverse.to(dtype)
         y = _normalized(x, _Affine(weight, bias, eps), mean_, var_)
-        ctx.save_for_backward(x, weight, mean_, inverse_)
+        ctx.save_for_backward(x, weight, mean_, inverse_)  # type: ignore[arg-type]  # which takes None too
         ctx.group, ctx.total = group, total  # type: ignore[attr-defined]
         ctx.mark_non_differentiable(mean_, var_, total)
         return y, mean_, var_, total
@@ -283,6 +283,7 @@ def convert_batch_norm(
         if isinstance(layer, _BatchNorm):
             if not isinstance(layer, BatchNorm):
                 layer.__class__ = _class_of_ours(type(layer))
+            assert isinstance(layer, BatchNorm)
             layer.batch_norm_choice = choice
     return model
 

@@ -177,9 +177,7 @@ def test_bn3_within_an_evaluation_they_are_the_same_and_the_own_bits_after(found
 
 @pytest.mark.parametrize("averaging", ["none", "exponential"])
 def test_bn3_a_recorded_score_is_that_of_the_model_that_is_loaded(found, folder, averaging):
-    scores = {
-        row["step"]: row["loss"] for row in found[0][averaging]["rows"] if row["split"] == "validation"
-    }
+    scores = {row["step"]: row["loss"] for row in found[0][averaging]["rows"] if row["split"] == "validation"}
     assert sorted(scores) == [0, 6, 12]
     for step, score in scores.items():
         model = Remembering()

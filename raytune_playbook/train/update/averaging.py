@@ -29,8 +29,6 @@ from raytune_playbook.train.batch_norm import BatchNorm
 from raytune_playbook.train.state import State, restore_, snapshot
 from raytune_playbook.train.workload import Batch, Values
 
-AVERAGING = ("none", "exponential", "uniform")
-
 NUM_STATISTICS_BATCHES = 16
 """How many training batches the average's batch norm statistics are estimated on; a pass costs a third of a step."""
 
@@ -47,12 +45,18 @@ def weight_average(model: nn.Module, values: Values) -> WeightAverage | None:
     start_step = values.integer("averaging_start_step")
     if start_step < 0:
         raise SpecError(f"averaging_start_step must not be negative, but got {start_step}; 0 averages from the start.")
-    if chosen == "uniform":
-        return WeightAverage(model, start_step=start_step, decay=None)
+    return WeightAverage(model, start_step=start_step, decay=_DECAYS[chosen](values))
+
+
+def _decay(values: Values) -> float:
     decay = values.number("averaging_decay")
     if not 0 <= decay < 1:
         raise SpecError(f"averaging_decay must be at least 0 and below 1, but got {decay:g}; 0.999 is the default.")
-    return WeightAverage(model, start_step=start_step, decay=decay)
+    return decay
+
+
+_DECAYS: dict[str, Callable[[Values], float | None]] = {"exponential": _decay, "uniform": lambda values: None}
+AVERAGING = ("none", *_DECAYS)
 
 
 class WeightAverage:

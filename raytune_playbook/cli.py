@@ -1,7 +1,7 @@
 """The command line: ``raytune-playbook run JOB`` and its companions.
 
-Exit codes: 0 done, or stopped cleanly; 1 the run failed (its records are kept); 2 bad input (nothing was started or
-written); 130 interrupted. What is wrong is said in one sentence, without a traceback.
+Exit codes: 0 done, or stopped cleanly; 1 the run failed, or none of its trials completed (its records are kept); 2 bad
+input (nothing was started or written); 130 interrupted. What is wrong is said in one sentence, without a traceback.
 
 A verb is a function below: its docstring is the help, its decorators are its arguments and options. It imports what it
 needs when it is called, so that help, completion and listing rounds need not wait for ray and torch.
@@ -10,6 +10,7 @@ needs when it is called, so that help, completion and listing rounds need not wa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ from raytune_playbook.study.datasets import SPLITS
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.rounds.result import Result
+    from raytune_playbook.submission.submit import JobStatus
 
 PROGRAM = "raytune-playbook"
 
@@ -107,6 +109,8 @@ def _run(job: str, profile: str | None, storage: str, address: str | None) -> in
 
     JOB is a Python file that defines a Round.
     """
+    _look_at(job, storage)
+
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import run
 
@@ -121,6 +125,11 @@ def _run(job: str, profile: str | None, storage: str, address: str | None) -> in
 @_ADDRESS
 def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -> int:
     """Finish what is left of a round."""
+    from raytune_playbook.engine.rounds.recorded import job_of
+    from raytune_playbook.records.store import RoundStore, Storage
+
+    _look_at(job_of(RoundStore(Storage(storage), round)))
+
     from raytune_playbook.engine.rounds.run import resume
 
     return _exit_code(resume(round, storage=storage, address=address, retry_failed=retry_failed))
@@ -133,14 +142,33 @@ def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -
 @_ADDRESS
 def _extend(round: str, num_trials: int, storage: str, address: str | None) -> int:
     """Give a round more trials, and run them."""
+    from raytune_playbook.engine.rounds.recorded import job_to_extend
+    from raytune_playbook.records.store import RoundStore, Storage
+
+    _look_at(job_to_extend(RoundStore(Storage(storage), round), num_trials))
+
     from raytune_playbook.engine.rounds.run import extend
 
     return _exit_code(extend(round, num_trials, storage=storage, address=address))
 
 
+def _look_at(job: str, storage: str | None = None) -> None:
+    """Refuse what needs no more than a look, before ray and torch are imported, which takes seconds."""
+    from raytune_playbook.records.store import Storage
+    from raytune_playbook.submission.staging import require_job_file
+
+    require_job_file(Path(job))
+    if storage is not None:
+        Storage(storage).check_writable()
+
+
 def _exit_code(result: Result) -> int:
+    from raytune_playbook.report.terminal import no_answer
+
     status = result.store.status()
-    return INTERRUPTED if status is not None and status.reason == "interrupted" else 0
+    if status is not None and status.reason == "interrupted":
+        return INTERRUPTED
+    return 0 if no_answer(result.store) is None else FAILED
 
 
 @commands.command("stop")
@@ -162,6 +190,8 @@ def _check(job: str, address: str | None) -> None:
 
     JOB is a Python file that defines a Round.
     """
+    _look_at(job)
+
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import check
 
@@ -177,6 +207,8 @@ def _preprocess(job: str, storage: str, address: str | None) -> None:
 
     JOB is a Python file that defines a Round.
     """
+    _look_at(job, storage)
+
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.preprocess import preprocess
 
@@ -278,21 +310,33 @@ def _submit(job: str, ship_package: bool, storage: str, address: str | None) -> 
 @commands.command("status")
 @_SUBMISSION
 @_DASHBOARD
-def _status(submission: str, address: str | None) -> None:
-    """Say how a submission stands."""
+def _status(submission: str, address: str | None) -> int:
+    """Say how a submission stands.
+
+    The exit code is 0 while it waits or runs and when it has succeeded, 1 when it has failed, 130 when it was stopped.
+    """
     from raytune_playbook.submission.submit import status
 
     answer = status(submission, address)
     click.echo(answer.state + (f": {answer.message}" if answer.message else ""))
+    return _exit_code_of(answer)
+
+
+def _exit_code_of(answer: JobStatus) -> int:
+    return {"FAILED": FAILED, "STOPPED": INTERRUPTED}.get(answer.state, 0)
 
 
 @commands.command("logs")
 @_SUBMISSION
 @click.option("--follow", is_flag=True, help="Until the job ends.")
 @_DASHBOARD
-def _logs(submission: str, follow: bool, address: str | None) -> None:
-    """Print what a submission has printed."""
-    from raytune_playbook.submission.submit import logs
+def _logs(submission: str, follow: bool, address: str | None) -> int:
+    """Print what a submission has printed.
+
+    With --follow the exit code is that of `status`, so that it tells how the job has ended.
+    """
+    from raytune_playbook.submission.submit import logs, status
 
     for text in logs(submission, address, follow=follow):
         click.echo(text, nl=False)
+    return _exit_code_of(status(submission, address)) if follow else 0

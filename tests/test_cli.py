@@ -102,6 +102,42 @@ def test_a_missing_or_broken_job_file_is_refused_in_one_sentence(tmp_path, capsy
     assert "defines exactly one Round" in refused(capsys, storage, "run", str(broken))
 
 
+WANTS_WIDTH = """
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--width", type=int, {how})
+width = parser.parse_args().width
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("import sys\nsys.exit()\n", "bad_job.py ends the program with sys.exit() (FILE, line 2); take that out"),
+        ("import sys\nsys.exit(0)\n", "ends the program with sys.exit(0) (FILE, line 2)"),
+        ("raise SystemExit('no data')\n", "ends the program with sys.exit('no data') (FILE, line 1)"),
+        ("import json\njson.loads('{')\n", "raises JSONDecodeError: Expecting property name enclosed in double quotes"),
+        ("import json\njson.loads('{')\n", "(FILE, line 2); correct it."),
+        ("x = 1\nround(:\n", "raises SyntaxError: invalid syntax (FILE, line 2); correct it."),
+        (WANTS_WIDTH.format(how="required=True"), "argparse: the following arguments are required: --width"),
+        ("import argparse\nargparse.ArgumentParser().exit(3)\n", "sys.exit(3) (FILE, line 2)"),
+    ],
+)
+def test_a_job_file_that_ends_the_program_is_refused_in_one_sentence(tmp_path, capsys, code, sentence):
+    file = job(tmp_path)
+    file.write_text(code)
+    assert sentence.replace("FILE", str(file)) in refused(capsys, tmp_path / "rounds", "run", str(file))
+
+
+def test_a_job_file_that_parses_arguments_gets_none_and_its_defaults(tmp_path, capsys, monkeypatch):
+    """And not the command's own; here a rule that the round breaks tells which width it got."""
+    file = job(tmp_path, 'fixed={"widht": width},')
+    file.write_text(WANTS_WIDTH.format(how="default=5") + "assert width == 5\n" + file.read_text())
+    monkeypatch.setattr(sys, "argv", ["raytune-playbook", "run", str(file), "--width", "6"])
+    assert "did you mean 'width'" in refused(capsys, tmp_path / "rounds", "run", str(file))
+    assert sys.argv[-1] == "6"
+
+
 def test_more_workers_than_the_cluster_can_hold_are_refused(cluster, tmp_path, capsys):
     file = job(tmp_path, more="resources=Resources(num_workers=64),")
     sentence = refused(capsys, tmp_path / "rounds", "run", str(file))

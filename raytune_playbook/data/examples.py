@@ -139,17 +139,18 @@ class Preparation:
         return Memory(self.node_bytes)
 
 
-def prepare(datasets: object, how: Preparation) -> Examples:
+def prepare(datasets: object, how: Preparation, sources: Sources | None = None) -> Examples:
     """Read and decode the examples, or find out how to stream them.
 
     Args:
         datasets: a mapping of ``train`` and ``validation`` (and ``test``) to arrays by column, Arrow tables, `Files`,
             URIs or Ray Datasets; or a `Split` of one of them.
+        sources: what `find_sources` found there; None to look.
 
     Raises:
         InputError: they cannot be read, preprocessed or trained on; the message names the place.
     """
-    sources = find_sources(datasets)
+    sources = sources or find_sources(datasets)
     sizes = {split: _decoded_bytes(split, sources, how) for split in sources.by_split}
     if isinstance(datasets, Split):
         return _divided(datasets, sources, sizes["all"], how)

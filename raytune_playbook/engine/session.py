@@ -17,12 +17,14 @@ from raytune_playbook.data.materialized.store import StoreHandle, start_store
 from raytune_playbook.engine.cluster.calls import answer_of, kill_actor
 from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
+    local_cpus,
     num_gangs_in_all,
+    require_local_cpus,
     require_one_gang,
     smallest_object_store_bytes,
 )
 from raytune_playbook.engine.cluster.loss import ClusterAddress
-from raytune_playbook.engine.cluster.ray_internals import start_local_cluster
+from raytune_playbook.engine.cluster.ray_internals import Probe, probe, start_local_cluster
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.handle import PoolHandle
@@ -32,6 +34,7 @@ from raytune_playbook.errors import CapacityError, RunError
 from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec
+from raytune_playbook.submission.job_api import find_token
 
 ANSWER_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 90.0
@@ -47,7 +50,7 @@ def connect(address: str | None) -> bool:
         Whether a new local cluster was started.
 
     Raises:
-        CapacityError: there is no cluster at that address.
+        CapacityError: there is no cluster at that address, or it wants another token.
     """
     if ray.is_initialized():
         return False
@@ -55,17 +58,44 @@ def connect(address: str | None) -> bool:
     try:
         with _ray_logger_kept():
             if address:
+                _require_cluster(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             else:
-                # One CPU runs a gang of small workers and the other the pipeline, also where there is only one core.
-                cpus = max(2, len(os.sched_getaffinity(0)))
-                start_local_cluster(num_cpus=cpus, logging_level=logging.ERROR)
+                start_local_cluster(num_cpus=local_cpus(), logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise CapacityError(
-            f"A running Ray cluster is needed at {address!r}, but there is none ({str(error).splitlines()[0]}); "
-            "start one, or leave out the address to use this machine."
-        ) from None
+        raise _no_cluster(address, str(error).partition("\n")[0]) from None
     return address is None
+
+
+def _require_cluster(address: str) -> None:
+    """Ray itself tries for minutes, prints a line each second, and takes a refused token for a cluster that is away."""
+    match probe(address):
+        case Probe.SILENT:
+            raise _no_cluster(address, "nothing answers")
+        case Probe.REFUSES_TOKEN:
+            raise CapacityError(_about_token(address))
+
+
+def _about_token(address: str) -> str:
+    token, where = find_token(os.environ), "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file with the cluster's token"
+    if token is None:
+        return f"The Ray cluster at {address} wants a token, but none is given; set RAY_AUTH_MODE=token and {where}."
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return (
+            f"The Ray cluster at {address} wants a token, but Ray does not send the one of {token.source}; "
+            "set RAY_AUTH_MODE=token."
+        )
+    return (
+        f"The token must be the cluster's own, but the Ray cluster at {address} refuses the one of {token.source}; "
+        f"take the cluster's (`ray get-auth-token` on its head node) and set {where}."
+    )
+
+
+def _no_cluster(address: str | None, why: str) -> CapacityError:
+    return CapacityError(
+        f"A running Ray cluster is needed at {address!r}, but there is none ({why}); start one, or leave out the "
+        "address to use this machine."
+    )
 
 
 @contextlib.contextmanager
@@ -105,6 +135,8 @@ class Gangs:
         self._cluster: ClusterAddress | None = None
 
     def __enter__(self) -> Self:
+        if not (ray.is_initialized() or self._address or os.environ.get("RAY_ADDRESS")):
+            require_local_cpus(self.resources)
         self._owns_cluster = connect(self._address)
         try:
             self._cluster = ClusterAddress.connected()

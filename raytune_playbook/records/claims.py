@@ -176,7 +176,7 @@ def claimed(subject: Subject, *, say: Callable[[str], None], patience: Patience 
     except OSError as error:
         raise StorageError(
             f"Storage: who works on it is written there, but {subject.storage.uri!r} cannot be "
-            f"({str(error).partition(chr(10))[0]}); make room, or give another with --storage."
+            f"({str(error.__cause__ or error).partition(chr(10))[0]}); make room, or give another with --storage."
         ) from None
     try:
         yield claim

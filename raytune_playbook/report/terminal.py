@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +13,7 @@ from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.store import RoundStore, Storage, round_names
+from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import (
     ABSENT,
     arm_values_text,
@@ -64,6 +67,28 @@ def score_summary(store: RoundStore, score: ScoreRecord) -> RenderableType:
     if score.split == TEST:
         lines.append(_line(looks_text(read_scores(store)), "yellow"))
     return Group(*lines)
+
+
+def no_answer(store: RoundStore) -> str | None:
+    """Why a round that has finished says nothing: none of its trials completed; None where one did."""
+    reading = read_round(store)
+    total = reading.summary.total
+    if reading.status is None or reading.status.state is not RoundState.FINISHED or total.completed:
+        return None
+    infeasible = [trial for trial in reading.trials if trial.outcome is Outcome.INFEASIBLE]
+    failed = [trial for trial in reading.trials if trial.outcome is Outcome.FAILED]
+    parts, advice = [], []
+    if infeasible:
+        kinds = Counter((trial.reason or "").partition(":")[0] for trial in infeasible)
+        counted = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
+        example = f"{infeasible[0].study}/{infeasible[0].key}: {infeasible[0].reason}"
+        parts.append(f"{len(infeasible):,} were infeasible ({counted}; such as {example})")
+        advice.append("search where points can be trained, under another name")
+    if failed:
+        error = (failed[0].last_traceback or "unknown").strip().splitlines()[-1]
+        parts.append(f"{len(failed):,} failed (such as {failed[0].study}/{failed[0].key}: {error})")
+        advice.append(f"mend the cause, then: {store.command('resume')} --retry-failed")
+    return f"No trial completed, so there is no answer: {' and '.join(parts)}; {', or '.join(advice)}"
 
 
 def rounds_table(storage: Storage) -> Table:
@@ -126,7 +151,7 @@ def _best_table(reading: RoundReading) -> Table:
         if trial is not None:
             varied = ", ".join(f"{name}={value_text(trial.values.get(name))}" for name in reading.varied)
             step = count_text(trial.best_step)
-            cells = [values, number_text(trial.objective), step, trial.key, varied, ended]
+            cells = [values, number_text(trial.objective), step, trial.text, varied, ended]
         # `Text`, for a value such as "[red]" must not be taken for markup.
         table.add_row(*(Text(cell) for cell in cells), style="green" if arm is reading.summary.best else "")
     return table

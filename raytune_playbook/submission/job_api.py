@@ -18,7 +18,7 @@ from ray.job_submission import JobSubmissionClient
 
 from raytune_playbook.errors import SubmissionError
 
-__all__ = ["Target", "UnreachableError", "ask", "default_address", "find_target"]
+__all__ = ["Target", "UnreachableError", "ask", "default_address", "find_target", "find_token"]
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -33,14 +33,14 @@ class UnreachableError(SubmissionError):
 
 
 @dataclass(frozen=True)
-class _Token:
+class Token:
     """A token and the words that say where it came from. The words go into messages, the value never does."""
 
     value: str
     source: str
 
     def __repr__(self) -> str:
-        return f"_Token(source={self.source!r})"
+        return f"Token(source={self.source!r})"
 
 
 def default_address(environment: Mapping[str, str] = os.environ) -> str:
@@ -63,7 +63,7 @@ class Target:
     """A checked address and the token for it."""
 
     url: str
-    token: _Token | None
+    token: Token | None
 
     @property
     def is_exposed(self) -> bool:
@@ -94,7 +94,7 @@ def find_target(address: str | None, token: str | None) -> Target:
         raise SubmissionError(rule) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SubmissionError(rule)
-    return Target(url, _Token(token, "the token given") if token else _find_token(os.environ))
+    return Target(url, Token(token, "the token given") if token else find_token(os.environ))
 
 
 def _is_loopback(host: str) -> bool:
@@ -106,12 +106,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _find_token(environment: Mapping[str, str]) -> _Token | None:
+def find_token(environment: Mapping[str, str]) -> Token | None:
     """The token that Ray itself would use; None where authentication is off or there is no token."""
     if environment.get("RAY_AUTH_MODE", "").lower() == "disabled":
         return None
     if environment.get("RAY_AUTH_TOKEN"):
-        return _Token(environment["RAY_AUTH_TOKEN"].strip(), "RAY_AUTH_TOKEN")
+        return Token(environment["RAY_AUTH_TOKEN"].strip(), "RAY_AUTH_TOKEN")
     named = environment.get("RAY_AUTH_TOKEN_PATH")
     path = Path(named).expanduser() if named else Path.home() / ".ray" / "auth_token"
     try:
@@ -123,7 +123,7 @@ def _find_token(environment: Mapping[str, str]) -> _Token | None:
             f"RAY_AUTH_TOKEN_PATH must name a readable file with the cluster's token, got {named} "
             f"({error.__class__.__name__}); correct it or unset it."
         ) from None
-    return _Token(value, str(path)) if value else None
+    return Token(value, str(path)) if value else None
 
 
 class _Client(JobSubmissionClient):

@@ -1,8 +1,8 @@
 """What travels with a submitted job: its own Python files, and on request this package's source.
 
 A job file may sit in a folder that holds gigabytes, so nothing is shipped by accident: the Python files beside the job
-file, the Python files of the package folders beside it, and nothing else. They are copied into an empty folder first,
-because Ray uploads a folder whole and leaves out what a `.gitignore` names.
+file, the Python files of the package folders beside it, those of the package that it is part of, and nothing else. They
+are copied into an empty folder first, because Ray uploads a folder whole and leaves out what a `.gitignore` names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raytune_playbook.errors import JobFileError, SubmissionError
 
-__all__ = ["MAX_SHIPPED_BYTES", "stage_job", "stage_package"]
+__all__ = ["MAX_SHIPPED_BYTES", "code_folder", "require_job_file", "stage_job", "stage_package", "staged_name"]
 
 MAX_SHIPPED_BYTES = 10_000_000
 """The most bytes that may travel with one job, and the most that the package's own source may take."""
@@ -21,11 +21,45 @@ MAX_SHIPPED_BYTES = 10_000_000
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 
 
+def require_job_file(path: Path) -> None:
+    """Refuse what can be no job.
+
+    Raises:
+        JobFileError: there is no such Python file.
+    """
+    if path.suffix != ".py" or not path.expanduser().is_file():
+        raise JobFileError(f"A job is a Python file that defines a Round, but {str(path)!r} is not one; name the file.")
+
+
+def code_folder(file: Path) -> Path:
+    """The folder whose modules travel with a file: its own, or that of the outermost package which it is part of."""
+    folder = file.parent
+    while (folder.parent / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def staged_name(job_path: Path) -> Path:
+    """How a staged job file is called: its name alone, or its path from the folder of the package it is part of.
+
+    A job file that is a link keeps the name it was given, whatever its target is called.
+    """
+    home = job_path.resolve().parent
+    return (home / job_path.name).relative_to(_root(home))
+
+
+def _root(home: Path) -> Path:
+    """The folder from which the paths of a job's staged files begin; the job lies in ``home``."""
+    source = code_folder(home / "job.py")
+    return source.parent if (source / "__init__.py").is_file() else home
+
+
 def stage_job(job_path: Path, folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTES) -> str:
     """Copies a job file and its helper modules into `folder`.
 
     Args:
-        job_path: The job file. Its siblings `*.py` and sibling packages (folders with an `__init__.py`) come along.
+        job_path: The job file. Its siblings `*.py` and sibling packages (folders with an `__init__.py`) come along, and
+            all of the package that it is part of.
         folder: An existing, empty folder.
         max_bytes: The most bytes to copy.
 
@@ -36,22 +70,21 @@ def stage_job(job_path: Path, folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTE
         JobFileError: There is no such Python file.
         SubmissionError: The files are larger than `max_bytes` together.
     """
-    if job_path.suffix != ".py" or not job_path.is_file():
-        raise JobFileError(f"A job is a Python file, but {job_path} is not one; give the path of a .py file.")
+    require_job_file(job_path)
     home = job_path.resolve().parent
+    source, name = code_folder(home / job_path.name), staged_name(job_path)
     _copy(
-        _python_files(home),
-        home,
+        iter(dict.fromkeys([*_python_files(source), *_python_files(home)])),
+        _root(home),
         folder,
         max_bytes,
         too_large=(
-            f"The Python files that travel with a job may hold {max_bytes:,} bytes, but those of {home} hold more; "
+            f"The Python files that travel with a job may hold {max_bytes:,} bytes, but those of {source} hold more; "
             "move the job file and its helper modules to a folder of their own."
         ),
     )
-    # A job file that is a link keeps the name it was given, whatever its target is called.
-    shutil.copyfile(job_path, folder / job_path.name)
-    return job_path.name
+    shutil.copyfile(job_path, folder / name)
+    return str(name)
 
 
 def stage_package(folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTES) -> Path:

@@ -33,7 +33,7 @@ from tenacity import (
 
 from raytune_playbook.errors import SubmissionError
 from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
-from raytune_playbook.submission.staging import stage_job, stage_package
+from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
 
 __all__ = ["Job", "JobStatus", "default_address", "logs", "status", "submit", "wait"]
 
@@ -68,7 +68,7 @@ class Job:
     """What is submitted: it runs on the cluster's head node as `raytune-playbook run JOB --storage STORAGE`.
 
     Fields:
-        path: the job file. The Python files beside it and of the packages beside it travel too (see `staging`).
+        path: the job file. The Python files beside it and of its package travel too (see `staging`).
         storage: an absolute path or a URI that every node of the cluster reaches.
         arguments: further arguments of the command, after `--storage STORAGE`.
         entrypoint: the command before the job file; None for the installed `raytune-playbook run`.
@@ -89,7 +89,7 @@ class Job:
         usual = _SHIPPED if self.ship_package else _INSTALLED
         return [
             *(usual if self.entrypoint is None else self.entrypoint),
-            Path(self.path).name,
+            str(staged_name(Path(self.path))),
             "--storage",
             self.storage,
             *self.arguments,

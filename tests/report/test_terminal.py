@@ -7,8 +7,21 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
+from raytune_playbook.cli import main
+from raytune_playbook.engine.rounds import run as running
+from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.store import Storage
-from raytune_playbook.report.terminal import rounds_table, summary
+from raytune_playbook.report.terminal import no_answer, rounds_table, summary
+
+JOB = """
+from raytune_playbook import Budget, Objective, Round
+from raytune_playbook.workloads.digits import DigitsResNet
+
+round = Round(
+    name="digits", goal="Does it end?", workload=DigitsResNet(), objective=Objective(metric="error"),
+    budget=Budget(num_trials=1, max_train_steps=10, evaluation_interval_steps=5),
+)
+"""
 
 
 def text_of(renderable: RenderableType, width: int = 140) -> str:
@@ -30,7 +43,7 @@ def test_sd8_summary_names_the_best_of_each_arm(make_round):
     assert "Trials: 21 completed, 3 infeasible (3 diverged)." in text
     for arm, error in (("device", "0.02122"), ("sync", "0.03122"), ("ghost", "0.04122")):
         (line,) = [line for line in text.splitlines() if line.startswith(arm)]
-        assert line.split()[1:4] == [error, "300", "00003"]
+        assert line.split()[1:4] == [error, "300", f"batch_norm={arm}/00003"]
         assert line.rstrip().endswith("8/8")
     assert "Judged by the lowest validation error over training." in text
 
@@ -44,6 +57,40 @@ def test_summary_of_a_round_without_a_completed_trial(make_round):
     text = text_of(summary(make_round(arms=[{}], space={}, outcomes=lambda arm, i: "infeasible", trials_per_arm=2)))
     assert "no completed trial" in text
     assert "2 infeasible (2 diverged)" in text
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (
+            ["infeasible"] * 3,
+            ["3 were infeasible (3 diverged; such as all/00000: diverged: training loss 80.1 exceeds 2 x 2.34);"],
+        ),
+        (["failed"] * 3, ["3 failed (such as all/00000: ", "resume norms-1 --storage"]),
+        (["failed", "infeasible", "failed"], ["1 were infeasible (1 diverged;", " and 2 failed (such as all/00000: "]),
+    ],
+    ids=["infeasible", "failed", "both"],
+)
+def test_a_round_without_a_completed_trial_says_why_and_its_command_fails(
+    make_round, tmp_path, monkeypatch, capsys, outcomes, words
+):
+    store = make_round(arms=[{}], space={}, outcomes=lambda arm, i: outcomes[i], trials_per_arm=3)
+    sentence = no_answer(store)
+    assert sentence.startswith("No trial completed, so there is no answer: ")
+    assert "\n" not in sentence
+    assert [word for word in words if word not in sentence] == []
+    (tmp_path / "job.py").write_text(JOB)
+    monkeypatch.setattr(running, "run", lambda *_, **__: Result(store))
+    assert main(["run", str(tmp_path / "job.py"), "--storage", str(tmp_path / "storage")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [(["completed", "failed"], "finished"), (["infeasible", "missing"], "stopped"), (["failed", "missing"], "failed")],
+)
+def test_a_round_with_a_completed_trial_or_with_trials_left_has_not_come_to_nothing(make_round, outcomes, state):
+    store = make_round(arms=[{}], space={}, outcomes=lambda arm, i: outcomes[i], trials_per_arm=2, state=state)
+    assert no_answer(store) is None
 
 
 def test_rounds_of_a_storage(make_round, tmp_path):

@@ -1,4 +1,4 @@
-"""Whoever only looks at rounds, or asks one to end, needs neither ray nor torch."""
+"""Whoever only looks at rounds, asks one to end, or asks for what cannot be, needs neither ray nor torch."""
 
 from __future__ import annotations
 
@@ -59,3 +59,29 @@ def test_stopping(make_round, trial, named):
             answer(store, name, Answer(obeys=True, sentence="It ends."))
         assert asking.communicate() == ("It ends.\n", "")
     assert asking.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "none.py"], "'none.py' is not one; name the file."),
+        (["check", "none.py"], "'none.py' is not one; name the file."),
+        (["preprocess", "none.py"], "'none.py' is not one; name the file."),
+        (["run", "job.py", "--storage", "/dev/null/rounds"], "it must be writable, but '/dev/null/rounds' is not"),
+        (["preprocess", "job.py", "--storage", "/dev/null/rounds"], "it must be writable"),
+        (["run", "job.py", "--storage", "nowhere://bucket"], "a URI that pyarrow knows is needed"),
+        (["resume", "other"], "Round 'other' must be in the storage"),
+        (["resume", "norms-1"], "'jobs/norms.py' is not one"),
+        (["extend", "norms-1", "--num-trials", "4"], "has 4 and 4 were asked for; ask for more."),
+        (["extend", "norms-1", "--num-trials", "3"], "has 4 and 3 were asked for; ask for more."),
+    ],
+)
+def test_what_cannot_be_is_refused(make_round, tmp_path, arguments, sentence):
+    store = make_round(arms=[{"norm": "none"}, {"norm": "batch"}], trials_per_arm=2)
+    (tmp_path / "job.py").write_text("raise AssertionError('it was run')")
+    if "--storage" not in arguments and arguments[0] != "check":
+        arguments = [*arguments, "--storage", store.storage.uri]
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -38,6 +38,9 @@ SCRIPT = (sys.executable,)
 @dataclass(frozen=True)
 class Head:
     address: str
+    """Of its job API."""
+    gcs: str
+    """Of Ray itself."""
     folder: Path
     """Where it was started."""
 
@@ -79,11 +82,11 @@ def head() -> Iterator[Head]:
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     (folder / "token").write_text(TOKEN)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    dashboard_port = _free_port()
+    port, dashboard_port = _free_port(), _free_port()
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000", "--node-ip-address=127.0.0.1"),
-        *(f"--port={_free_port()}", f"--dashboard-port={dashboard_port}", f"--temp-dir={folder / 'ray'}"),
+        *(f"--port={port}", f"--dashboard-port={dashboard_port}", f"--temp-dir={folder / 'ray'}"),
         *(f"--ray-client-server-port={_free_port()}", f"--dashboard-agent-listen-port={_free_port()}"),
         *(f"--dashboard-agent-grpc-port={_free_port()}", f"--metrics-export-port={_free_port()}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=true", "--dashboard-host=127.0.0.1"),
@@ -102,7 +105,7 @@ def head() -> Iterator[Head]:
     address = f"http://127.0.0.1:{dashboard_port}"
     try:
         _wait_until_up(process, address, log)
-        yield Head(address, folder)
+        yield Head(address, f"127.0.0.1:{port}", folder)
     finally:
         _stop(process)
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +149,7 @@ def line():
 
 ROUND = """
 from torch import nn
-from data import line
+from .data import line
 from raytune_playbook import Budget, Float, Objective, Resources, Round, Workload
 
 class Line(Workload):
@@ -183,13 +186,15 @@ class TestOnACluster:
     def test_a_round_runs_through_the_command_line(
         self, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A real round with a helper module, submitted with a token, whose records are in the storage afterwards."""
+        """A real round of a package, submitted with a token, whose records are in the storage afterwards."""
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        (tmp_path / "data.py").write_text(DATA)
-        (tmp_path / "line_job.py").write_text(ROUND)
+        (package := tmp_path / "lines").mkdir()
+        (package / "__init__.py").touch()
+        (package / "data.py").write_text(DATA)
+        (package / "line_job.py").write_text(ROUND)
         storage = str(tmp_path / "rounds")
         arguments = ["--address", head.address]
-        assert main(["submit", str(tmp_path / "line_job.py"), *arguments, "--storage", storage]) == 0
+        assert main(["submit", str(package / "line_job.py"), *arguments, "--storage", storage]) == 0
         submission_id = capsys.readouterr().out.strip()
         assert main(["logs", submission_id, *arguments, "--follow"]) == 0
         log = capsys.readouterr().out
@@ -210,6 +215,9 @@ class TestOnACluster:
         assert submission_id == "to-fail"
         ended = submission.wait(submission_id, head.address, timeout_s=60, poll_interval_s=POLL_S)
         assert (ended.state, ended.exit_code) == ("FAILED", 3)
+        assert main(["status", submission_id, "--address", head.address]) == 1
+        assert main(["logs", submission_id, "--address", head.address, "--follow"]) == 1
+        assert main(["logs", submission_id, "--address", head.address]) == 0
         assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:1"
         with pytest.raises(SubmissionError, match=r"refuses the request.*to-fail") as refused:
             submission.submit(to_fail, head.address)
@@ -243,16 +251,59 @@ class TestOnACluster:
         with pytest.raises(SubmissionError, match="needs a token, but none was found"):
             submission.status("any", head.address)
 
+    @pytest.mark.parametrize(
+        ("environment", "sentence"),
+        [
+            ({}, "wants a token, but none is given; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"),
+            ({"RAY_AUTH_MODE": "token"}, "wants a token, but none is given"),
+            ({"RAY_AUTH_TOKEN": TOKEN}, "but Ray does not send the one of RAY_AUTH_TOKEN; set RAY_AUTH_MODE=token."),
+            ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x" + TOKEN}, "refuses the one of RAY_AUTH_TOKEN; take"),
+        ],
+        ids=["none", "none sent", "not sent", "wrong"],
+    )
+    def test_ray_itself_wants_the_token_too(
+        self, head: Head, tmp_path: Path, environment: dict[str, str], sentence: str
+    ) -> None:
+        (tmp_path / "data.py").write_text(DATA)
+        (tmp_path / "line_job.py").write_text(ROUND.replace("from .data", "from data"))
+        command = [
+            sys.executable,
+            "-m",
+            "raytune_playbook",
+            "check",
+            str(tmp_path / "line_job.py"),
+            "--address",
+            head.gcs,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert TOKEN not in done.stderr
+
+    def test_ray_takes_the_right_token(self, head: Head) -> None:
+        program = f"from raytune_playbook.engine.session import connect; print(connect({head.gcs!r}))"
+        environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+        assert done.stdout.strip() == "False", done.stderr
+
     def test_an_unknown_job_is_one_sentence(self, head: Head) -> None:
         with pytest.raises(SubmissionError, match="no-such-job does not exist"):
             submission.status("no-such-job", head.address, token=TOKEN)
 
-    def test_a_wait_that_ends_first_says_that_the_job_goes_on(self, head: Head, tmp_path: Path) -> None:
+    def test_a_wait_that_ends_first_says_that_the_job_goes_on(
+        self, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         job = tmp_path / "slow.py"
-        job.write_text("import time\ntime.sleep(4)\n")
+        job.write_text("import time\ntime.sleep(60)\n")
         submission_id = submission.submit(Job(job, "/nowhere", entrypoint=SCRIPT), head.address, token=TOKEN)
         with pytest.raises(SubmissionError, match="it goes on"):
             submission.wait(submission_id, head.address, token=TOKEN, timeout_s=0.2, poll_interval_s=0.1)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        assert main(["status", submission_id, "--address", head.address]) == 0
+        JobSubmissionClient(head.address, headers={"Authorization": f"Bearer {TOKEN}"}).stop_job(submission_id)
+        submission.wait(submission_id, head.address, timeout_s=60, poll_interval_s=POLL_S)
+        assert main(["status", submission_id, "--address", head.address]) == 130
 
 
 class TestRefusals:
@@ -373,6 +424,20 @@ class TestShipping:
         assert stage_job(job, staged) == "tiny.py"
         found = sorted(str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file())
         assert found == ["beside.py", "helpers/__init__.py", "tiny.py"]
+
+    def test_a_package_travels_whole_with_a_job_that_is_part_of_it(self, tmp_path: Path) -> None:
+        inner = tmp_path / "apart" / "package" / "inner"
+        (inner.parent / "other").mkdir(parents=True)
+        inner.mkdir()
+        names = ["__init__", "inner/__init__", "inner/job", "inner/layers", "other/__init__", "sizes"]
+        for name in ("../not_of_it", *names):
+            (inner.parent / f"{name}.py").touch()
+        staged = tmp_path / "staged"
+        staged.mkdir()
+        assert stage_job(inner / "job.py", staged) == "package/inner/job.py"
+        assert "package/inner/job.py" in Job(inner / "job.py", "/nowhere").command
+        found = sorted(str(path.relative_to(staged / "package")) for path in staged.rglob("*.py"))
+        assert found == [f"{name}.py" for name in names]
 
     def test_too_much_is_one_sentence(self, job: Path, tmp_path: Path) -> None:
         (job.parent / "generated.py").write_text("#" * 5000)

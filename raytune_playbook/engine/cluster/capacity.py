@@ -6,6 +6,7 @@ watchers, our host) ask for no CPU but take about 0.65 GB on the node of the dri
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -92,6 +93,22 @@ def require_one_gang(cluster: ClusterNodes, resources: Resources) -> None:
         f"{resources.pipeline_cpus} CPU for the input pipeline, but the cluster {most} {has} on {len(usable)} node(s); "
         "ask for fewer or smaller workers, or add nodes."
     )
+
+
+def local_cpus() -> int:
+    """The CPUs of a cluster on this machine: one runs a gang of small workers and the other the pipeline, at least."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
+def require_local_cpus(resources: Resources) -> None:
+    """Refuse, before Ray starts on this machine, what its CPUs can never hold; the rest Ray finds out.
+
+    Raises:
+        CapacityError: not even one gang fits.
+    """
+    others: dict[str, object] = {"gpus_per_worker": 0, "memory_per_worker_gib": None, "accelerator_type": None}
+    this_machine = ClusterNodes([Node({"CPU": local_cpus()})], grows=False)
+    require_one_gang(this_machine, resources.model_copy(update={**others, "node_labels": {}}))
 
 
 def cluster_nodes() -> ClusterNodes:

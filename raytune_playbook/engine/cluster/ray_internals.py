@@ -9,11 +9,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
+import grpc
 import ray
+import ray._private.auto_init_hook as auto_init
 import ray._private.worker as ray_worker
 import tenacity
+from ray._private.grpc_utils import init_grpc_channel
+from ray._private.services import canonicalize_bootstrap_address
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined] # made when imported
+from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] # likewise
+from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+from ray.exceptions import AuthenticationError
 from ray.util.placement_group import PlacementGroup
 
 from raytune_playbook.errors import RunError
@@ -23,6 +31,8 @@ HEAD = "node:__internal_head__"
 
 SLOW_START = "timed out during startup"
 NUM_STARTS = 3
+
+PROBE_S = 10.0
 
 LOCAL_CLUSTER = {"free_objects_period_milliseconds": 100}
 """``_system_config`` of a cluster that we start ourselves: Ray frees what nobody holds any more once a second, in which
@@ -123,6 +133,47 @@ def raylet_silenced() -> Iterator[None]:
         yield
     finally:
         ray_worker._worker_logs_enabled = shows_raylet
+
+
+class Probe(Enum):
+    """What was found where a Ray cluster should be."""
+
+    ANSWERS = auto()
+    REFUSES_TOKEN = auto()
+    SILENT = auto()
+
+
+def probe(address: str) -> Probe:
+    """Ask what is at an address whether it lives, as `ray.init` would, but for a shorter time and without chatter."""
+    if "://" in address:  # a client's server, of which `ray.init` tells
+        return Probe.ANSWERS
+    found = canonicalize_bootstrap_address(address)
+    if found is None:  # "auto", where this machine has none
+        return Probe.SILENT
+    try:
+        with init_grpc_channel(found) as channel:
+            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=PROBE_S, wait_for_ready=True)
+    except AuthenticationError:  # none is found, though one should be sent
+        return Probe.REFUSES_TOKEN
+    except grpc.RpcError as error:
+        refusals = {
+            grpc.StatusCode.UNAUTHENTICATED: Probe.REFUSES_TOKEN,
+            grpc.StatusCode.UNAVAILABLE: Probe.SILENT,
+            grpc.StatusCode.DEADLINE_EXCEEDED: Probe.SILENT,
+        }
+        return refusals.get(error.code(), Probe.ANSWERS)
+    return Probe.ANSWERS
+
+
+@contextlib.contextmanager
+def automatic_start_off() -> Iterator[None]:
+    """Where no Ray runs, its functions raise `RaySystemError`, instead of starting a cluster that nobody asked for."""
+    allowed = auto_init.enable_auto_connect
+    auto_init.enable_auto_connect = False
+    try:
+        yield
+    finally:
+        auto_init.enable_auto_connect = allowed
 
 
 def start_local_cluster(*, num_cpus: int, logging_level: int) -> None:

@@ -1,23 +1,29 @@
 """Job files: finding the round that one defines.
 
 A job file is an ordinary Python file that defines exactly one `Round`. It, and every module that it imports from its
-own folder, travels to the workers by value inside the pickled workload, so that it need not be importable there.
-Imports of such modules must stand at the top of their files: one inside a function runs on the worker, where the module
-is unknown.
+own folder, travels to the workers by value inside the pickled workload, so that it need not be importable there. A file
+that is part of a package is one of its modules, and may import others relatively. Imports of modules that travel must
+stand at the top of their files: one inside a function runs on the worker, where the module is unknown.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import importlib
 import importlib.util
 import sys
-import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
-from raytune_playbook.engine.jobs.to_workers import code_folder, ship_by_value
-from raytune_playbook.errors import InputError, JobFileError
+from raytune_playbook.engine.jobs.to_workers import ship_by_value
+from raytune_playbook.engine.jobs.users_code import users_code
+from raytune_playbook.errors import JobFileError
 from raytune_playbook.study.round import Round
+from raytune_playbook.submission.staging import code_folder, require_job_file
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,8 @@ def load_job(path: str) -> Job:
         JobFileError: it is missing, fails to import, or does not define exactly one round.
         InputError: a rule that the round itself breaks.
     """
+    require_job_file(Path(path))
     file = Path(path).expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
-        raise JobFileError(f"A job is a Python file that defines a Round, but {path!r} is not one; name the file.")
     module = _import(file)
     rounds = {id(value): value for value in vars(module).values() if isinstance(value, Round)}
     if len(rounds) != 1:
@@ -55,22 +60,56 @@ def load_job(path: str) -> Job:
 
 
 def _import(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"job_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise JobFileError(f"A job is a Python file that defines a Round, but {str(file)!r} is not one; name the file.")
-    module = importlib.util.module_from_spec(spec)
     for folder in (code_folder(file).parent, file.parent):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))  # as `python job.py` would, for the helper modules beside it
-    sys.modules[module.__name__] = module
-    try:
+    with _as_a_program(file), users_code(f"A job file must import without an error, but {file.name}", JobFileError):
+        package = _package_of(file)
+        spec = importlib.util.spec_from_file_location(f"{package}.{file.stem}" if package else f"job_{file.stem}", file)
+        if spec is None or spec.loader is None:
+            raise JobFileError(
+                f"A job is a Python file that defines a Round, but {str(file)!r} is not one; name the file."
+            )
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module.__name__] = module
         spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's file raises becomes one sentence
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise JobFileError(
-            f"A job file must import without an error, but {file.name} raises {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno}); correct it."
-        ) from None
     return module
+
+
+def _package_of(file: Path) -> str:
+    """The package that a job file is part of, imported, so that its relative imports work; empty without one."""
+    outermost = code_folder(file)
+    if not (outermost / "__init__.py").is_file():
+        return ""
+    name = ".".join((outermost.name, *file.parent.relative_to(outermost).parts))
+    package = importlib.import_module(name)
+    if file.parent not in [Path(folder).resolve() for folder in package.__path__]:
+        raise JobFileError(
+            f"A job file that is part of a package is imported as one of its modules, but {name!r} is another package "
+            f"({', '.join(package.__path__)}); rename the folder {file.parent}."
+        )
+    return name
+
+
+@contextlib.contextmanager
+def _as_a_program(file: Path) -> Iterator[None]:
+    """Without arguments, as `python job.py` is: ours are none of the job's, nor does argparse print a usage like ours.
+
+    Raises:
+        JobFileError: the file wants arguments.
+    """
+
+    def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        raise JobFileError(
+            f"A job file is imported without arguments, but {file.name} asks for some (argparse: {message}); give them "
+            "defaults, or parse them under `if __name__ == '__main__':`."
+        )
+
+    arguments, error = sys.argv, argparse.ArgumentParser.error
+    sys.argv = [str(file)]
+    argparse.ArgumentParser.error = refuse  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+        argparse.ArgumentParser.error = error  # type: ignore[method-assign]

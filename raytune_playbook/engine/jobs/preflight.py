@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 
-from raytune_playbook.data.order import BatchShare, batch_rows
-from raytune_playbook.errors import InputError, SpecError
+from raytune_playbook.data.order import BatchShare, require_batch_size
+from raytune_playbook.engine.jobs.users_code import users_code
+from raytune_playbook.errors import SpecError
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.evaluation_settings import check_evaluation
@@ -51,15 +52,38 @@ def check_values(round_: Round) -> None:
     """
     for study in round_.studies:
         check_evaluation(study)
+    for trial in _first_trials(round_):
+        _check_trial(trial, round_.resources.num_workers)
+
+
+def check_batch_sizes(round_: Round, num_examples: Callable[[TrialSpec], int]) -> None:
+    """Check that the batches of each study's first trials can be made of its examples.
+
+    Args:
+        num_examples: how many a trial is trained on.
+
+    Raises:
+        SpecError: they can't.
+    """
+    for trial in _first_trials(round_):
+        share = BatchShare(Values(trial.values).integer("batch_size"), num_workers=round_.resources.num_workers)
+        require_batch_size(share, num_examples(trial))
+
+
+def _first_trials(round_: Round) -> Iterator[TrialSpec]:
+    """Those of each study that may be trained."""
+    for study in round_.studies:
         for trial in (suggest(study, index) for index in range(min(study.num_trials, NUM_CHECKED))):
-            if not workload_of(round_).infeasible(Values(trial.values)):
-                _check_trial(trial, round_.resources.num_workers)
+            with users_code(f"Workload.infeasible must judge any values, but of {trial.key} it", SpecError):
+                infeasible = workload_of(round_).infeasible(Values(trial.values))
+            if not infeasible:
+                yield trial
 
 
 def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     values, toy = Values(trial.values), nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     batch_size = values.integer("batch_size")
-    next(batch_rows(trial, batch_size, BatchShare(batch_size, num_workers=num_workers)))
+    require_batch_size(BatchShare(batch_size, num_workers=num_workers), batch_size)
     convert_batch_norm(
         toy, statistics=values.text("batch_norm"), virtual_batch_size=values.integer("virtual_batch_size")
     )
@@ -78,13 +102,5 @@ def datasets_of(workload: Workload) -> object:
     Raises:
         SpecError: its code raises.
     """
-    try:
+    with users_code("Workload.datasets must return the examples, but it", SpecError):
         return workload.datasets()
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises becomes one sentence
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise SpecError(
-            f"Workload.datasets must return the examples, but raises {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno}); correct it."
-        ) from None

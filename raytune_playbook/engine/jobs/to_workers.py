@@ -10,18 +10,11 @@ from types import ModuleType
 import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.errors import JobFileError
+from raytune_playbook.submission.staging import code_folder
 from raytune_playbook.train.workload import Workload
 
 MAX_SHIPPED_MIB = 10.0
 """A workload with its code is settings and source; larger ones carry data that belongs into `Workload.datasets`."""
-
-
-def code_folder(file: Path) -> Path:
-    """The folder whose modules travel with a file: its own, or that of the outermost package which it is part of."""
-    folder = file.parent
-    while (folder.parent / "__init__.py").is_file():
-        folder = folder.parent
-    return folder
 
 
 def ship_by_value(folder: Path) -> None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from raytune_playbook.data.datasets import Source, Sources, find_sources
+from raytune_playbook.data.datasets import Source, Sources
 from raytune_playbook.data.examples import Examples, division_name, prepare
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
-from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
+from raytune_playbook.engine.jobs.preflight import check_batch_sizes, workload_of
+from raytune_playbook.engine.rounds.found_examples import FoundExamples, find_with_ray
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.scores import TEST, read_scores
@@ -21,11 +22,12 @@ from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.formatting import duration_text, looks_text
 from raytune_playbook.report.rules import explained
-from raytune_playbook.study.data_split import refuse_data_split
+from raytune_playbook.study.data_split import data_split, refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Resources
+from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.workload import Workload
 
 MIB = 2**20
@@ -43,11 +45,11 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
     """
     round_, console = running.round, running.console
     workload = workload_of(round_)
-    datasets: object = datasets_of(workload)
-    refuse_data_split(round_, datasets)
-    if recorded is not None and isinstance(datasets, Split):
-        datasets = _divided_as_before(datasets, recorded, console)
-    manifest = _preprocessed(round_, workload, datasets, storage) if storage is not None else None
+    found = running.found or find_with_ray(round_)
+    if recorded is not None and isinstance(found.datasets, Split):
+        found = replace(found, datasets=_divided_as_before(found.datasets, recorded, console))
+    datasets: object = found.datasets
+    manifest = _preprocessed(round_, workload, found, storage) if storage is not None else None
     division = division_name(datasets) if isinstance(datasets, Split) else None
     if manifest is not None and storage is not None:
         datasets = files_of(storage, manifest)
@@ -58,7 +60,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
     packed = running.packed if workload.preprocesses() and manifest is None else None
     with console.status("Reading the examples ..."):
         how = running.session.preparation(packed, label=workload.label_column, pipeline=pipeline)
-        examples = prepare(datasets, how)
+        examples = prepare(datasets, how, found.sources if manifest is None else None)
     if manifest is not None and storage is not None:
         update = {
             "preprocessed": f"{storage.uri}/{manifest.folder}",
@@ -71,6 +73,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
     _say(console, examples.record, round_.resources)
     if storage is not None and recorded is not None:
         _warn_of_looks(console, RoundStore(storage, round_.name))
+    _check_batch_sizes(round_, examples)
     return examples
 
 
@@ -87,6 +90,20 @@ def _divided_as_before(split: Split, recorded: ExamplesRecord, console: Console)
         how = "each example's hash alone" if grows else "exact shares"
         console.print(f"  The examples stay divided by {how}, as they were when the round began", soft_wrap=True)
     return replace(split, grows=grows)
+
+
+def _check_batch_sizes(round_: Round, examples: Examples) -> None:
+    """Before a gang starts; of a `Split` each trial may be trained on another part."""
+    in_all, by_division = examples.record.num_examples["train"], dict[int, int]()
+
+    def number(trial: TrialSpec) -> int:
+        division = data_split(trial.values)
+        if division not in by_division:
+            rows = examples.rows(division)
+            by_division[division] = in_all if rows is None else len(rows["train"])
+        return by_division[division]
+
+    check_batch_sizes(round_, number)
 
 
 def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None:
@@ -124,11 +141,10 @@ def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -
 # ---------------------------------------------------------------------- preprocessed before
 
 
-def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: Storage) -> Manifest | None:
+def _preprocessed(round_: Round, workload: Workload, found: FoundExamples, storage: Storage) -> Manifest | None:
     if FOLDER not in storage.folders():
         return None
-    sources = find_sources(datasets)
-    manifest = find(storage, *names_of(workload, datasets, sources))
+    manifest = find(storage, *names_of(workload, found.datasets, found.sources))
     if manifest is not None:
         try:
             refuse_data_split(round_, files_of(storage, manifest))

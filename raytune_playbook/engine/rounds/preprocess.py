@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ray
 from rich.console import Console
 
-from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find, folder_of
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
+from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
+from raytune_playbook.engine.rounds.found_examples import find_before_ray
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
@@ -39,24 +38,26 @@ def preprocess(
     workload, place = workload_of(round), Storage(storage)
     packed = pack(workload) if workload.preprocesses() else None
     place.check_writable()
-    with driver_log(), Gangs(round.resources, address=address, keep_idle_s=0) as session:
-        datasets: object = datasets_of(workload)
-        sources = find_sources(datasets)
-        if any(isinstance(source, ray.data.Dataset) for source in sources.by_split.values()):
-            raise DataError(
-                "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets "
-                "returns a Ray Dataset; write it with its own write_parquet and return Files."
-            )
-        names = names_of(workload, datasets, sources)
-        with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
-            manifest = find(place, *names)
-            if manifest is not None:
-                console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
-                return manifest
+    found = find_before_ray(round)
+    if found is None:
+        raise DataError(
+            "`preprocess` saves what comes of files or arrays, whose contents it can tell, but Workload.datasets makes "
+            "use of Ray, such as its Datasets; write those with their own write_parquet and return Files."
+        )
+    names = names_of(workload, found.datasets, found.sources)
+    split = found.datasets if isinstance(found.datasets, Split) else None
+    with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
+        manifest = find(place, *names)
+        if manifest is not None:
+            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+            return manifest
+        with (
+            driver_log(),
+            Gangs(round.resources, address=address, keep_idle_s=0) as session,
+            console.status("Preprocessing the examples ..."),
+        ):
             how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
-            split = datasets if isinstance(datasets, Split) else None
-            with console.status("Preprocessing the examples ..."):
-                manifest = save(sources, how, split=split, storage=place.uri, names=names)
+            manifest = save(found.sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest

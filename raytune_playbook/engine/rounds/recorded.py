@@ -1,4 +1,4 @@
-"""What a storage knows of a round before it runs, or goes on."""
+"""What a storage knows of a round before it runs, or goes on; looking at it needs neither ray nor torch."""
 
 from __future__ import annotations
 
@@ -21,3 +21,34 @@ def as_recorded(store: RoundStore, round_: Round) -> Round:
             "rename this round, or give another --storage."
         )
     return round_.extended(max(round_.budget.num_trials, store.round().budget.num_trials))
+
+
+def job_of(store: RoundStore) -> str:
+    """The job file that a round was started from.
+
+    Raises:
+        StorageError: there is no such round, it was started from Python, or its storage cannot be written.
+    """
+    record = store.round()
+    if record.job is None:
+        raise StorageError(
+            f"Round {record.name!r} was started from Python ({record.command}), so its code is there; run it again to "
+            "go on."
+        )
+    store.storage.check_writable()
+    return record.job
+
+
+def job_to_extend(store: RoundStore, num_trials: int) -> str:
+    """The same, of a round that shall have more trials.
+
+    Raises:
+        StorageError: it has as many already, or as `job_of`.
+    """
+    job, record = job_of(store), store.round()
+    if num_trials <= record.budget.num_trials:
+        raise StorageError(
+            f"An extended round has more trials than before, but {store.name!r} has {record.budget.num_trials} and "
+            f"{num_trials} were asked for; ask for more."
+        )
+    return job

@@ -28,22 +28,23 @@ from raytune_playbook.engine.jobs.preflight import check_values, workload_of
 from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
-from raytune_playbook.engine.rounds.recorded import as_recorded
+from raytune_playbook.engine.rounds.found_examples import find_before_ray
+from raytune_playbook.engine.rounds.recorded import as_recorded, job_of, job_to_extend
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
-from raytune_playbook.errors import RunError, SpecError, StorageError, StorageFailure
+from raytune_playbook.errors import RunError, SpecError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
-from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
+from raytune_playbook.records.types import Outcome, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.rules import explained
-from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.report.terminal import new_console, no_answer, summary
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
@@ -81,6 +82,7 @@ def run(
         RunError: the round failed; its records are kept.
     """
     console = console or new_console()
+    _say_goal(console, round)  # before what takes its time
     steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
     packed = pack(workload_of(round))
     check_values(round)
@@ -88,12 +90,13 @@ def run(
     as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
     provenance = provenance_of(job, store.storage.uri)
+    found = find_before_ray(round)
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
         with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
             try:
-                running = RunningRound(round, packed, session, console)
+                running = RunningRound(round, packed, session, console, found)
                 held = HeldRound(store, claim)
                 status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
             finally:
@@ -132,8 +135,8 @@ def _run(
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
-        with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
-            left = TrialsLeft(context, todo, round_.budget)
+        with ProgressLine(running.console, round_.objective) as progress:
+            left = TrialsLeft(context, todo, round_.budget, estimate_s)
             return Driver(running.session, left, held, recorder, progress).run()
 
 
@@ -151,7 +154,7 @@ def resume(
         InputError: there is no such round, or its job file is gone or defines another round by now.
         RunError: the round failed again.
     """
-    _, job = _started_from_a_job(RoundStore(Storage(storage), name))
+    job = load_job(job_of(RoundStore(Storage(storage), name)))
     return run(job.round, storage=storage, address=address, job=job, retry_failed=retry_failed, console=console)
 
 
@@ -172,12 +175,7 @@ def extend(
         InputError: as for `resume`, or the round has as many trials already.
         RunError: the round failed.
     """
-    record, job = _started_from_a_job(RoundStore(Storage(storage), name))
-    if num_trials <= record.budget.num_trials:
-        raise StorageError(
-            f"An extended round has more trials than before, but {name!r} has {record.budget.num_trials} and "
-            f"{num_trials} were asked for; ask for more."
-        )
+    job = load_job(job_to_extend(RoundStore(Storage(storage), name), num_trials))
     return run(job.round.extended(num_trials), storage=storage, address=address, job=job, console=console)
 
 
@@ -188,10 +186,12 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
         InputError, RunError: as `run` would before its first trial.
     """
     console = console or new_console()
+    _say_goal(console, round)
     packed = pack(workload_of(round))
     check_values(round)
+    found = find_before_ray(round)
     with driver_log(), _session(round, None, address, console) as session:
-        running = RunningRound(round, packed, session, console)
+        running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
         context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
         with _opened(session, context, num_left=0):
@@ -199,16 +199,6 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
 
 
 # ---------------------------------------------------------------------- before the first trial
-
-
-def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
-    record = store.round()
-    if record.job is None:
-        raise StorageError(
-            f"Round {record.name!r} was started from Python ({record.command}), so its code is there; run it again to "
-            "go on."
-        )
-    return record, load_job(record.job)
 
 
 def _context(
@@ -261,10 +251,13 @@ def _opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator
             answer_of(session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
 
 
-def _announce(running: RunningRound, *, num_done: int) -> None:
-    """What the round is, what it costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
-    console, round_ = running.console, running.round
+def _say_goal(console: Console, round_: Round) -> None:
     console.print(Text.assemble((round_.name, "bold"), f": {round_.goal}"), soft_wrap=True)
+
+
+def _announce(running: RunningRound, *, num_done: int) -> None:
+    """What the round costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
+    console, round_ = running.console, running.round
     console.print(f"  {price(round_).sentence(running.session.capacity())}", soft_wrap=True)
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
@@ -290,6 +283,8 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
 def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:
     """Raises `RunError` where the round failed."""
     if status.state is RoundState.FINISHED:
+        if (sentence := no_answer(store)) is not None:
+            console.print(Text(sentence), soft_wrap=True)
         return
     how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from raytune_playbook.engine.rounds.found_examples import FoundExamples
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.study.round import Round
 
@@ -18,9 +19,11 @@ class RunningRound:
         packed: its workload, as bytes that any worker can load.
         session: whose gangs train it.
         console: where to print.
+        found: its examples; None where finding them needs Ray.
     """
 
     round: Round
     packed: bytes
     session: Gangs
     console: Console
+    found: FoundExamples | None = None

@@ -6,9 +6,13 @@ records, on its page and in the list of rounds.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+
+from rich.console import Console
 
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES
 from raytune_playbook.data.columns import Columns
@@ -19,10 +23,11 @@ from raytune_playbook.engine.trained.load import KeptModel, load_kept
 from raytune_playbook.engine.trained.predict import look, model_tables, recipe_of, trained_columns, write_tables
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import current_claim, driving
+from raytune_playbook.records.claims import Claim, claimed, driving
 from raytune_playbook.records.scores import TEST, ScoreRecord, write_score
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.datasets import SPLITS, Files, Split
 from raytune_playbook.train.evaluation import evaluate
@@ -39,6 +44,7 @@ def score(
     step: int | None = None,
     output: str | None = None,
     workload: Workload | None = None,
+    console: Console | None = None,
 ) -> ScoreRecord:
     """Score a kept model on all examples of one of its round's splits by the workload's metrics, and record it.
 
@@ -46,6 +52,7 @@ def score(
         round, trial, storage, step, workload: as for `load_model`.
         split: ``test``, ``validation`` or ``train``, in the division that the trial was trained on.
         output: path or URI of a Parquet file for the predictions on them, in their order; None for none.
+        console: where to say what there is to wait for.
 
     Raises:
         InputError: there is no such round, trial, checkpoint or split, the round is running, or its examples are not
@@ -54,13 +61,24 @@ def score(
     if split not in SPLITS:
         raise SpecError(f"A split is one of {', '.join(SPLITS)}, but got {split!r}; name one of them.")
     store = RoundStore(Storage(storage), round) if isinstance(round, str) else round
-    if split == TEST and current_claim(driving(store)) is not None:
-        raise SpecError(
-            f"The test set is read only at the end (rule AD6), but round {store.name!r} is running; wait for its end, "
-            "or stop it."
-        )
-    kept = load_kept(store, trial, step=step, workload=workload)
-    examples = _RoundExamples(kept, store.round().examples)
+    record, kept = store.round(), load_kept(store, trial, step=step, workload=workload)
+    with _not_running(store, console or new_console()) if split == TEST else contextlib.nullcontext():
+        return _scored(store, kept, _RoundExamples(kept, record.examples), split, output)
+
+
+def _not_running(store: RoundStore, console: Console) -> AbstractContextManager[Claim]:
+    """Within it the round does not run.
+
+    Raises:
+        StorageError: it does.
+    """
+    at_the_end = replace(driving(store), rule="The test set is looked at only at the end (rule AD6)")
+    return claimed(at_the_end, say=lambda sentence: console.print(sentence, soft_wrap=True))
+
+
+def _scored(
+    store: RoundStore, kept: KeptModel, examples: _RoundExamples, split: str, output: str | None
+) -> ScoreRecord:
     found = _evaluated(kept, examples.blocks(split))
     num_examples = int(found.pop(NUM_EXAMPLES))
     examples.require_number(split, num_examples)

@@ -186,9 +186,7 @@ def test_the_machine_is_what_the_workers_said_in_the_order_of_their_ranks():
 
 def test_the_error_of_the_worker_whose_code_raised_is_the_attempts(attempt):
     left = 'File "/lib/python3.11/site-packages/torch/distributed/c10d.py", line 1, in all_reduce'
-    attempt.ends[0] = WorkerEnd(
-        0, None, 2, traceback=f"{left}\nRuntimeError: closed by peer", error="Error: closed"
-    )
+    attempt.ends[0] = WorkerEnd(0, None, 2, traceback=f"{left}\nRuntimeError: closed by peer", error="Error: closed")
     said(attempt, 1, None, "ValueError: no")
     assert ended(attempt).error == "ValueError: no"
     assert aborted(attempt).error == "ValueError: no"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from raytune_playbook import Batch, InputError, Values, Workload
 from raytune_playbook.engine.jobs.job_file import load_job
-from raytune_playbook.engine.jobs.to_workers import code_folder, pack
+from raytune_playbook.engine.jobs.to_workers import pack
+from raytune_playbook.submission.staging import code_folder
 
 MIB = 2**20
 
@@ -126,3 +128,32 @@ def test_what_is_no_module_or_not_ready_is_passed_over(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, f"{__name__}.{name}", content)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert len(pack(load_job(str(tmp_path / "job.py")).round.workload)) < 100_000
+
+
+def test_a_job_in_a_package_imports_relatively_and_travels_with_what_it_imports(tmp_path):
+    inner = tmp_path / "package_of_a_job" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "__init__.py").touch()
+    (inner / "layers.py").write_text("from ..sizes import WIDTH\n")
+    (inner.parent / "sizes.py").write_text("WIDTH = 7\n")
+    (inner / "job.py").write_text(JOB.replace("from helper_beside_the_job", "from .layers"))
+    before = list(sys.path)
+    try:
+        packed = pack(load_job(str(inner / "job.py")).round.workload)
+    finally:
+        sys.path[:] = before
+    shutil.rmtree(inner.parent)
+    load = "import sys, ray.cloudpickle as c; print(c.loads(sys.stdin.buffer.read()).model(None).in_features)"
+    done = subprocess.run([sys.executable, "-c", load], input=packed, capture_output=True, check=False, timeout=240)
+    assert done.stdout.split() == [b"7"], done.stderr.decode()
+
+
+def test_a_job_in_a_package_that_is_called_like_another_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    package = tmp_path / "json"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "job.py").write_text(JOB)
+    with pytest.raises(InputError, match=r"but 'json' is another package \(.*\); rename the folder"):
+        load_job(str(package / "job.py"))

@@ -17,7 +17,7 @@ from raytune_playbook.data.decode import Recipe
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.reading import Divided, read_split
 from raytune_playbook.engine.driver.recorder import Recorder
-from raytune_playbook.engine.gang.messages import AttemptEnd
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
@@ -77,11 +77,11 @@ round = Round(
 class Recording:
     """A watcher that has the driver's recorder write what it is told."""
 
-    def __init__(self, recorder, key):
-        self._recorder, self._key = recorder, key
+    def __init__(self, recorder, name):
+        self._recorder, self._name = recorder, name
 
     def new_measurements(self, rows):
-        self._recorder.handle(NewMeasurements(self._key, 1, tuple(rows)))
+        self._recorder.handle(NewMeasurements(self._name, tuple(rows)))
 
     def stepped(self, step):
         pass
@@ -126,14 +126,14 @@ def make_store(tmp_path: Path) -> Callable[..., RoundStore]:
         data = SharedBatches(TrialExamples(arrays), trial, BatchShare(16), torch.device("cpu"))
         of_round, folder = Storage(store.uri), predictions_folder(trial.study, trial.key)
         checkpoints = Checkpoints(of_round, checkpoints_folder(trial.study, trial.key), trial, num_best=3)
-        recorder, key = Recorder(store, job.round.studies), (trial.study, trial.key)
-        recorder.handle(AttemptStarted(key, 1, "gang-1"))
+        recorder, name = Recorder(store, job.round.studies), AttemptName("a round", (trial.study, trial.key), 1)
+        recorder.handle(AttemptStarted(name, "gang-1"))
 
         def save(step, examples):
             write_predictions(of_round, folder, step, examples_table(examples))
 
-        end = train(TrialRun(workload, trial, data, Group(), Recording(recorder, key)), checkpoints, save)
-        recorder.handle(AttemptEnded(key, 1, AttemptEnd("completed", end), is_final=True))
+        end = train(TrialRun(workload, trial, data, Group(), Recording(recorder, name)), checkpoints, save)
+        recorder.handle(AttemptEnded(name, AttemptEnd("completed", end), is_final=True))
         return store
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from raytune_playbook.cli import main
 from raytune_playbook.data.columns import to_arrow
@@ -245,3 +247,42 @@ def test_pi2_what_preprocess_saved_is_predicted_as_it_is_and_a_look_at_the_test_
     parquet(Path(f"{storage.root}/{folder_of('Others', 'abc')}/train/0.parquet"), to_arrow({"image": image}))
     with pytest.raises(SpecError, match=r"preprocessed by the workload that predicts, but .* was by Others; give them"):
         predict(store, "0", f"{other}/train")
+
+
+# ------------------------------------------------------------------ what the README shows
+
+ROUND = """
+from raytune_playbook import Budget, Discrete, Objective, Round
+
+round = Round(
+    name="photos", goal="Cats or dogs?", workload={workload}(), nuisance={{"learning_rate": Discrete([0.01])}},
+    fixed={{"batch_size": 16}}, objective=Objective(metric="loss"),
+    budget=Budget(num_trials=4, max_train_steps=4, evaluation_interval_steps=2),
+)
+"""
+
+
+@pytest.mark.parametrize("workload", ["Photos", "Named"])
+def test_the_readmes_photos_are_trained_on_predicted_and_scored(make_store, tmp_path, monkeypatch, capsys, workload):
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    commands = re.findall(r"^raytune-playbook (predict .*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for folder, num in (("photos/cat", 30), ("photos/dog", 30), ("new_photos", 3)):
+        Path(folder).mkdir(parents=True)
+        for number in range(num):
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(f"{folder}/{number:04d}.png")
+    shown = [next(block for block in blocks if f"class {name}" in block) for name in ("Photos", "Named")]
+    make_store("\n".join([*shown, ROUND.format(workload=workload)]))
+    # The README's trial is another than the one that was trained here.
+    assert main(commands[0].replace("all/3", "all/0").split()) == 0
+    said = pq.read_table("said.parquet")
+    assert said.column_names == ["row", *(["output"] if workload == "Photos" else ["label", "probability"])]
+    assert said["row"].to_pylist() == [0, 1, 2]
+    if workload == "Named":
+        assert np.array(said["probability"].to_pylist()).sum(axis=1) == pytest.approx([1, 1, 1])
+    capsys.readouterr()
+    assert main(commands[1].replace("all/3", "all/0").split()) == 0
+    assert ", 6 examples: loss " in capsys.readouterr().out

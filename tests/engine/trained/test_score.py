@@ -15,7 +15,7 @@ from raytune_playbook.data.splits import exact_division, example_hashes
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.trained.load import load_model
 from raytune_playbook.engine.trained.score import score
-from raytune_playbook.errors import DataError, InputError, SpecError
+from raytune_playbook.errors import DataError, InputError
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.scores import read_scores
 from raytune_playbook.report.page.page import write_page
@@ -85,10 +85,12 @@ def test_ad6_a_look_at_another_split_is_none_at_the_test_set(pictures, capsys):
 def test_ad6_the_test_set_is_not_looked_at_while_its_round_runs(pictures):
     store, _ = pictures
     with claimed(driving(store), say=pytest.fail):
-        with pytest.raises(SpecError, match=r"only at the end .*, but round 'pictures' is running; wait for its end"):
+        words = r"looked at only at the end \(rule AD6\), but .+ runs 'pictures'; wait for it, or end it with"
+        with pytest.raises(InputError, match=words):
             score(store, "0")
         assert read_scores(store) == []
         assert score(store, "0", "validation").num_examples == 16
+    assert score(store, "0").num_examples == 16
 
 
 def test_a_split_that_is_not_there_or_not_as_it_was_is_one_sentence(store, tmp_path):

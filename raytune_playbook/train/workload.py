@@ -176,6 +176,8 @@ class Workload(ABC):
     def preprocess(self, columns: Columns) -> Columns:
         """A batch of examples as they are read, made into what the model takes: numbers, each column of one shape.
 
+        What becomes of an example must not depend on the others in its batch, whose size is up to whoever reads them:
+        means to standardize by, or a length to pad to, are constants of the workload.
         Called by Ray Data in parallel tasks, before any training; the same for every trial, so nothing random. What is
         random belongs into `augment`. Examples may be left out only where they are read into memory as a whole, and
         not where they are streamed, or divided by a `Split`.
@@ -200,7 +202,10 @@ class Workload(ABC):
         """What training minimizes: one loss per example, of shape (batch,)."""
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
-        """What evaluations report: one value per example for each metric, of shape (batch,), to be averaged."""
+        """What evaluations report: one value per example for each metric, of shape (batch,), to be averaged.
+
+        The metric of a round's objective is there from the first evaluation on, as NaN while it has no value yet.
+        """
         return {"loss": self.loss(model, batch, values)}
 
     # ------------------------------------------------------------------ what evaluations report beyond means

@@ -13,7 +13,7 @@ from raytune_playbook.analysis.input_pipeline import (
     step_time,
 )
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import PIPELINE_STAGES, Machine, TimeByPart, Training
+from raytune_playbook.records.types import PIPELINE_STAGES, ExamplesRecord, Machine, TimeByPart, Training
 
 FREE = Machine(num_workers=2, threads_per_worker=1, hosts=("a", "b"), cores=(2, 2))
 FULL = Machine(num_workers=3, threads_per_worker=2, hosts=("a", "b", "b"), cores=(8, 4, 4))
@@ -21,10 +21,10 @@ STEPS = 1000
 
 
 def trial(study: str = "all", index: int = 0, *, machine: Machine = FREE, outcome: str = "completed", **known) -> Trial:
-    """A trial of 1000 steps: a second of waiting is 1 ms per step."""
+    """A trial of 1000 steps of 10 examples: a second of waiting is 1 ms per step."""
     stages = known.pop("stages", {})
     training = Training(STEPS, num_parameters=1, train_s=9.0, time_by_part=TimeByPart(**known), stages=stages)
-    return Trial(study, index, outcome=outcome, training=training, machine=machine)
+    return Trial(study, index, outcome=outcome, training=training, machine=machine, values={"batch_size": 10})
 
 
 def test_pi1_parts_are_summed_over_completed_trials_and_shared_out():
@@ -138,3 +138,45 @@ def test_pi1_a_study_that_waits_is_named_where_the_round_as_a_whole_does_not():
         "depth=2": 0.2,
         "depth=50": 0.0,
     }
+
+
+def examples(source: str, *, example_bytes: int = 1000, **known: object) -> ExamplesRecord:
+    known = {"mode": "materialized", "sources": {"train": source, "validation": source}} | known
+    num_bytes = {"train": 90 * example_bytes, "validation": 10 * example_bytes}
+    return ExamplesRecord(num_examples={"train": 90, "validation": 10}, num_bytes=num_bytes, **known)
+
+
+LARGE = 200_000  # bytes of an example, ten of which are a batch
+OFFLINE, AT_READ, FEWER = "raytune-playbook preprocess JOB", "Files(columns=...)", "Workload.datasets"
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "remedies"),
+    [
+        ("collate", examples("arrays"), ["larger batches come less often"]),  # a handful of rows in memory
+        (None, examples("arrays"), ["larger batches come less often"]),
+        ("transfer", examples("s3://b/x"), ["larger batches come less often"]),
+        ("collate", examples("arrays", example_bytes=LARGE), [FEWER, "smaller types"]),
+        ("collate", examples("an Arrow table", example_bytes=LARGE), [FEWER, "smaller types"]),
+        ("collate", examples("s3://b/x", example_bytes=LARGE), [AT_READ, "smaller types"]),
+        ("decode", examples("s3://b/x", mode="streaming"), [OFFLINE, "Resources.pipeline_cpus"]),
+        ("decode", examples("s3://b/x", mode="streaming", preprocessed="s3://b/y"), ["Resources.pipeline_cpus"]),
+        ("read", examples("s3://b/x", mode="streaming"), [AT_READ, "Resources.pipeline_cpus"]),
+        ("remote read", examples("s3://b/x", mode="streaming"), ["a local copy", AT_READ]),
+    ],
+)
+def test_pi2_advice_is_by_the_cause(stage, given, remedies):
+    known = {"transfer_s": 30.0} if stage == "transfer" else {"wait_s": 30.0}
+    sentence = finding([trial(compute_s=70.0, stages={stage: 5.0} if stage else {}, **known)], given)
+    advice = sentence.partition(");")[2]
+    every = {OFFLINE, AT_READ, FEWER, "Resources.pipeline_cpus", "larger batches", "smaller types", "a local copy"}
+    assert {each for each in every if each in advice} == {
+        each for each in every if any(each in one for one in remedies)
+    }
+
+
+@pytest.mark.parametrize(("step_s", "is_said"), [(0.9, False), (1.1, True)])  # milliseconds of each of 1000 steps
+def test_pi1_steps_of_under_a_millisecond_wait_for_nothing_that_could_be_better(step_s, is_said):
+    trials = [trial(index=index, wait_s=0.5 * step_s, compute_s=0.5 * step_s) for index in range(10)]
+    assert of_round(trials).time_by_part.input_s > 1.0
+    assert (finding(trials) is not None) is is_said

@@ -7,7 +7,7 @@ what a round needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
@@ -95,7 +95,7 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
 def _require_success(ended: AttemptEnd) -> None:
     if ended.is_input_error:
         raise SpecError(ended.error or "")
-    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST):
+    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
         shown = from_users_code(ended.traceback or ended.error or "")
         raise RunError(f"The check before trial 0 failed, so no trial was started.\n{shown}")
 
@@ -112,8 +112,8 @@ def _what_happened(ended: AttemptEnd, infeasible: Mapping[str, str], round_: Rou
     Args:
         infeasible: why, by the key of the trial.
     """
-    trials = f"trial {next(iter(infeasible), '')} is" if len(infeasible) == 1 else f"trials {', '.join(infeasible)} are"
-    points = f"{trials} infeasible ({next(iter(infeasible.values()), '')})"
+    trials_of = {reason: [key for key in infeasible if infeasible[key] == reason] for reason in infeasible.values()}
+    points = "; ".join(f"{_are('trial', keys)} infeasible ({reason})" for reason, keys in trials_of.items())
     if ended.cause is Cause.INFEASIBLE:
         return f"{points}; no other values were tried, so it is not known whether the rest works"
     if ended.end is None or ended.cause is not Cause.COMPLETED:
@@ -124,6 +124,10 @@ def _what_happened(ended: AttemptEnd, infeasible: Mapping[str, str], round_: Rou
     if not math.isfinite(value):
         works = f"{steps} steps were trained, but {objective.name} is then {number_text(value)}"
     return f"{points}; with the values of the next trial {works}" if infeasible else works
+
+
+def _are(what: str, keys: Sequence[str]) -> str:
+    return f"{what}s {', '.join(keys)} are" if len(keys) > 1 else f"{what} {keys[0]} is"
 
 
 def _trial_s(ended: AttemptEnd, round_: Round) -> float | None:

@@ -182,3 +182,14 @@ def test_the_machine_is_what_the_workers_said_in_the_order_of_their_ranks():
     for rank, host in ((1, "b"), (0, "a")):
         fit.hellos[rank] = Hello(rank, f"node-{host}", host, 7, "2.13.0", "AVX2", "cpu", 4)
     assert verdict.machine_of(fit, resources) == Machine("2.13.0", "AVX2", "cpu", 2, 3, ("a", "b"), (4, 4))
+
+
+def test_the_error_of_the_worker_whose_code_raised_is_the_attempts(attempt):
+    left = 'File "/lib/python3.11/site-packages/torch/distributed/c10d.py", line 1, in all_reduce'
+    attempt.ends[0] = WorkerEnd(0, None, 2, traceback=f"{left}\nRuntimeError: closed by peer", error="Error: closed")
+    said(attempt, 1, None, "ValueError: no")
+    assert ended(attempt).error == "ValueError: no"
+    assert aborted(attempt).error == "ValueError: no"
+    assert [part in aborted(attempt).traceback for part in ("rank 0:\n", "rank 1:\n", "closed by peer")] == [True] * 3
+    del attempt.ends[1]
+    assert ended(attempt).error == "Error: closed"

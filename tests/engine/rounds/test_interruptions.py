@@ -312,7 +312,7 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
     hold.unlink()
     printed, _ = refused.communicate()
     assert refused.returncode == 2, printed
-    assert printed.startswith("A round has one driver at a time, but ")
+    assert "\nA round has one driver at a time, but " in printed
     assert f":{interrupted.pid} runs 'line'; wait for it, or end it with: raytune-playbook stop line" in printed
     printed, _ = interrupted.communicate(timeout=240)
     assert interrupted.returncode == 130, printed

@@ -1,0 +1,83 @@
+"""What events become in the records; without a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from raytune_playbook import Round
+from raytune_playbook.analysis.trials import trials_of
+from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause
+from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
+from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
+from raytune_playbook.errors import StorageFailure
+from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.study.study import StudySpec
+
+
+@pytest.fixture
+def round_(make_round) -> Round:
+    return make_round("recorded", trials_per_study=3)
+
+
+@pytest.fixture
+def store(round_, tmp_path) -> RoundStore:
+    created = RoundStore(Storage(str(tmp_path)), round_.name)
+    created.create(round_record(round_, provenance_of(None, str(tmp_path))), round_.studies, notes="", diff="")
+    return created
+
+
+def with_code(round_: Round, source_hash: str) -> list[StudySpec]:
+    return [
+        study.model_copy(update={"workload": study.workload.model_copy(update={"source_hash": source_hash})})
+        for study in round_.studies
+    ]
+
+
+def run_trial(recorder: Recorder, index: int, cause: Cause) -> None:
+    name = AttemptName("r", ("all", f"{index:05d}"), 1)
+    recorder.handle(AttemptStarted(name, "gang-1"))
+    recorder.handle(NewMeasurements(name, ({"step": 0, "split": "validation", "loss": 1.0},)))
+    recorder.handle(AttemptEnded(name, AttemptEnd(cause), is_final=True))
+
+
+def test_a_trial_that_is_retried_with_other_code_says_so_in_its_record_and_in_a_warning(round_, store):
+    before = Recorder(store, round_.studies)
+    run_trial(before, 0, Cause.EXCEPTION)
+    run_trial(before, 1, Cause.STOPPED)
+    same = Recorder(store, round_.studies)
+    run_trial(same, 1, Cause.STOPPED)
+    assert before.tally.warnings == same.tally.warnings == []
+
+    mended = Recorder(store, with_code(round_, "mended"))
+    for index in range(3):
+        run_trial(mended, index, Cause.COMPLETED)
+    retried, resumed, new = mended.tally.warnings
+    assert retried.startswith("trial all/00000 is trained by other code than before")
+    assert resumed.startswith("trial all/00001 is trained by other code than before")
+    assert new.startswith("the workload's source has changed since the round began")
+    code = store.round().workload.source_hash
+    hashes = [[attempt.source_hash for attempt in trial.attempts] for trial in trials_of(store.trials())]
+    assert hashes == [[code, "mended"], [code, code, "mended"], ["mended"]]
+
+
+def test_what_the_storage_takes_no_more_of_ends_the_round_and_not_the_trial(round_, store):
+    recorder = Recorder(store, round_.studies)
+    name = AttemptName("r", ("all", "00000"), 1)
+    recorder.handle(AttemptStarted(name, "gang-1"))
+    with pytest.raises(StorageFailure, match="no room"):
+        recorder.handle(AttemptEnded(name, AttemptEnd(Cause.STORAGE_FAILED, error="no room"), is_final=True))
+    (trial,) = trials_of(store.trials())
+    assert (trial.outcome, trial.attempts[0].ended) == (None, "storage failed")
+
+
+def test_attempts_of_older_records_have_no_hash(round_, store):
+    run_trial(Recorder(store, round_.studies), 0, Cause.EXCEPTION)
+    (trial,) = trials_of(store.trials())
+    recorder = Recorder(store, round_.studies)
+    old = replace(trial.attempts[0], source_hash=None)
+    recorder.tally.trials[trial.id] = replace(trial, attempts=(old,))
+    run_trial(recorder, 0, Cause.STOPPED)
+    assert recorder.tally.warnings == []

@@ -1,4 +1,4 @@
-"""A round has one driver at a time: whoever runs it holds a claim, from before it looks at the records to its end.
+"""What one process at a time may do, such as running a round, from before it looks at the records to its end.
 
 Claims are numbered files that are created if absent (`raytune_playbook.records.creation`), and the last one counts::
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from raytune_playbook.errors import InputError, RunError, StorageError
 from raytune_playbook.records.creation import create_if_absent
 from raytune_playbook.records.driver_process import DriverProcess, this_process
-from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.study.frozen import FrozenSpec
 
 FOLDER, SUFFIX = "claims", ".json"
@@ -37,11 +37,41 @@ class Patience:
     lost_s: float = 30.0
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What one process at a time may do.
+
+    Fields:
+        folder: within the storage, whose folder ``claims`` has the claims.
+        rule, doing, advice: the refusal's sentence: "A round has one driver at a time, but host:1 runs 'line'; wait".
+        is_begun: whether anything is there that the claims should stay beside.
+    """
+
+    storage: Storage
+    folder: str
+    rule: str
+    doing: str
+    advice: str
+    is_begun: Callable[[], bool]
+
+
+def driving(store: RoundStore) -> Subject:
+    """Driving a round: running it, and writing its records."""
+    return Subject(
+        store.storage,
+        store.name,
+        rule="A round has one driver at a time",
+        doing=f"runs {store.name!r}",
+        advice=f"wait for it, or end it with: {store.command('stop')}",
+        is_begun=store.exists,
+    )
+
+
 class ClaimRecord(FrozenSpec):
     """What a claim's file holds.
 
     Fields:
-        run: names this run of the round, among all that there were or will be.
+        run: names what this claim is for, among all that there were or will be.
         beat: counts the holder's signs of life.
         is_over: its holder has let go of it.
     """
@@ -53,7 +83,7 @@ class ClaimRecord(FrozenSpec):
 
 
 class ClaimLostError(RunError):
-    """Another driver has taken the round over; this one must not write its records any more."""
+    """Another process has taken over; this one must not write any more."""
 
 
 _held: set[str] = set()
@@ -61,14 +91,10 @@ _held: set[str] = set()
 
 
 class Claim:
-    """A claim that is held; made by `claimed`.
+    """A claim that is held; made by `claimed`."""
 
-    Fields:
-        store: the records of the round, which only its holder may write.
-    """
-
-    def __init__(self, store: RoundStore, number: int, record: ClaimRecord, patience: Patience) -> None:
-        self.store, self._number, self._patience = store, number, patience
+    def __init__(self, subject: Subject, number: int, record: ClaimRecord, patience: Patience) -> None:
+        self._subject, self._number, self._patience = subject, number, patience
         self._record = record
         self._seen_at_s = _steady_s()
         self._is_lost = False
@@ -84,7 +110,7 @@ class Claim:
         return self._record.run
 
     def require(self) -> None:
-        """Check that the round is still this driver's; to be called before its records are written.
+        """Check that it is still held; to be called before records are written.
 
         Raises:
             ClaimLostError: it is not.
@@ -94,7 +120,7 @@ class Claim:
                 self._beat()
         if self._is_lost:
             raise ClaimLostError(
-                f"The round stopped: another driver runs {self.store.name!r} since this one gave no sign of life for "
+                f"{self._subject.rule}, but another {self._subject.doing} since this one gave no sign of life for "
                 f"{self._patience.lost_s:.0f} s; what was recorded until then is kept, and the other one goes on."
             )
 
@@ -106,13 +132,13 @@ class Claim:
         if self._is_lost:
             return
         try:
-            if self.store.exists():
+            if self._subject.is_begun():
                 self._write(self._record.model_copy(update={"is_over": True}))
             else:  # nothing was begun, so nothing is left behind
-                _remove(self.store, self._number)
+                _remove(self._subject, self._number)
         except OSError:  # a full disk, where deleting may still work; if not, the end of this process ends the claim
             with contextlib.suppress(OSError):
-                self.store.storage.delete(_path(self.store, self._number))
+                self._subject.storage.delete(_path(self._subject, self._number))
 
     def _keep_alive(self) -> None:
         while not self._done.wait(self._patience.beat_s) and not self._is_lost:
@@ -121,7 +147,7 @@ class Claim:
 
     def _beat(self) -> None:
         with self._writing:
-            _, record = _last(self.store)
+            _, record = _last(self._subject)
             if record is None:  # the storage is away, or what was recorded is deleted
                 return
             if record.run != self.run:
@@ -132,25 +158,25 @@ class Claim:
             self._seen_at_s = _steady_s()
 
     def _write(self, record: ClaimRecord) -> None:
-        self.store.storage.write(_path(self.store, self._number), _content(record))
+        self._subject.storage.write(_path(self._subject, self._number), _content(record))
 
 
 @contextlib.contextmanager
-def claimed(store: RoundStore, *, say: Callable[[str], None], patience: Patience | None = None) -> Iterator[Claim]:
-    """Hold the claim on a round within the block.
+def claimed(subject: Subject, *, say: Callable[[str], None], patience: Patience | None = None) -> Iterator[Claim]:
+    """Hold the claim on something within the block.
 
     Args:
         say: told when the wait for a sign of life of an earlier driver begins.
 
     Raises:
-        StorageError: another driver runs the round, or the storage cannot be written.
+        StorageError: another process holds it, or the storage cannot be written.
     """
     try:
-        claim = _claim(store, say, patience or Patience())
+        claim = _claim(subject, say, patience or Patience())
     except OSError as error:
         raise StorageError(
-            f"Storage: the claim on a round is written there, but {store.uri!r} cannot be "
-            f"({str(error).partition(chr(10))[0]}); make room, or give another with --storage."
+            f"Storage: who works on it is written there, but {subject.storage.uri!r} cannot be "
+            f"({str(error.__cause__ or error).partition(chr(10))[0]}); make room, or give another with --storage."
         ) from None
     try:
         yield claim
@@ -158,27 +184,27 @@ def claimed(store: RoundStore, *, say: Callable[[str], None], patience: Patience
         claim.let_go()
 
 
-def running_claim(store: RoundStore) -> ClaimRecord | None:
-    """The claim on a round, unless it is known to be over; one of another machine may still turn out to be lost."""
-    _, record = _last(store)
+def current_claim(subject: Subject) -> ClaimRecord | None:
+    """The claim that counts, unless it is known to be over; one of another machine may still turn out to be lost."""
+    _, record = _last(subject)
     return None if record is None or _is_over(record) else record
 
 
-def _claim(store: RoundStore, say: Callable[[str], None], patience: Patience) -> Claim:
+def _claim(subject: Subject, say: Callable[[str], None], patience: Patience) -> Claim:
     mine = ClaimRecord(run=uuid.uuid4().hex, driver=this_process())
     while True:
-        number, last = _last(store)
-        if number and (last is None or not _is_over(last)) and not _is_lost(store, number, last, say, patience):
+        number, last = _last(subject)
+        if number and (last is None or not _is_over(last)) and not _is_lost(subject, number, last, say, patience):
             continue
-        if create_if_absent(store.storage, _path(store, number + 1), _content(mine), lost_s=patience.lost_s):
-            for earlier in _numbers(store):
+        if create_if_absent(subject.storage, _path(subject, number + 1), _content(mine), lost_s=patience.lost_s):
+            for earlier in _numbers(subject):
                 if earlier < number + 1:
-                    store.storage.delete(_path(store, earlier))
-            return Claim(store, number + 1, mine, patience)
+                    subject.storage.delete(_path(subject, earlier))
+            return Claim(subject, number + 1, mine, patience)
 
 
 def _is_lost(
-    store: RoundStore, number: int, last: ClaimRecord | None, say: Callable[[str], None], patience: Patience
+    subject: Subject, number: int, last: ClaimRecord | None, say: Callable[[str], None], patience: Patience
 ) -> bool:
     """Watch a claim; False where it ended meanwhile, or another followed.
 
@@ -186,26 +212,23 @@ def _is_lost(
         StorageError: its driver lives.
     """
     if last is not None and last.driver.is_here():
-        raise _refusal(store, last)
+        raise _refusal(subject, last)
     if last is not None:
-        say(f"Waiting for at most {patience.lost_s:.0f} s to see whether {last.driver} still runs {store.name!r} ...")
+        say(f"Waiting for at most {patience.lost_s:.0f} s to see whether {last.driver} still {subject.doing} ...")
     began_s = _steady_s()
     while _steady_s() - began_s < patience.lost_s:
         time.sleep(min(1.0, patience.beat_s / 4))
-        now_number, now = _last(store)
+        now_number, now = _last(subject)
         if now_number != number or (now is not None and _is_over(now)):
             return False
         if now is not None and last is not None and now != last:
-            raise _refusal(store, now)
+            raise _refusal(subject, now)
         last = last or now  # at first it may have been half written
     return True
 
 
-def _refusal(store: RoundStore, holder: ClaimRecord) -> StorageError:
-    return StorageError(
-        f"A round has one driver at a time, but {holder.driver} runs {store.name!r}; "
-        f"wait for it, or end it with: {store.command('stop')}"
-    )
+def _refusal(subject: Subject, holder: ClaimRecord) -> StorageError:
+    return StorageError(f"{subject.rule}, but {holder.driver} {subject.doing}; {subject.advice}")
 
 
 def _is_over(record: ClaimRecord) -> bool:
@@ -220,11 +243,11 @@ def _is_over(record: ClaimRecord) -> bool:
 # ---------------------------------------------------------------------- files
 
 
-def _last(store: RoundStore) -> tuple[int, ClaimRecord | None]:
+def _last(subject: Subject) -> tuple[int, ClaimRecord | None]:
     """The number of the last claim, 0 where there was none, and what it holds; None while it is being written."""
     while True:
-        number = max(_numbers(store), default=0)
-        content = store.storage.read(_path(store, number)) if number else b""
+        number = max(_numbers(subject), default=0)
+        content = subject.storage.read(_path(subject, number)) if number else b""
         if content is None:  # deleted meanwhile, since a later one followed or nothing was begun
             continue
         try:
@@ -233,24 +256,24 @@ def _last(store: RoundStore) -> tuple[int, ClaimRecord | None]:
             return number, None
 
 
-def _numbers(store: RoundStore) -> list[int]:
-    names = (name.removesuffix(SUFFIX) for name in store.storage.files(f"{store.name}/{FOLDER}"))
+def _numbers(subject: Subject) -> list[int]:
+    names = (name.removesuffix(SUFFIX) for name in subject.storage.files(f"{subject.folder}/{FOLDER}"))
     return [int(name) for name in names if name.isdigit()]
 
 
-def _path(store: RoundStore, number: int) -> str:
-    return f"{store.name}/{FOLDER}/{number:06d}{SUFFIX}"
+def _path(subject: Subject, number: int) -> str:
+    return f"{subject.folder}/{FOLDER}/{number:06d}{SUFFIX}"
 
 
 def _content(record: ClaimRecord) -> bytes:
     return record.model_dump_json(indent=2).encode()
 
 
-def _remove(store: RoundStore, number: int) -> None:
-    """Delete the claim on a round that was never begun, and local folders that are empty then."""
-    store.storage.delete(_path(store, number))
-    if store.storage.local_path is not None:
-        folder = store.storage.local_path / store.name
+def _remove(subject: Subject, number: int) -> None:
+    """Delete the claim on what was never begun, and local folders that are empty then."""
+    subject.storage.delete(_path(subject, number))
+    if subject.storage.local_path is not None:
+        folder = subject.storage.local_path / subject.folder
         with contextlib.suppress(OSError):  # not empty
             (folder / FOLDER).rmdir()
             folder.rmdir()

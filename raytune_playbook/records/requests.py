@@ -14,7 +14,7 @@ import uuid
 
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import ClaimRecord, running_claim
+from raytune_playbook.records.claims import ClaimRecord, current_claim, driving
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import RoundState
 from raytune_playbook.study.frozen import FrozenSpec
@@ -60,7 +60,7 @@ def stop(name: str, *, storage: str = DEFAULT_STORAGE, trial: str | None = None,
         InputError: there is no such round or trial, or it does not run.
     """
     store = RoundStore(Storage(storage), name)
-    claim = running_claim(store)
+    claim = current_claim(driving(store))
     if claim is None:
         store.round()  # says so where there is none of its name
         status = store.status()
@@ -80,7 +80,7 @@ def stop(name: str, *, storage: str = DEFAULT_STORAGE, trial: str | None = None,
 def _answer(store: RoundStore, request: str, claim: ClaimRecord, answer_s: float) -> Answer | None:
     deadline_s = time.monotonic() + answer_s
     while time.monotonic() < deadline_s:
-        now = running_claim(store)  # before looking for the answer, which may be its last one
+        now = current_claim(driving(store))  # before looking for the answer, which may be its last one
         content = store.storage.read(request + ANSWER)
         if content is not None:
             store.storage.delete(request + ANSWER)
@@ -123,7 +123,8 @@ def answer(store: RoundStore, name: str, said: Answer) -> None:
 def clear_requests(store: RoundStore) -> None:
     """Delete what earlier runs were asked and what they answered; whoever holds the claim may."""
     for file in store.storage.files(f"{store.name}/{FOLDER}"):
-        store.storage.delete(f"{store.name}/{FOLDER}/{file}")
+        if file.endswith((REQUEST, ANSWER)):  # and not what somebody writes just now
+            store.storage.delete(f"{store.name}/{FOLDER}/{file}")
 
 
 def _content(spec: StopRequest | Answer) -> bytes:

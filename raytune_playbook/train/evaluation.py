@@ -23,7 +23,8 @@ from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
 from raytune_playbook.train.batch_norm import synchronized_statistics
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.model import TrialModel, require_per_example
+from raytune_playbook.train.model import TrialModel
+from raytune_playbook.train.trainable import require_per_example
 from raytune_playbook.train.workload import Batch, Columns, Workload
 
 PREDICTED = "predicted."

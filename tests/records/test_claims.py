@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import Claim, ClaimLostError, Patience, claimed, running_claim
+from raytune_playbook.records.claims import Claim, ClaimLostError, Patience, claimed, current_claim, driving
 from raytune_playbook.records.store import RoundStore, Storage
 
 PATIENT = Patience(beat_s=0.1, lost_s=200)
@@ -24,9 +24,10 @@ PATIENT = Patience(beat_s=0.1, lost_s=200)
 
 HOLDER = """
 import sys
-from raytune_playbook.records.claims import ClaimLostError, Patience, claimed
+from raytune_playbook.records.claims import ClaimLostError, Patience, claimed, driving
 from raytune_playbook.records.store import RoundStore, Storage
-with claimed(RoundStore(Storage(sys.argv[1]), "round"), say=print, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
+round_ = driving(RoundStore(Storage(sys.argv[1]), "round"))
+with claimed(round_, say=print, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
     print("holds", flush=True)
     for line in sys.stdin:
         try:
@@ -38,7 +39,9 @@ with claimed(RoundStore(Storage(sys.argv[1]), "round"), say=print, patience=Pati
 
 
 def held(store: RoundStore, patience: Patience = PATIENT) -> contextlib.AbstractContextManager[Claim]:
-    return claimed(store, say=lambda _: pytest.fail("a driver that is not there is waited for"), patience=patience)
+    return claimed(
+        driving(store), say=lambda _: pytest.fail("a driver that is not there is waited for"), patience=patience
+    )
 
 
 @contextlib.contextmanager
@@ -86,7 +89,7 @@ def test_a_second_driver_is_told_who_runs_the_round_and_how_to_end_it(stores):
         held(stores()),
     ):
         pass
-    assert running_claim(store) is None
+    assert current_claim(driving(store)) is None
     with held(store) as again:
         assert again.run != claim.run
 
@@ -118,18 +121,18 @@ def test_a_killed_driver_on_this_machine_is_known_at_once(store):
         process.wait()
         with held(store):
             pass
-    assert running_claim(store) is None
+    assert current_claim(driving(store)) is None
 
 
 def test_another_process_of_the_same_number_is_not_taken_for_the_driver(store):
     with held(store) as claim:
-        record = running_claim(store)
+        record = current_claim(driving(store))
         assert record is not None
         other = record.driver.model_copy(update={"process_start": "1"})
         store.storage.write(
             "round/claims/000001.json", record.model_copy(update={"driver": other}).model_dump_json().encode()
         )
-        assert running_claim(store) is None
+        assert current_claim(driving(store)) is None
         claim.require()
 
 
@@ -143,21 +146,21 @@ def test_a_driver_that_cannot_be_seen_holds_while_it_gives_signs_of_life_and_no_
     unseen = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     with holder(store, *unseen) as process:
         child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
-        with pytest.raises(StorageError, match="one driver at a time"), claimed(store, say=said.append):
+        with pytest.raises(StorageError, match="one driver at a time"), claimed(driving(store), say=said.append):
             pass
         assert "to see whether" in said[0]
         os.kill(child, signal.SIGSTOP)
-        with claimed(store, say=said.append, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
+        with claimed(driving(store), say=said.append, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
             os.kill(child, signal.SIGCONT)
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write("\n")
             process.stdin.flush()
-            assert "another driver runs 'round'" in process.stdout.readline()  # it wakes, and must not write
+            assert "another runs 'round'" in process.stdout.readline()  # it wakes, and must not write
             claim.require()
         process.stdin.close()
         process.wait()
-    assert running_claim(store) is None
+    assert current_claim(driving(store)) is None
 
 
 def test_a_claim_is_held_while_its_storage_is_away_and_not_when_another_followed(created, tmp_path):
@@ -171,6 +174,6 @@ def test_a_claim_is_held_while_its_storage_is_away_and_not_when_another_followed
         claim.require()
         first = folder / "round" / "claims" / "000001.json"
         (first.parent / "000002.json").write_text(first.read_text().replace(claim.run, "another"))
-        with pytest.raises(ClaimLostError, match="another driver runs 'round'"):
+        with pytest.raises(ClaimLostError, match="another runs 'round'"):
             claim.require()
     assert '"is_over": false' in (first.parent / "000002.json").read_text()

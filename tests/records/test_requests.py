@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import claimed
+from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import Answer, StopRequest, answer, clear_requests, requests_to, stop
 from raytune_playbook.records.store import RoundStore
 from tests.waiting import wait_for
@@ -19,7 +19,7 @@ OBEYS = Answer(obeys=True, sentence="It ends.")
 
 @contextlib.contextmanager
 def running(store: RoundStore) -> Iterator[str]:
-    with claimed(store, say=lambda _: None) as claim:
+    with claimed(driving(store), say=lambda _: None) as claim:
         yield claim.run
 
 
@@ -56,7 +56,7 @@ def test_a_request_is_for_one_run_and_no_other_obeys_it(created):
     with ThreadPoolExecutor() as threads, running(created):
         stop("round", storage=storage, answer_s=0)
         asked = threads.submit(stop, "round", storage=storage)
-        wait_for(lambda: len(created.storage.files("round/requests")) == 2)
+        wait_for(lambda: sum(file.endswith(".json") for file in created.storage.files("round/requests")) == 2)
         clear_requests(created)
         assert created.storage.files("round/requests") == []
     with pytest.raises(StorageError, match="'round' has just ended"):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from raytune_playbook.records.claims import claimed
+from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import Answer, answer, requests_to
 from tests.waiting import wait_for
 
@@ -50,7 +50,7 @@ def test_stopping(make_round, trial, named):
     store = make_round(arms=[{"norm": "none"}, {"norm": "batch"}], trials_per_arm=2, state="running")
     arguments = ["stop", store.name, "--storage", store.storage.uri, *(["--trial", trial] if trial else [])]
     with (
-        claimed(store, say=lambda _: None) as claim,
+        claimed(driving(store), say=lambda _: None) as claim,
         subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asking,
     ):
         wait_for(lambda: requests_to(store, claim.run) or asking.poll() is not None)

@@ -24,6 +24,6 @@ class PoolHandle(PoolOfGang, Protocol):
     wait_cause: RemoteMethod[[str, str, int], Cause | NothingYet]
     try_out: RemoteMethod[[str, TrialSpec], None]
     tried_out: RemoteMethod[[str, TrialSpec], AttemptEnd | NothingYet]
-    news: RemoteMethod[[int, int], News]
+    news: RemoteMethod[[str, int, int], News]
     gangs: RemoteMethod[[], list[GangFacts]]
     shut_down: RemoteMethod[[], None]

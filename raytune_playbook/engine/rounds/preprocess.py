@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from raytune_playbook.data.examples import save
-from raytune_playbook.data.materialized.preprocessed import Manifest, find
+from raytune_playbook.data.materialized.preprocessed import Manifest, find, folder_of
 from raytune_playbook.engine.cluster.quiet import driver_log
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
@@ -14,6 +14,7 @@ from raytune_playbook.engine.rounds.found_examples import find_before_ray
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.claims import Subject, claimed
 from raytune_playbook.records.store import Storage
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
@@ -44,21 +45,35 @@ def preprocess(
             "use of Ray, such as its Datasets; write those with their own write_parquet and return Files."
         )
     names = names_of(workload, found.datasets, found.sources)
-    manifest = find(place, *names)
-    if manifest is not None:
-        console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
-        return manifest
-    split = found.datasets if isinstance(found.datasets, Split) else None
-    with (
-        driver_log(),
-        Gangs(round.resources, address=address, keep_idle_s=0) as session,
-        console.status("Preprocessing the examples ..."),
-    ):
-        how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
-        manifest = save(found.sources, how, split=split, storage=place.uri, names=names)
+    with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
+        manifest = find(place, *names)
+        if manifest is not None:
+            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+            return manifest
+        split = found.datasets if isinstance(found.datasets, Split) else None
+        with (
+            driver_log(),
+            Gangs(round.resources, address=address, keep_idle_s=0) as session,
+            console.status("Preprocessing the examples ..."),
+        ):
+            how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
+            manifest = save(found.sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest
+
+
+def preprocessing(place: Storage, names: tuple[str, str]) -> Subject:
+    """Preprocessing and saving the examples of one workload and fingerprint."""
+    folder = folder_of(*names)
+    return Subject(
+        place,
+        f"{folder}.work",  # what an earlier attempt left in the folder itself is deleted
+        rule="Examples are preprocessed by one process at a time",
+        doing=f"preprocesses {folder!r}",
+        advice="wait for it",
+        is_begun=lambda: False,
+    )
 
 
 def _say_what_was_saved(console: Console, manifest: Manifest, place: Storage) -> None:

@@ -17,8 +17,9 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.cluster.loss import told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, TrialsLeft
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -34,15 +35,17 @@ from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
-from raytune_playbook.errors import RunError, SpecError
+from raytune_playbook.errors import RunError, SpecError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import Claim, claimed
+from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
+from raytune_playbook.report.rules import explained
 from raytune_playbook.report.terminal import new_console, no_answer, summary
+from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import price, warnings
@@ -87,16 +90,18 @@ def run(
     store.storage.check_writable()
     provenance = provenance_of(job, store.storage.uri)
     found = find_before_ray(round)
-    with claimed(store, say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
-        with driver_log() as log, _session(round, gangs, address, console) as session:
+        with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
             try:
                 running = RunningRound(round, packed, session, console, found)
-                status = _run(running, claim, provenance, retry_failed=retry_failed, profile=steps)
+                held = HeldRound(store, claim)
+                status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
             finally:
-                if store.exists():
-                    store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
+                with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
+                    if store.exists():
+                        store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -107,14 +112,9 @@ def run(
 
 
 def _run(
-    running: RunningRound,
-    claim: Claim,
-    provenance: Provenance,
-    *,
-    retry_failed: bool,
-    profile: ProfileSteps | None,
+    running: RunningRound, held: HeldRound, provenance: Provenance, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
-    round_, store = running.round, claim.store
+    round_, store = running.round, held.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
@@ -124,10 +124,10 @@ def _run(
         return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, claim.run, store.uri, examples, profile)
+    context = _context(running, held.claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
-        claim.require()
+        held.claim.require()
         if is_new:
             record = round_record(round_, provenance, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
@@ -136,7 +136,7 @@ def _run(
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
             left = TrialsLeft(context, todo, round_.budget)
-            return Driver(running.session, left, claim, recorder, progress).run()
+            return Driver(running.session, left, held, recorder, progress).run()
 
 
 def resume(
@@ -216,6 +216,13 @@ def _context(
     )
 
 
+def _killed(round_: Round) -> str:
+    return (
+        f"The process that ran {round_.name!r} ended all at once: Ray ends it where its cluster is lost, and the "
+        "system where memory runs out. What was recorded is kept; run the round again to go on."
+    )
+
+
 @contextlib.contextmanager
 def _session(round_: Round, gangs: Gangs | None, address: str | None, console: Console) -> Iterator[Gangs]:
     """The caller's session, or one for this round alone, whose gangs go as soon as no trial is left for them."""
@@ -225,9 +232,10 @@ def _session(round_: Round, gangs: Gangs | None, address: str | None, console: C
                 "Round.resources: rounds that share gangs ask for the same resources, "
                 f"but got {round_.resources} for gangs of {gangs.resources}; use another session."
             )
-        yield gangs
+        with gangs.losses_told():
+            yield gangs
         return
-    with Gangs(round_.resources, address=address, keep_idle_s=0) as own:
+    with Gangs(round_.resources, address=address, keep_idle_s=0) as own, own.losses_told():
         yield own
 
 
@@ -249,7 +257,7 @@ def _announce(running: RunningRound, *, num_done: int) -> None:
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
-        console.print(Text(f"  Warning {warning}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(warning)}"), soft_wrap=True)
 
 
 def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, steps: ProfileSteps) -> None:
@@ -276,7 +284,7 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
             f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"

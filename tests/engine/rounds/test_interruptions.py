@@ -17,6 +17,7 @@ import pytest
 import ray
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.requests import StopRequest, stop
@@ -81,6 +82,60 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
     # And once more: there is nothing left to do.
     finished = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     assert finished.trials.equals(again.trials)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT is Ctrl-C, which a process that was started in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_round_that_was_cut_off_leaves_nothing_that_the_next_one_of_its_session_hears(
+    gangs, make_round, tmp_path, quiet, interruptible
+):
+    """Both have a trial of one name, which reports in the next round after it has been cut off in the first."""
+    holds = [tmp_path / name / "hold-0" for name in ("first", "next")]
+    for hold in holds:
+        hold.parent.mkdir()
+        hold.touch()
+
+    def has_begun(name: str) -> bool:
+        return "00001" in [file.stem for file in (tmp_path / name / "cut" / "all" / "trials").glob("*.parquet")]
+
+    def cut_off() -> None:
+        wait_for(lambda: has_begun("first") and num_done(tmp_path / "first" / "cut") == 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(lambda: "press Ctrl-C again" in quiet.file.getvalue())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def let_the_first_go_on() -> None:
+        try:
+            wait_for(lambda: has_begun("next") and num_done(tmp_path / "next" / "cut") == 1)
+            with pytest.raises(InputError, match="runs one round at a time"):
+                run(make_round("third"), storage=str(tmp_path), gangs=gangs, console=quiet)
+            assert [gang.state for gang in gangs.facts()] == [GangState.BUSY] * 2
+            holds[0].unlink()
+            wait_for(lambda: {gang.state for gang in gangs.facts()} == {GangState.BUSY, GangState.READY})
+        finally:
+            holds[1].unlink()
+
+    first, following = (
+        make_round("cut", trials_per_study=2, fault="hold", broken=(1,), marker=str(hold.parent)) for hold in holds
+    )
+    with during(cut_off), pytest.raises(KeyboardInterrupt):
+        run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
+    with during(let_the_first_go_on):
+        undisturbed = run(following, storage=str(tmp_path / "next"), gangs=gangs, console=quiet)
+    again = run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
+    assert [result.store.status().state for result in (undisturbed, again)] == ["finished"] * 2
+    for key in ("00000", "00001"):
+        ours, theirs = (
+            result.store.measurements("all", key).drop_columns(list(TIME_COLUMNS)) for result in (undisturbed, again)
+        )
+        assert ours.equals(theirs), key
+    assert [len(trial["attempts"]) for trial in undisturbed.trials.to_pylist()] == [1, 1]
 
 
 def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_path, quiet):

@@ -48,6 +48,11 @@ class Trial:
         return self.study, self.key
 
     @property
+    def text(self) -> str:
+        """The same as commands take it, and as it is shown: ``STUDY/INDEX``."""
+        return f"{self.study}/{self.key}"
+
+    @property
     def last_traceback(self) -> str | None:
         """The newest traceback of a trial that failed, or was tried more than once."""
         return next((attempt.traceback for attempt in reversed(self.attempts) if attempt.traceback), None)

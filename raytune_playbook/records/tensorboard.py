@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from tensorboardX import SummaryWriter
 
 from raytune_playbook.records.columns import SPLIT, STEP, TRAIN_STEPS_SPLIT
 from raytune_playbook.records.store import RoundStore
@@ -20,6 +19,8 @@ def export(store: RoundStore, study: str, key: str, measurements: pa.Table) -> N
 
     The event file is made in a temporary folder and copied as one object, so that any storage will do.
     """
+    from tensorboardX import SummaryWriter  # imports boto3 where that is installed, for which no round's start waits
+
     with tempfile.TemporaryDirectory() as folder:
         writer = SummaryWriter(logdir=folder, filename_suffix=f".{key}", flush_secs=3600)
         with _not_warned_of_nan():

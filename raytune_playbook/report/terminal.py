@@ -151,7 +151,7 @@ def _best_table(reading: RoundReading) -> Table:
         if trial is not None:
             varied = ", ".join(f"{name}={value_text(trial.values.get(name))}" for name in reading.varied)
             step = count_text(trial.best_step)
-            cells = [values, number_text(trial.objective), step, trial.key, varied, ended]
+            cells = [values, number_text(trial.objective), step, trial.text, varied, ended]
         # `Text`, for a value such as "[red]" must not be taken for markup.
         table.add_row(*(Text(cell) for cell in cells), style="green" if arm is reading.summary.best else "")
     return table

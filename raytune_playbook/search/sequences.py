@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -99,8 +99,7 @@ def arm_start(arm: int, seed: int) -> int:
 
 
 def _values(space: Space, search: Search, seed: int, index: int) -> dict[str, Value]:
-    units = _halton_units(space, seed, index) if search == "halton" else _random_units(space, seed, index)
-    return at_units(space, units)
+    return at_units(space, _UNITS[search](space, seed, index))
 
 
 def _halton_units(space: Space, seed: int, index: int) -> list[Unit]:
@@ -116,6 +115,10 @@ def _halton_units(space: Space, seed: int, index: int) -> list[Unit]:
 def _random_units(space: Space, seed: int, index: int) -> list[Unit]:
     """Uniform pseudo-random coordinates (rule QR7), each of the hyperparameter's name and the index alone."""
     return [(_hash("random", seed, name, index) >> 11) * 2.0**-53 for name in space]
+
+
+_UNITS: dict[Search, Callable[[Space, int, int], list[Unit]]] = {"halton": _halton_units, "random": _random_units}
+"""Of the searches whose points have a place in a sequence; a grid's are counted out."""
 
 
 def _grid_unit(hyperparameter: Hyperparameter, place: int, size: int) -> Unit:

@@ -30,8 +30,7 @@ from raytune_playbook.records.store import Storage
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import synchronized_statistics
-from raytune_playbook.train.group import Group
+from raytune_playbook.train.group import Group, synchronized_buffers
 from raytune_playbook.train.measurements import number_of
 
 LOG = logging.getLogger("raytune_playbook")
@@ -106,7 +105,7 @@ class Checkpoints:
         self._kept = sorted({*best, step})
         own = _gathered(_buffers(model), group)
         failure = None
-        with synchronized_statistics(model, group):
+        with synchronized_buffers(model, group):
             if group.rank == 0:  # rule MH1
                 # One tensor that stands in the list several times is stored once.
                 parts = [own[0] if torch.equal(part, own[0]) else part for part in own]

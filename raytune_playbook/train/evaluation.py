@@ -21,8 +21,7 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
-from raytune_playbook.train.batch_norm import synchronized_statistics
-from raytune_playbook.train.group import Group
+from raytune_playbook.train.group import Group, synchronized_buffers
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trainable import require_per_example
 from raytune_playbook.train.workload import Batch, Columns, Workload
@@ -107,14 +106,19 @@ def rescore(models: Iterable[tuple[int, TrialModel]], batches: Callable[[], Iter
 
 @contextmanager
 def evaluation_mode(model: TrialModel) -> Iterator[None]:
-    """Within it the model evaluates, in its precision, with everybody's running averages (rule BN3); then as before."""
-    was_training = model.module.training
+    """Within it the model evaluates, in its precision, with everybody's running averages (rule BN3); then as before.
+
+    Parts of it that a workload holds in evaluation mode, such as a batch norm whose averages shall stay, are so again.
+    """
+    was_training = {module: module.training for module in model.module.modules()}
     model.module.eval()
     try:
-        with synchronized_statistics(model.module, model.group), model.autocast():
+        with synchronized_buffers(model.module, model.group), model.autocast():
             yield
     finally:
-        model.module.train(was_training)
+        model.module.train(was_training[model.module])
+        for module, each in was_training.items():
+            module.training = each
 
 
 def in_order(columns: Mapping[str, Tensor], real: Tensor, group: Group) -> Columns:

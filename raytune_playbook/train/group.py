@@ -6,7 +6,8 @@ The loop communicates through this one door, so that it runs unchanged in one pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -37,6 +38,10 @@ class Group:
     timeout_s: float = 600.0
     clock: Clock = field(default_factory=Clock, compare=False, repr=False)
     _subgroups: dict[int, Group] = field(default_factory=dict, compare=False, repr=False)
+
+    def __deepcopy__(self, memo: object) -> Group:
+        """The same one: whoever copies a model that knows it copies no connections."""
+        return self
 
     def seed_(self, seed: int) -> None:
         """Seed what this worker draws from: torch's global generators of the CPU and of its device.
@@ -148,7 +153,11 @@ class FlatGradients:
             The averaged scalars, of shape (num_scalars,), on the device.
         """
         for i, scalar in enumerate(scalars):
-            self._buffer[self._size + i] = scalar
+            place = self._buffer[self._size + i]
+            if isinstance(scalar, Tensor):
+                place.copy_(scalar)
+            else:  # not by indexing, which on a CUDA device copies from the host and waits for it (rule PI3)
+                place.fill_(scalar)
         if self.group.size > 1:
             self.group.sum_(self._buffer).div_(self.group.size)
         return self._buffer[self._size : self._size + len(scalars)].clone()
@@ -163,6 +172,52 @@ class FlatGradients:
         self._buffer[: self._size].mul_(factor)
 
 
+@contextmanager
+def synchronized_buffers(model: nn.Module, group: Group) -> Iterator[None]:
+    """Within it every worker holds the same buffers (rule BN3); after it, its own again, bit for bit.
+
+    So every worker evaluates the model that is saved, whatever keeps running statistics in it, and evaluating changes
+    no later bit of training. What is equal on all workers stays as it is: constants, counts of steps, infinity in a
+    mask. Of floating-point numbers that differ everybody gets the mean. What has no mean, such as whole numbers, is
+    everybody's as rank 0 has it.
+    """
+    buffers = list(model.buffers())
+    differing = [buffer for buffer, equal in zip(buffers, _are_equal(buffers, group), strict=True) if not equal]
+    own = [buffer.clone() for buffer in differing]
+    with torch.no_grad():
+        _average_([buffer for buffer in differing if buffer.is_floating_point()], group)
+        for buffer in differing:
+            if not buffer.is_floating_point():
+                # As bytes, for the sake of dtypes that a backend cannot send.
+                first = group.gather(buffer.contiguous().view(-1).view(torch.uint8))[0]
+                buffer.copy_(first.view(buffer.dtype).view(buffer.shape))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(differing, own, strict=True):
+                buffer.copy_(value)
+
+
+def _average_(tensors: Sequence[Tensor], group: Group) -> None:
+    """Replace floating-point tensors by their means over all workers, in one collective."""
+    if not tensors:
+        return
+    # bfloat16 has three digits, and float16 no number above 65504
+    flat = torch.cat([tensor.flatten().to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in tensors])
+    mean = group.sum_(flat).div_(group.size)
+    for part, tensor in zip(mean.split([tensor.numel() for tensor in tensors]), tensors, strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def _are_equal(tensors: Sequence[Tensor], group: Group) -> list[bool]:
+    """Whether all workers hold the same bits, for each tensor."""
+    if group.size == 1 or not tensors:
+        return [True] * len(tensors)
+    parts = torch.stack(group.gather(torch.stack([_bits(tensor) for tensor in tensors])))
+    return (parts == parts[0]).all(0).tolist()
+
+
 def require_equal(name: str, tensors: Iterable[Tensor], group: Group) -> None:
     """Check that all workers hold the same numbers, bit for bit.
 
@@ -171,6 +226,7 @@ def require_equal(name: str, tensors: Iterable[Tensor], group: Group) -> None:
     """
     if group.size == 1:
         return
+    # Summed up, since workers whose models differ may hold different numbers of tensors.
     checksum = torch.stack([_bits(tensor) for tensor in tensors]).sum().reshape(1)
     if any(not torch.equal(part, checksum) for part in group.gather(checksum)):
         raise RuntimeError(
@@ -180,5 +236,9 @@ def require_equal(name: str, tensors: Iterable[Tensor], group: Group) -> None:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    flat = tensor.detach().contiguous().view(-1).view(torch.uint8).to(torch.int64)
-    return (flat * (torch.arange(flat.numel(), device=flat.device) % 65521 + 1)).sum()
+    """A checksum of a tensor's bits, which every bit changes, on its device."""
+    flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
+    is_whole = flat.numel() % 8 == 0 and flat.storage_offset() % 8 == 0
+    words = flat.view(torch.int64) if is_whole else flat.to(torch.int64)
+    # By odd numbers, since an even one would carry the highest bit of a word away.
+    return (words * (torch.arange(words.numel(), device=words.device) % 65521 * 2 + 1)).sum()

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from raytune_playbook.train.batch_norm import BatchNorm
 from raytune_playbook.train.workload import Values
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+"""What autocast computes in; None for none of it."""
 
 
 def autocast(values: Values, device: torch.device) -> torch.autocast:
@@ -23,8 +24,8 @@ def autocast(values: Values, device: torch.device) -> torch.autocast:
     Raises:
         SpecError: an unknown precision.
     """
-    is_lower = values.choice("precision", PRECISIONS) == "bfloat16"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_lower)
+    lower = PRECISIONS[values.choice("precision", PRECISIONS)]
+    return torch.autocast(device.type, dtype=lower or torch.bfloat16, enabled=lower is not None)
 
 
 def compile_(model: nn.Module, values: Values) -> None:

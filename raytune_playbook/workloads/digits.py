@@ -15,7 +15,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
@@ -47,6 +46,8 @@ class DigitsResNet(Workload):
         }
 
     def datasets(self) -> Mapping[str, Columns]:
+        from sklearn.datasets import load_digits  # a second, for which a round's first line does not wait
+
         digits = load_digits()
         images = (digits.images[:, None] / 16.0).astype(np.float32)
         labels = digits.target.astype(np.int64)

@@ -7,7 +7,7 @@ edition gives x + f(Norm(x)); and to try initializing residual branches to zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -33,21 +33,29 @@ def activation(values: Values) -> nn.Module:
     return ACTIVATIONS[values.choice("activation", ACTIVATIONS)]()
 
 
+_IMAGE_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: nn.Identity(),
+    "batch": nn.BatchNorm2d,
+    "layer": lambda width: nn.GroupNorm(1, width),
+}
+_FEATURE_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda width: nn.Identity(),
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+}
+
+
 def image_norm(normalization: str, width: int) -> nn.Module:
     """Normalization of images (batch, width, height, width): none, batch or layer (rule BN5).
 
     Layer norm is over an image's channels and pixels, with a weight and bias per channel.
     """
-    if normalization == "layer":
-        return nn.GroupNorm(1, width)
-    return nn.BatchNorm2d(width) if normalization == "batch" else nn.Identity()
+    return _IMAGE_NORMS[normalization](width)
 
 
 def feature_norm(normalization: str, width: int) -> nn.Module:
     """Normalization of features (batch, ..., width), for batch norm (batch, width): none, batch or layer (rule BN5)."""
-    if normalization == "layer":
-        return nn.LayerNorm(width)
-    return nn.BatchNorm1d(width) if normalization == "batch" else nn.Identity()
+    return _FEATURE_NORMS[normalization](width)
 
 
 def zero_(branch: Iterable[nn.Module]) -> None:

@@ -30,7 +30,7 @@ from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import BatchNorm, convert_batch_norm
+from raytune_playbook.train.batch_norm import convert_batch_norm
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
@@ -177,7 +177,9 @@ def batch_norm(num_pairs: int) -> dict[str, object]:
     for name, shape in BATCH_NORM_SHAPES.items():
         theirs = nn.BatchNorm2d(shape[1])
         for kind in ("device", "ghost"):
-            module = BatchNorm(shape[1], statistics=kind, virtual_batch_size=VIRTUAL_BATCH_SIZE)
+            module = convert_batch_norm(
+                nn.BatchNorm2d(shape[1]), statistics=kind, virtual_batch_size=VIRTUAL_BATCH_SIZE
+            )
             x = torch.randn(shape, requires_grad=True)
             pairs = [(seconds_of(module, x), seconds_of(theirs, x)) for _ in range(num_pairs)]
             found[f"{kind} {name}"] = median_with_interval([own / other for own, other in pairs[num_pairs // 10 :]])

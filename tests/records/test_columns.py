@@ -23,7 +23,8 @@ TRAINING = Training(
 
 def test_the_columns_of_a_trials_table(make_trial: Callable[..., TrialRecord]) -> None:
     schema = trials_table([make_trial("a", 0, {"rate": 0.5}, training=TRAINING)]).schema
-    attempt = "number: int32, gang: string, started_at: string, ended: string, traceback: string, first_step: int64"
+    attempt = "number: int32, gang: string, started_at: string, ended: string, traceback: string, first_step: int64, "
+    attempt += "source_hash: string"
     machine = (
         "torch: string, cpu_capability: string, device: string, num_workers: int32, threads_per_worker: int32, "
         "hosts: list<item: string>, cores: list<item: int32>"

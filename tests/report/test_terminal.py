@@ -43,7 +43,7 @@ def test_sd8_summary_names_the_best_of_each_arm(make_round):
     assert "Trials: 21 completed, 3 infeasible (3 diverged)." in text
     for arm, error in (("device", "0.02122"), ("sync", "0.03122"), ("ghost", "0.04122")):
         (line,) = [line for line in text.splitlines() if line.startswith(arm)]
-        assert line.split()[1:4] == [error, "300", "00003"]
+        assert line.split()[1:4] == [error, "300", f"batch_norm={arm}/00003"]
         assert line.rstrip().endswith("8/8")
     assert "Judged by the lowest validation error over training." in text
 

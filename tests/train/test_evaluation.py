@@ -12,7 +12,7 @@ from torch import nn
 from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.evaluation_settings import ROW
-from raytune_playbook.train.evaluation import WEIGHT, evaluate
+from raytune_playbook.train.evaluation import WEIGHT, evaluate, evaluation_mode
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.workload import Values, Workload
@@ -202,3 +202,11 @@ def test_ev5_standard_errors_do_not_cancel_far_from_zero():
     found = evaluate(modelled(Identity(), nn.Identity()), data, with_errors=True)
     assert found["standard_error.a"] == pytest.approx(np.arange(100).std(ddof=1) / 10, rel=1e-9)
     assert found["num_examples"] == 100
+
+
+def test_ev7_an_evaluation_leaves_each_part_of_a_model_in_its_mode():
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm1d(2), nn.Dropout()))
+    model[1][0].eval()  # as a workload that freezes a layer's running averages does
+    with evaluation_mode(modelled(Identity(), model)):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == [True, True, True, False, True]

@@ -24,9 +24,9 @@ from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.seeds import WorkerSeedName, worker_seed
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import BatchNorm, synchronized_statistics
+from raytune_playbook.train.batch_norm import BatchNorm, convert_batch_norm
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
-from raytune_playbook.train.group import FlatGradients, Group, require_equal
+from raytune_playbook.train.group import FlatGradients, Group, require_equal, synchronized_buffers
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
@@ -158,6 +158,14 @@ def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[s
 # ------------------------------------------------------------------ batch norm
 
 
+def batch_norm(
+    num: int, statistics: str = "device", virtual_batch_size: int = 64, group: Group | None = None, **fields: float
+) -> Any:
+    """Ours, for inputs of any number of dimensions."""
+    theirs = nn.SyncBatchNorm(num, **fields)
+    return convert_batch_norm(theirs, statistics=statistics, virtual_batch_size=virtual_batch_size, group=group)
+
+
 def inputs(step: int, num: int, shape: tuple[int, ...], rounded_to: torch.dtype, offset: float) -> tuple[Tensor, ...]:
     """The global batch of a step, and the weights of its outputs in the loss."""
     generator = torch.Generator().manual_seed(100 + step)
@@ -212,10 +220,10 @@ def batch_norms(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, shape in SHAPES.items():
         for dtype, offset in ((torch.float64, 0.5), (torch.float32, 30.0)):
-            layer = affine(BatchNorm(C, momentum=0.3, statistics="sync", group=group), dtype)
+            layer = affine(batch_norm(C, momentum=0.3, statistics="sync", group=group), dtype)
             found[f"sync {name} {dtype}"] = normalized(layer, shape, 13, my_slice(group), dtype, offset)
         # As autocast has it: what comes in is in bfloat16, parameters and statistics are not.
-        layer = affine(BatchNorm(C, momentum=0.3, statistics="sync", group=group), torch.float32)
+        layer = affine(batch_norm(C, momentum=0.3, statistics="sync", group=group), torch.float32)
         found[f"sync {name} torch.bfloat16"] = normalized(layer, shape, 13, my_slice(group), torch.bfloat16, 0.5)
     return found
 
@@ -225,7 +233,7 @@ def ghosts(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = {}
     mine = slice(4 * group.rank, 4 * group.rank + 4)
     for size in (8, 4 * group.size):
-        layer = affine(BatchNorm(C, statistics="ghost", virtual_batch_size=size, group=group), torch.float64)
+        layer = affine(batch_norm(C, statistics="ghost", virtual_batch_size=size, group=group), torch.float64)
         try:
             found[f"ghost {size}"] = normalized(layer, (2,), 4 * group.size, mine, torch.float64)
         except SpecError as error:
@@ -236,7 +244,7 @@ def ghosts(group: Group) -> dict[str, Any]:
 
 
 def averaged_statistics(group: Group) -> dict[str, Any]:
-    model = nn.Sequential(BatchNorm(C), nn.Linear(C, 2), BatchNorm(2))
+    model = nn.Sequential(batch_norm(C), nn.Linear(C, 2), batch_norm(2))
     for i, layer in enumerate((model[0], model[2])):
         layer.running_mean += torch.rand(layer.running_mean.shape, generator=torch.manual_seed(10 * i + group.rank))
         layer.running_var += 3.7 * group.rank
@@ -246,7 +254,7 @@ def averaged_statistics(group: Group) -> dict[str, Any]:
 
     before = buffers()
     try:
-        with synchronized_statistics(model, group):
+        with synchronized_buffers(model, group):
             within = buffers()
             raise ValueError
     except ValueError:
@@ -332,7 +340,7 @@ def experiments(group: Group) -> dict[str, Any]:
     found: dict[str, Any] = batch_norms(group) | ghosts(group)
     found["statistics"] = averaged_statistics(group)
     found["evaluated"] = evaluated(group)
-    own = with_statistics(BatchNorm(C, group=group).double(), range(group.rank, group.rank + 1))
+    own = with_statistics(batch_norm(C, group=group).double(), range(group.rank, group.rank + 1))
     found["evaluated normalized"] = evaluated_with(own, group)
     found["flat"] = flat_gradients(group)
     found["told apart"] = told_apart(group)
@@ -481,7 +489,7 @@ def test_ev3_every_example_counts_once_on_any_number_of_workers(found, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bn3_evaluation_uses_the_running_averages_of_all_workers_not_each_its_own(found, size):
-    expected = evaluated_with(with_statistics(BatchNorm(C).double(), range(size)), Group())
+    expected = evaluated_with(with_statistics(batch_norm(C).double(), range(size)), Group())
     for each in found[size]:
         assert each["evaluated normalized"] == pytest.approx(expected, rel=1e-12)
 

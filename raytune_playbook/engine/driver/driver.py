@@ -15,7 +15,8 @@ import ray.exceptions
 from ray import tune
 
 from raytune_playbook.engine.cluster.calls import answer_of
-from raytune_playbook.engine.driver.progress import ProgressLine
+from raytune_playbook.engine.driver.pace import Pace
+from raytune_playbook.engine.driver.progress import Left, ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import GangChanged
@@ -45,11 +46,17 @@ class TrialsLeft:
 
     Fields:
         trials: (study, index) in the order in which they are to run.
+        estimate_s: seconds of each, from the check before trial 0; None where it gave none.
     """
 
     context: RoundContext
     trials: list[tuple[StudySpec, int]]
     budget: Budget
+    estimate_s: float | None = None
+
+    def pace(self) -> Pace:
+        """What of it will have been measured."""
+        return Pace(len(self.trials), self.budget.max_train_steps, self.estimate_s)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Driver:
         self._store, self._claim = held.store, held.claim
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
+        self._pace = left.pace()
         self._ending: Standing | None = None
         self._tune_error: BaseException | None = None
         self._last_event = 0
@@ -143,14 +151,15 @@ class Driver:
         self._claim.require()
         for number, event in news.events:
             self._recorder.handle(event)
+            self._pace.heard(event, time.monotonic())
             if isinstance(event, GangChanged):
                 LOG.info(event.sentence)
             self._last_event = number
         tally, now_s = self._recorder.tally, time.monotonic()
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one
         self._tell()
-        has_workers = any(state.has_workers for state in news.gangs.values())
-        self._progress.update(tally, self._recorder.best, has_workers=has_workers)
+        num_gangs = sum(state.has_workers for state in news.gangs.values())
+        self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
         if now_s - self._status_at_s >= STATUS_EVERY_S:
             self._status_at_s = now_s
             self._write_status(Standing(RoundState.RUNNING))

@@ -14,7 +14,7 @@ from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.jobs.preflight import check_batch_sizes, workload_of
-from raytune_playbook.engine.rounds.found_examples import find_with_ray
+from raytune_playbook.engine.rounds.found_examples import FoundExamples, find_with_ray
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.scores import TEST, read_scores
@@ -46,10 +46,10 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
     round_, console = running.round, running.console
     workload = workload_of(round_)
     found = running.found or find_with_ray(round_)
-    datasets = found.datasets
-    if recorded is not None and isinstance(datasets, Split):
-        datasets = _divided_as_before(datasets, recorded, console)
-    manifest = _preprocessed(round_, datasets, found.sources, storage) if storage is not None else None
+    if recorded is not None and isinstance(found.datasets, Split):
+        found = replace(found, datasets=_divided_as_before(found.datasets, recorded, console))
+    datasets: object = found.datasets
+    manifest = _preprocessed(round_, workload, found, storage) if storage is not None else None
     division = division_name(datasets) if isinstance(datasets, Split) else None
     if manifest is not None and storage is not None:
         datasets = files_of(storage, manifest)
@@ -141,10 +141,10 @@ def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -
 # ---------------------------------------------------------------------- preprocessed before
 
 
-def _preprocessed(round_: Round, datasets: object, sources: Sources, storage: Storage) -> Manifest | None:
+def _preprocessed(round_: Round, workload: Workload, found: FoundExamples, storage: Storage) -> Manifest | None:
     if FOLDER not in storage.folders():
         return None
-    manifest = find(storage, *names_of(workload_of(round_), datasets, sources))
+    manifest = find(storage, *names_of(workload, found.datasets, found.sources))
     if manifest is not None:
         try:
             refuse_data_split(round_, files_of(storage, manifest))

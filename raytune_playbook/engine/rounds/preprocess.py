@@ -45,12 +45,12 @@ def preprocess(
             "use of Ray, such as its Datasets; write those with their own write_parquet and return Files."
         )
     names = names_of(workload, found.datasets, found.sources)
+    split = found.datasets if isinstance(found.datasets, Split) else None
     with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
         manifest = find(place, *names)
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
             return manifest
-        split = found.datasets if isinstance(found.datasets, Split) else None
         with (
             driver_log(),
             Gangs(round.resources, address=address, keep_idle_s=0) as session,

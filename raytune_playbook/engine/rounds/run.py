@@ -82,6 +82,7 @@ def run(
         RunError: the round failed; its records are kept.
     """
     console = console or new_console()
+    _say_goal(console, round)  # before what takes its time
     steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
     packed = pack(workload_of(round))
     check_values(round)
@@ -134,8 +135,8 @@ def _run(
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
-        with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
-            left = TrialsLeft(context, todo, round_.budget)
+        with ProgressLine(running.console, round_.objective) as progress:
+            left = TrialsLeft(context, todo, round_.budget, estimate_s)
             return Driver(running.session, left, held, recorder, progress).run()
 
 
@@ -185,6 +186,7 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
         InputError, RunError: as `run` would before its first trial.
     """
     console = console or new_console()
+    _say_goal(console, round)
     packed = pack(workload_of(round))
     check_values(round)
     found = find_before_ray(round)
@@ -249,10 +251,13 @@ def _opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator
             answer_of(session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
 
 
-def _announce(running: RunningRound, *, num_done: int) -> None:
-    """What the round is, what it costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
-    console, round_ = running.console, running.round
+def _say_goal(console: Console, round_: Round) -> None:
     console.print(Text.assemble((round_.name, "bold"), f": {round_.goal}"), soft_wrap=True)
+
+
+def _announce(running: RunningRound, *, num_done: int) -> None:
+    """What the round costs, and which rules of thumb it goes against (rules SD1, SD4, SD9, SD10, BA7)."""
+    console, round_ = running.console, running.round
     console.print(f"  {price(round_).sentence(running.session.capacity())}", soft_wrap=True)
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)

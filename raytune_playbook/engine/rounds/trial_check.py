@@ -13,6 +13,7 @@ from rich.console import Console
 
 from raytune_playbook.analysis.metrics import not_reported
 from raytune_playbook.data.examples import SAMPLED_FRAGMENTS, Examples
+from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
@@ -34,7 +35,7 @@ MAX_POINTS = 3
 
 
 def try_out(running: RunningRound, context: RoundContext, *, num_left: int) -> float | None:
-    """Train a few steps and evaluate on one gang; the estimate of the whole round's seconds follows from their time.
+    """Train a few steps and evaluate on one gang; the estimate of a trial's seconds follows from their time.
 
     Raises:
         InputError: the workload breaks a rule, or reports no such metric as the round is judged by.
@@ -53,11 +54,11 @@ def try_out(running: RunningRound, context: RoundContext, *, num_left: int) -> f
             break
         infeasible[spec.key] = ended.end.reason or "" if ended.end else ""
     trial_s = _trial_s(ended, round_)
-    estimate_s = None if trial_s is None else trial_s * num_left / max(1, min(session.capacity(), num_left))
+    estimate_s = Pace(num_left, round_.budget.max_train_steps, trial_s).left_s(session.capacity(), 0.0)
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
     console.print(f"  Check: {_what_happened(ended, infeasible, round_)}{about}", soft_wrap=True, markup=False)
     _say_what_is_not_finite(console, context.examples)
-    return estimate_s
+    return trial_s
 
 
 def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
@@ -127,8 +128,11 @@ def _what_happened(ended: AttemptEnd, infeasible: Mapping[str, str], round_: Rou
 
 def _trial_s(ended: AttemptEnd, round_: Round) -> float | None:
     end = ended.end
-    if end is None or end.step_s is None or end.evaluation_s is None:
+    if end is None or end.step_s is None or (evaluations_s := end.training.evaluations_s) is None:
         return None
-    budget = round_.budget
+    training, budget = end.training, round_.budget
+    steps_s = 0.0 if training.time_by_part is None else training.time_by_part.total_s
     num_evaluations = 1 + -(-budget.max_train_steps // budget.evaluation_interval_steps)
-    return end.step_s * budget.max_train_steps + end.evaluation_s * num_evaluations
+    # Its two evaluations as they came: a trial's later ones, which are faster than the first, keep checkpoints.
+    start_s = max(0.0, training.train_s - steps_s - evaluations_s)
+    return start_s + end.step_s * budget.max_train_steps + evaluations_s / 2 * num_evaluations

@@ -61,7 +61,7 @@ def curves_figure(
                 opacity=1.0 if is_shown else 0.4,
                 visible=is_shown,
                 meta={"study": trial.study, "best": is_shown, "trial": trial_name(trial.id)},
-                hovertemplate=f"{trial.key} {split}: %{{y:.4g}} at step %{{x}}<extra></extra>",
+                hovertemplate=f"{trial.text} {split}: %{{y:.4g}} at step %{{x}}<extra></extra>",
             )
         if marked and trial.id in marked and is_shown:
             step, value = marked[trial.id]

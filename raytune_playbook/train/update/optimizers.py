@@ -30,7 +30,7 @@ and momentum do not see. ``torch_adamw`` is ``torch_adam`` with decoupled decay,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -42,7 +42,11 @@ from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.train.state import State, restore_, snapshot
 from raytune_playbook.train.workload import Values
 
-WEIGHT_DECAY_KINDS = ("coupled", "decoupled")
+WEIGHT_DECAYS: dict[str, Callable[[float], tuple[float, float]]] = {
+    "coupled": lambda strength: (strength, 0.0),
+    "decoupled": lambda strength: (0.0, strength),
+}
+"""What is added to the gradient, and what is taken from the weights."""
 
 Slots: TypeAlias = Mapping[str, list[Tensor]]
 """What an update rule remembers between steps: for each of its letters, one tensor per parameter."""
@@ -76,11 +80,11 @@ def optimizer(model: nn.Module, values: Values) -> Optimizer:
     chosen = values.choice("optimizer", OPTIMIZERS)
     params = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     strength = _in_range(values, "weight_decay", math.inf)
-    decoupled = chosen == "torch_adamw" or values.choice("weight_decay_kind", WEIGHT_DECAY_KINDS) == "decoupled"
-    coupled_decay, decoupled_decay = (0.0, strength) if decoupled else (strength, 0.0)
-    if chosen.startswith("torch_"):
-        return _TorchForm(params, _torchs(chosen, list(params.values()), values, coupled_decay), decoupled_decay)
-    return _ByEquation(params, _rule(chosen, values), coupled_decay, decoupled_decay)
+    kind = "decoupled" if chosen == "torch_adamw" else values.choice("weight_decay_kind", WEIGHT_DECAYS)
+    coupled_decay, decoupled_decay = WEIGHT_DECAYS[kind](strength)
+    if chosen in _TORCHS:
+        return _TorchForm(params, _TORCHS[chosen](list(params.values()), values, coupled_decay), decoupled_decay)
+    return _ByEquation(params, _RULES[chosen](values), coupled_decay, decoupled_decay)
 
 
 # ---------------------------------------------------------------------- the playbook's equations
@@ -158,16 +162,14 @@ class _Adam:
         torch._foreach_addcdiv_(theta, numerators, denominators, -eta * b)
 
 
-def _rule(chosen: str, values: Values) -> _Rule:
-    if chosen == "sgd":
-        return _SGD()
-    if chosen == "rmsprop":
-        gamma, epsilon = _in_range(values, "momentum", 1.0), _in_range(values, "epsilon", math.inf)
-        return _RMSProp(_in_range(values, "rho", 1.0), gamma, epsilon)
-    if chosen in ("adam", "nadam"):
-        beta1, beta2, epsilon = _adams(values)
-        return _Adam(beta1, beta2, epsilon, nesterov=chosen == "nadam")
-    return _Momentum(_in_range(values, "momentum", 1.0), nesterov=chosen == "nesterov")
+_RULES: dict[str, Callable[[Values], _Rule]] = {
+    "sgd": lambda values: _SGD(),
+    "momentum": lambda values: _Momentum(_in_range(values, "momentum", 1.0), nesterov=False),
+    "nesterov": lambda values: _Momentum(_in_range(values, "momentum", 1.0), nesterov=True),
+    "rmsprop": lambda values: _RMSProp(*_rmsprops(values)),
+    "adam": lambda values: _Adam(*_adams(values), nesterov=False),
+    "nadam": lambda values: _Adam(*_adams(values), nesterov=True),
+}
 
 
 class _ByEquation:
@@ -220,21 +222,33 @@ def _gradient(name: str, parameter: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- torch's own forms
 
 
-def _torchs(chosen: str, params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
-    """One of torch.optim, its learning rate to be set at every step."""
-    if chosen == "torch_rmsprop":
-        rho, gamma = _in_range(values, "rho", 1.0), _in_range(values, "momentum", 1.0)
-        epsilon = _in_range(values, "epsilon", math.inf)
-        return torch.optim.RMSprop(
-            params, 0.0, alpha=rho, momentum=gamma, eps=epsilon, weight_decay=coupled_decay, foreach=True
-        )
+def _torch_rmsprop(params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
+    rho, gamma, epsilon = _rmsprops(values)
+    return torch.optim.RMSprop(
+        params, 0.0, alpha=rho, momentum=gamma, eps=epsilon, weight_decay=coupled_decay, foreach=True
+    )
+
+
+def _torch_adam(params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
     beta1, beta2, epsilon = _adams(values)
-    if chosen == "torch_nadam":
-        momentum_decay = _in_range(values, "momentum_decay", math.inf)
-        return torch.optim.NAdam(
-            params, 0.0, (beta1, beta2), epsilon, coupled_decay, momentum_decay=momentum_decay, foreach=True
-        )
     return torch.optim.Adam(params, 0.0, (beta1, beta2), epsilon, coupled_decay, foreach=True)
+
+
+def _torch_nadam(params: list[nn.Parameter], values: Values, coupled_decay: float) -> torch.optim.Optimizer:
+    beta1, beta2, epsilon = _adams(values)
+    momentum_decay = _in_range(values, "momentum_decay", math.inf)
+    return torch.optim.NAdam(
+        params, 0.0, (beta1, beta2), epsilon, coupled_decay, momentum_decay=momentum_decay, foreach=True
+    )
+
+
+_TORCHS: dict[str, Callable[[list[nn.Parameter], Values, float], torch.optim.Optimizer]] = {
+    "torch_rmsprop": _torch_rmsprop,
+    "torch_adam": _torch_adam,
+    "torch_adamw": _torch_adam,
+    "torch_nadam": _torch_nadam,
+}
+"""Each with its learning rate to be set at every step."""
 
 
 class _TorchForm:
@@ -290,6 +304,11 @@ def _shape(value: Tensor | int | float) -> torch.Size | None:
 
 
 # ---------------------------------------------------------------------- hyperparameters
+
+
+def _rmsprops(values: Values) -> tuple[float, float, float]:
+    """rho, gamma and epsilon."""
+    return _in_range(values, "rho", 1.0), _in_range(values, "momentum", 1.0), _in_range(values, "epsilon", math.inf)
 
 
 def _adams(values: Values) -> tuple[float, float, float]:

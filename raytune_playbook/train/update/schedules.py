@@ -11,7 +11,13 @@ from collections.abc import Callable
 from raytune_playbook.errors import SpecError
 from raytune_playbook.train.workload import Values
 
-SCHEDULES = ("constant", "linear", "cosine")
+SCHEDULES: dict[str, Callable[[float], float] | None] = {
+    "constant": None,
+    "linear": lambda left: left,
+    # sin(x / 2)^2 = (1 - cos x) / 2, and stays exact where the difference would cancel
+    "cosine": lambda left: math.sin(math.pi / 2 * left) ** 2,
+}
+"""The height of a decay by the share of it that is still to come, from 1 to 0; None for no decay."""
 
 
 def total_steps(values: Values, max_train_steps: int) -> int:
@@ -35,7 +41,7 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
         SpecError: an unknown schedule, a rate or factor out of its range, or a decay or warmup of a length that cannot
             be.
     """
-    chosen = values.choice("schedule", SCHEDULES)
+    decay = SCHEDULES[values.choice("schedule", SCHEDULES)]
     base, final_factor = values.number("learning_rate"), values.number("final_factor")
     warmup_steps = values.integer("warmup_steps")
     decay_steps = max_train_steps if values["decay_steps"] is None else values.integer("decay_steps")
@@ -55,11 +61,8 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
         if step < warmup_steps:
             return base * (step + 1) / (warmup_steps + 1)
         steps_left = warmup_steps + max_train_steps - step
-        if chosen == "constant" or steps_left >= decay_steps:
+        if decay is None or steps_left >= decay_steps:
             return base
-        left = steps_left / decay_steps  # share of the decay that is still to come: from 1 to 0
-        # sin(x / 2)^2 = (1 - cos x) / 2, and stays exact where the difference would cancel
-        height = left if chosen == "linear" else math.sin(math.pi / 2 * left) ** 2
-        return base * (final_factor + (1 - final_factor) * height)
+        return base * (final_factor + (1 - final_factor) * decay(steps_left / decay_steps))
 
     return learning_rate

@@ -7,7 +7,7 @@ import pytest
 from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.retry import is_counted, is_retried
 
-COMPLETED, INFEASIBLE, STOPPED, EXCEPTION, DIED, LOST = Cause
+COMPLETED, INFEASIBLE, STOPPED, EXCEPTION, DIED, LOST, STORAGE = Cause
 
 
 def num_attempts(causes: list[Cause], *, is_check: bool) -> int:
@@ -35,6 +35,7 @@ def num_attempts(causes: list[Cause], *, is_check: bool) -> int:
         ([*[LOST] * 50, COMPLETED], 51, 51),  # not counted
         ([LOST, EXCEPTION, LOST, DIED, DIED], 4, 2),
         ([DIED, LOST, INFEASIBLE], 3, 3),
+        ([DIED, STORAGE], 2, 2),  # the round ends, and goes on when there is room
     ],
 )
 def test_how_many_attempts_a_trial_has(causes, of_a_trial, of_a_check):
@@ -51,4 +52,5 @@ def test_every_cause_has_a_place_in_the_rule():
         EXCEPTION: (True, True),
         DIED: (True, True),
         LOST: (False, True),
+        STORAGE: (False, False),
     }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import ray
@@ -245,6 +246,30 @@ def command(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@pytest.mark.parametrize("victim", ["dashboard agent", "raylet"])
+def test_a_lost_cluster_is_one_sentence(command, tmp_path, victim):
+    """Its node goes with its dashboard agent; Ray may end the driver before that can say a word."""
+    (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
+    (tmp_path / "hold").touch()
+    running = command("run", "job.py")
+    wait_for(lambda: records_of(tmp_path / "rounds" / "line") or running.poll() is not None)
+    started = psutil.Process(running.pid).children(recursive=True)
+    named = {"dashboard agent": "DashboardAgent", "raylet": "/raylet "}[victim]
+    (killed,) = [process for process in started if named in f"{' '.join(process.cmdline())} ".partition("--")[0]]
+    try:
+        killed.kill()
+        printed, _ = running.communicate(timeout=120)
+    finally:
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    assert running.returncode == 1, printed
+    sentences = ("The Ray cluster is lost: ", "Ray ends it where its cluster is lost")
+    assert sum(printed.count(sentence) for sentence in sentences) == 1, printed
+    assert printed.count("was recorded is kept") == 1
+    assert "Traceback" not in printed
 
 
 def records_of(folder: Path) -> dict[int, dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,11 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def disk(tmp_path) -> Iterator[Path]:
-    """A file system of 1 MiB in memory."""
+    """A file system of 16 MiB in memory, which has room for the page."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"this machine mounts no file systems: {mounted.stderr.strip()}")
@@ -35,11 +34,10 @@ def fill(disk: Path) -> Path:
     """Leave no byte of it."""
     ballast = disk / "ballast"
     with ballast.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(512))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+        for size in (2**16, 1):
+            with pytest.raises(OSError, match="No space left on device"):
+                while True:
+                    file.write(bytes(size))
     return ballast
 
 
@@ -72,7 +70,7 @@ def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file_and_no_other
         storage.write("r/notes.md", b"")
 
 
-def test_a_full_or_read_only_disk_ends_a_round_which_goes_on_when_there_is_room(
+def test_a_full_or_read_only_disk_ends_a_round_that_goes_on_when_there_is_room(
     gangs, make_round, disk, tmp_path, quiet
 ):
     marks = tmp_path / "marks"

@@ -100,7 +100,7 @@ def test_tells_the_round_in_order(mixed_page):
 def test_sd8_answer_box_compares_the_best_of_each_arm(mixed_page):
     text = mixed_page.text
     # Point 3 is the best of the formula; it crashed in the third arm, whose next best is point 1.
-    assert "Lowest validation error: 0.02122 with batch_norm=device (trial 00003 )." in text
+    assert "Lowest validation error: 0.02122 with batch_norm=device (trial batch_norm=device/00003 )." in text
     assert re.search(r"device 0.02122 — 300 of 400 0.01297", text)
     assert re.search(r"sync 0.03122 \+0.01 300 of 400 0.01297", text)
     assert re.search(r"ghost 0.06235 \+0.041 300 of 400 0.004747", text)
@@ -139,7 +139,12 @@ def test_in11_a_plot_for_every_hyperparameter_with_every_trial_in_it(mixed_page)
     for figure in axis.values():
         assert {name for trace in figure["data"] for name in trace.get("customdata", [])} == set(data["hover"])
     hover = data["hover"]["batch_norm=sync/00003"]
-    for part in ("<b>00003</b>", "batch_norm=sync", "validation error 0.03122 at step 300", "learning_rate = 0.01297"):
+    for part in (
+        "<b>batch_norm=sync/00003</b>",
+        "batch_norm=sync",
+        "validation error 0.03122 at step 300",
+        "learning_rate = 0.01297",
+    ):
         assert part in hover
     assert "infeasible: diverged: training loss 80.1" in data["hover"]["batch_norm=sync/00002"]
 
@@ -197,7 +202,7 @@ def test_every_text_of_a_round_is_escaped(make_round):
     assert not re.search(r"<img|<shapes>|<b>x|<script>alert", html)
     assert not any(tag == "img" for tag, *_ in page.attributes)
     assert page.text.count(EVIL) >= 16
-    assert page.data["hover"]["mode=<b>x</b>/00000"].startswith("<b>00000</b> mode=&lt;b&gt;x&lt;/b&gt;")
+    assert page.data["hover"]["mode=<b>x</b>/00000"].startswith("<b>mode=&lt;b&gt;x&lt;/b&gt;/00000</b> ")
 
 
 def test_no_template_trusts_a_text_that_is_not_its_own():

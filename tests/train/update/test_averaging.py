@@ -209,6 +209,46 @@ def test_sc3_evaluating_the_average_changes_no_bit_of_training(values):
         assert equal(found, expected)
 
 
+class Running(nn.Module):
+    """Statistics beside batch norm's: instance norm's, a mean that a step replaces, and a layer held as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instance = nn.InstanceNorm1d(4, track_running_stats=True)
+        self.ignored = nn.InstanceNorm1d(4, momentum=None, track_running_stats=True)
+        self.frozen = nn.BatchNorm1d(4)
+        self.register_buffer("mean", torch.zeros(4))
+
+    def train(self, mode: bool = True) -> nn.Module:
+        super().train(mode)
+        self.frozen.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean((0, 2))
+        return self.frozen(self.ignored(self.instance(x))) - self.mean[:, None]
+
+
+def test_sc3_other_running_statistics_are_estimated_anew_or_left_alone():
+    model = convert_batch_norm(Running(), statistics="device").double().train()
+    average = averaged(model, averaging="uniform")
+    average.update(1)
+    given = [torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(i)).double() for i in range(5)]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    own = dict(model.named_buffers())
+    with average.swapped_in(({"x": x} for x in given), lambda batch: model(batch["x"])):
+        found = {name: value.clone() for name, value in model.state_dict().items()}
+    instances = torch.cat(given)
+    torch.testing.assert_close(found["instance.running_mean"], instances.mean((0, 2)), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(found["instance.running_var"], instances.var(2).mean(0), rtol=1e-12, atol=1e-14)
+    for name in ("ignored.running_mean", "ignored.running_var", "frozen.running_mean", "frozen.running_var"):
+        assert torch.equal(found[name], before[name]), name
+    assert equal(model.state_dict(), before)
+    assert all(buffer is own[name] for name, buffer in model.named_buffers())
+    assert (model.training, model.frozen.training) == (True, False)
+
+
 @pytest.mark.parametrize("saved_at", [3, 12])
 @pytest.mark.parametrize("values", KINDS, ids=lambda values: values["averaging"])
 def test_a_saved_and_loaded_average_goes_on_bit_for_bit(values, saved_at):

@@ -14,7 +14,8 @@ from torch import nn
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.hyperparameters.known import ADAMS, OPTIMIZERS, SECONDARY, purpose_of
-from raytune_playbook.train.update.optimizers import WEIGHT_DECAY_KINDS, Optimizer, optimizer
+from raytune_playbook.train.update import optimizers
+from raytune_playbook.train.update.optimizers import WEIGHT_DECAYS, Optimizer, optimizer
 from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
 
 Array = npt.NDArray[np.float64]
@@ -186,6 +187,13 @@ def test_st2_every_optimizer_is_either_an_equation_or_torchs():
     assert {kind for kind in OPTIMIZERS if not kind.startswith("torch_")} == EQUATIONS.keys()
 
 
+@pytest.mark.parametrize("name", ["lion", "torch_lion"])
+def test_st2_an_optimizer_that_nobody_has_written_is_no_other_one(name, monkeypatch):
+    monkeypatch.setattr(optimizers, "OPTIMIZERS", (*OPTIMIZERS, name))
+    with pytest.raises(KeyError, match=name):
+        optimizer(nn.Linear(1, 1), Values(TRAINING_DEFAULTS | {"optimizer": name}))
+
+
 def torchs_own(kind: str, h: Mapping[str, float], strength: float) -> Callable[..., torch.optim.Optimizer]:
     betas = (h["beta1"], h["beta2"])
     given = {"lr": 0.1, "eps": h["epsilon"], "weight_decay": strength, "foreach": True}
@@ -334,7 +342,7 @@ def test_the_state_of_another_model_is_refused(kind, shapes):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-@pytest.mark.parametrize("decay_kind", WEIGHT_DECAY_KINDS)
+@pytest.mark.parametrize("decay_kind", WEIGHT_DECAYS)
 def test_no_update_waits_for_the_device(kind, decay_kind):
     """A meta tensor has no numbers: to fetch one raises."""
     model = Model(torch.float32).to("meta")

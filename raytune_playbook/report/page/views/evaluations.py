@@ -157,7 +157,7 @@ def _rarest(reading: RoundReading, counts: Mapping[TrialId, Mapping[str, ClassCo
     if len(trials) > 1:
         before, *_ = counts[trials[1].id].values()
         if before.label == rarest.label:
-            sentence += f" From trial {trials[1].key} of {trials[1].study} to the best: {gained(before, rarest)}"
+            sentence += f" From trial {trials[1].text} to the best: {gained(before, rarest)}"
     return sentence
 
 

@@ -15,16 +15,16 @@ class TrialLink:
 
     Fields:
         name: within the round, by which the row is found.
-        key: within its study, which is what one reads.
+        text: as commands take it, which is what one reads.
     """
 
     name: str
-    key: str
+    text: str
 
 
 def trial_link(trial: Trial) -> TrialLink:
     """The link to a trial."""
-    return TrialLink(trial_name(trial.id), trial.key)
+    return TrialLink(trial_name(trial.id), trial.text)
 
 
 def trial_value(trial: Trial, name: str) -> str:

@@ -44,7 +44,7 @@ class TrialRow:
     """One trial.
 
     Fields:
-        name, key: within the round, and within its study.
+        name, text: by which links find it, and as commands take it.
         study, arm: its study, and that one's scientific values.
         outcome: how it ended, or ``unfinished``.
         cells: one under each of the view's ``number_heads``.
@@ -54,7 +54,7 @@ class TrialRow:
     """
 
     name: str
-    key: str
+    text: str
     study: str
     arm: str
     outcome: str
@@ -95,7 +95,7 @@ def _row(trial: Trial, arm: str, varied: Sequence[str], logs: Sequence[str]) -> 
     train_s = trial.training.train_s if trial.training else None
     return TrialRow(
         name=trial_name(trial.id),
-        key=trial.key,
+        text=trial.text,
         study=trial.study,
         arm=arm,
         outcome=trial.outcome or "unfinished",
@@ -121,9 +121,9 @@ def _error(trial: Trial) -> str:
 
 @dataclass(frozen=True)
 class HoverView:
-    """What a plot shows of a trial: its key and scientific values, then lines."""
+    """What a plot shows of a trial: its name as commands take it and scientific values, then lines."""
 
-    key: str
+    text: str
     arm: str
     lines: tuple[str, ...]
 
@@ -137,4 +137,4 @@ def hover_view(trial: Trial, arm: Mapping[str, Value], reading: RoundReading) ->
     if trial.outcome != Outcome.COMPLETED:
         words = f"{trial.outcome or 'unfinished'}: {trial.reason or _error(trial)}"
         lines += textwrap.wrap(words, 60)[:4]
-    return HoverView(trial.key, arm_text(arm, trial.study), tuple(lines))
+    return HoverView(trial.text, arm_text(arm, trial.study), tuple(lines))

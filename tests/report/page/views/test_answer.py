@@ -16,7 +16,11 @@ def test_sd8_the_best_of_each_arm_stands_beside_the_others(mixed_round):
     view = answer_view(read_round(mixed_round), {})
     assert [row.values for row in view.rows] == [("device",), ("sync",), ("ghost",)]
     assert [row.best.objective for row in view.rows] == ["0.02122", "0.03122", "0.06235"]
-    assert [row.best.trial.key for row in view.rows] == ["00003", "00003", "00001"]
+    assert [row.best.trial.text for row in view.rows] == [
+        "batch_norm=device/00003",
+        "batch_norm=sync/00003",
+        "batch_norm=ghost/00001",
+    ]
     assert [row.is_best for row in view.rows] == [True, False, False]
     assert column(view, "behind best") == ["—", "+0.01", "+0.041"]
     assert column(view, "at step") == ["300 of 400"] * 3

@@ -64,7 +64,7 @@ def test_ev5_the_sample_is_shown_beside_all_examples(reading):
     view = sampled(reading, [0.10, 0.20, 0.30], [0.11, 0.20, 0.31])
     assert (view.metric, view.num_sample, view.num_total) == ("error", 400, 4000)
     row = view.rows[0]
-    assert (row.judged.arm, row.judged.trial.key) == ("batch_norm=device", "00001")
+    assert (row.judged.arm, row.judged.trial.text) == ("batch_norm=device", "batch_norm=device/00001")
     # 0.01 over sqrt(0.11 x 0.89 x 3600 / 3999 / 400)
     assert (row.step, row.sampled, row.full, row.num_standard_errors) == ("300", "0.1", "0.11", "0.67")
     assert row.is_best
@@ -97,7 +97,7 @@ def test_ev6_correct_predictions_are_counted_per_class_the_rarest_first(reading)
         ("4 (0.5)", "990 (0.99)"),
     ]
     assert view.rarest == (
-        "One more correct example of class rare <b> adds 0.12 to its sensitivity. From trial 00001 of batch_norm=sync "
+        "One more correct example of class rare <b> adds 0.12 to its sensitivity. From trial batch_norm=sync/00001 "
         "to the best: Class rare <b>: sensitivity 0.625 to 0.75, which is +1 of 8 examples."
     )
 
@@ -119,9 +119,9 @@ def test_sampled_evaluation_and_classes_are_on_the_page(make_round):
     page = Path(write_page(store)).read_text()
     text = " ".join(re.sub(r"<[^>]*>", " ", page[page.index("<header>") : page.index("<script")]).split())
     assert "Evaluations scored 400 of 4,000 validation examples" in text
-    assert "● batch_norm=&lt;sync&gt; 00000 300 0.1 0.11 0.67" in text
+    assert "● batch_norm=&lt;sync&gt; batch_norm=&lt;sync&gt;/00000 300 0.1 0.11 0.67" in text
     assert "rare &lt;b&gt;, of 8" in text
-    assert "● batch_norm=&lt;sync&gt; 00000 6 (0.75)" in text
+    assert "● batch_norm=&lt;sync&gt; batch_norm=&lt;sync&gt;/00000 6 (0.75)" in text
 
 
 def test_where_nothing_was_sampled_or_counted_the_page_says_nothing(make_round):

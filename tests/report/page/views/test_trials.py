@@ -29,7 +29,7 @@ def test_pointing_at_a_trial_tells_its_values_and_why_it_failed(mixed_round):
     attempt = Attempt(1, "gang-0", "", "failed", "Traceback:\n  File\nValueError: " + "long " * 100)
     failed = Trial("all", 3, values={"dropout": 0.25}, outcome="failed", attempts=(attempt,))
     view = hover_view(failed, {}, reading)
-    assert (view.key, view.arm) == ("00003", "all")
+    assert (view.text, view.arm) == ("all/00003", "all")
     assert view.lines[: len(reading.varied)] == (
         "learning_rate = —", "momentum = —", "dropout = 0.25", "schedule = —",
     )  # fmt: skip

@@ -1,0 +1,86 @@
+"""The time that is left, on rounds whose trials take as long as these say."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.engine.driver.pace import CLOSING_S, FIRST_TRIAL_S, Pace
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause
+from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
+
+STEPS = 100
+
+
+def name(index: int, attempt: int = 1) -> AttemptName:
+    return AttemptName("r", ("all", f"{index:05d}"), attempt)
+
+
+def started(pace: Pace, index: int, at_s: float, *, attempt: int = 1, num_gangs: int = 1) -> None:
+    pace.heard(AttemptStarted(name(index, attempt), f"gang-{index % num_gangs}"), at_s)
+
+
+def ended(pace: Pace, index: int, at_s: float, *, cause: Cause = Cause.COMPLETED, is_final: bool = True) -> None:
+    pace.heard(AttemptEnded(name(index), AttemptEnd(cause), is_final), at_s)
+
+
+def reported(pace: Pace, index: int, step: int, at_s: float) -> None:
+    pace.heard(NewMeasurements(name(index), ({"step": step, "split": "train"},)), at_s)
+
+
+def left_s(pace: Pace, num_gangs: int, at_s: float) -> float:
+    """What is left of the trials alone."""
+    left = pace.left_s(num_gangs, at_s)
+    assert left is not None
+    return left - CLOSING_S
+
+
+def test_until_a_trial_reports_the_check_before_trial_0_is_all_that_is_known():
+    assert Pace(4, STEPS, None).left_s(1, 0.0) is None
+    assert left_s(Pace(4, STEPS, 3.0), 1, 0.0) == pytest.approx(12.0 + FIRST_TRIAL_S)
+    assert left_s(Pace(4, STEPS, 3.0), 2, 0.0) == pytest.approx(6.0 + FIRST_TRIAL_S)
+    assert left_s(Pace(5, STEPS, 3.0), 2, 0.0) == pytest.approx(9.0 + FIRST_TRIAL_S)  # one gang has three of the five
+
+
+def test_what_has_been_measured_counts_and_not_the_estimate():
+    pace = Pace(4, STEPS, 1.0)
+    started(pace, 0, 10.0)
+    assert left_s(pace, 1, 10.0) == pytest.approx(4.0)
+    reported(pace, 0, 0, 11.0)  # the evaluation before the first step
+    assert left_s(pace, 1, 11.0) == pytest.approx(3.0)
+    reported(pace, 0, 25, 15.0)  # a quarter in 5 s
+    assert left_s(pace, 1, 15.0) == pytest.approx(15.0 + 3 * 20.0)
+    ended(pace, 0, 26.0)
+    started(pace, 1, 26.0)
+    assert left_s(pace, 1, 30.0) == pytest.approx(12.0 + 2 * 16.0)
+    ended(pace, 1, 50.0)  # it took 24 s, and the mean is 20
+    started(pace, 2, 50.0)
+    assert left_s(pace, 1, 50.0) == pytest.approx(40.0)
+
+
+def test_gangs_that_start_later_and_the_end_where_only_some_have_work():
+    pace = Pace(5, STEPS, None)
+    for index in (0, 1):
+        started(pace, index, 0.0, num_gangs=2)
+        ended(pace, index, 10.0)
+        started(pace, index + 2, 10.0, num_gangs=2)
+    assert left_s(pace, 2, 10.0) == pytest.approx(20.0)
+    assert left_s(pace, 3, 10.0) == pytest.approx(10.0)
+    assert left_s(pace, 2, 14.0) == pytest.approx(16.0)
+
+
+def test_an_attempt_that_was_lost_is_no_trial_that_has_ended():
+    pace = Pace(2, STEPS, 10.0)
+    started(pace, 0, 0.0)
+    ended(pace, 0, 3.0, cause=Cause.NODE_LOST, is_final=False)
+    assert left_s(pace, 1, 3.0) == pytest.approx(20.0)
+    started(pace, 0, 4.0, attempt=2)
+    assert left_s(pace, 1, 4.0) == pytest.approx(19.0)  # its gang was free at 3
+
+
+def test_the_time_between_trials_is_theirs_and_that_in_which_a_gang_starts_anew_is_not():
+    pace = Pace(4, STEPS, None)
+    for index, begins_s in enumerate((0.0, 11.0, 42.0)):
+        started(pace, index, begins_s)
+        ended(pace, index, begins_s + 10.0)
+    # 10 s, then 10 s and one for the handover, then 10 s and what a handover takes at most.
+    assert left_s(pace, 1, 52.0) == pytest.approx((10 + 11 + 13) / 3)

@@ -110,7 +110,6 @@ def _run(job: str, profile: str | None, storage: str, address: str | None) -> in
     JOB is a Python file that defines a Round.
     """
     _look_at(job, storage)
-
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import run
 
@@ -129,7 +128,6 @@ def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -
     from raytune_playbook.records.store import RoundStore, Storage
 
     _look_at(job_of(RoundStore(Storage(storage), round)))
-
     from raytune_playbook.engine.rounds.run import resume
 
     return _exit_code(resume(round, storage=storage, address=address, retry_failed=retry_failed))
@@ -146,7 +144,6 @@ def _extend(round: str, num_trials: int, storage: str, address: str | None) -> i
     from raytune_playbook.records.store import RoundStore, Storage
 
     _look_at(job_to_extend(RoundStore(Storage(storage), round), num_trials))
-
     from raytune_playbook.engine.rounds.run import extend
 
     return _exit_code(extend(round, num_trials, storage=storage, address=address))
@@ -191,7 +188,6 @@ def _check(job: str, address: str | None) -> None:
     JOB is a Python file that defines a Round.
     """
     _look_at(job)
-
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import check
 
@@ -208,7 +204,6 @@ def _preprocess(job: str, storage: str, address: str | None) -> None:
     JOB is a Python file that defines a Round.
     """
     _look_at(job, storage)
-
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.preprocess import preprocess
 

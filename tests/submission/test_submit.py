@@ -379,7 +379,7 @@ class TestRefusals:
             submission.submit(Job(job, "rounds"), "http://127.0.0.1:1")
 
     def test_no_such_job_file(self, tmp_path: Path) -> None:
-        with pytest.raises(JobFileError, match=r"missing\.py is not one"):
+        with pytest.raises(JobFileError, match=r"missing\.py' is not one"):
             submission.submit(Job(tmp_path / "missing.py", "/nowhere"), "http://127.0.0.1:1")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from raytune_playbook.engine.cluster.capacity import (
     cluster_nodes,
     num_gangs,
     num_gangs_in_all,
+    require_local_cpus,
     require_one_gang,
 )
 from raytune_playbook.engine.cluster.ray_internals import NodeGroup, free_amounts
 from raytune_playbook.engine.gang.state import GangState
+from raytune_playbook.errors import CapacityError
 from raytune_playbook.records.store import RoundStore, Storage
 from tests.waiting import wait_for
 
@@ -71,6 +74,15 @@ def test_what_can_never_fit_is_refused_in_one_sentence_that_names_what_is_missin
     with pytest.raises(InputError, match=missing) as refused:
         require_one_gang(ClusterNodes(nodes, grows=False), resources)
     assert "\n" not in str(refused.value)
+
+
+def test_what_this_machines_cpus_never_hold_is_refused_before_ray_starts(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    require_local_cpus(Resources(num_workers=3, gpus_per_worker=8, node_labels={"zone": "a"}))  # Ray knows the rest
+    with pytest.raises(CapacityError, match="needs 4 CPUs, beside 1 CPU for the input pipeline, but the cluster has 4"):
+        require_local_cpus(Resources(num_workers=4))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    require_local_cpus(Resources(num_workers=2, cpus_per_worker=0.5))
 
 
 def test_more_workers_than_the_cluster_holds_are_refused_before_anything_is_written(

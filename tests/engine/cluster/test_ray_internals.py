@@ -8,6 +8,7 @@ import inspect
 import io
 import mmap
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ from ray.util.state import list_actors
 
 import raytune_playbook
 from raytune_playbook import run
+from raytune_playbook.engine.cluster import ray_internals
 from raytune_playbook.engine.cluster.ray_internals import (
     HEAD,
     LOCAL_CLUSTER,
@@ -40,10 +42,12 @@ from raytune_playbook.engine.cluster.ray_internals import (
     TRAIN_ENVIRONMENT,
     TUNE_ENVIRONMENT,
     NodeGroup,
+    Probe,
     draining_nodes,
     free_amounts,
     node_groups,
     placement_groups,
+    probe,
     raylet_silenced,
     start_local_cluster,
 )
@@ -381,3 +385,33 @@ def test_every_variable_for_tune_has_a_test_here():
         "TUNE_MAX_PENDING_TRIALS_PG",
         "TUNE_GLOBAL_CHECKPOINT_S",
     }
+
+
+WITHOUT_RAY = """
+import numpy as np, ray, ray.data
+from raytune_playbook.engine.cluster.ray_internals import automatic_start_off
+with automatic_start_off():
+    for make in (lambda: ray.put(1), lambda: ray.data.from_numpy(np.zeros(2)), ray.remote(lambda: 1).remote, ray.nodes):
+        try:
+            make()
+        except ray.exceptions.RaySystemError:
+            continue
+        raise AssertionError(make)
+assert not ray.is_initialized()
+print(ray._private.auto_init_hook.enable_auto_connect)
+"""
+
+
+def test_ray_does_not_start_by_itself_where_that_is_off():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_RAY], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def test_a_probe_tells_a_cluster_from_nothing(cluster, monkeypatch):
+    """`tests/submission` has a cluster that wants a token."""
+    assert probe(cluster.address) is Probe.ANSWERS
+    assert probe("ray://127.0.0.1:1") is Probe.ANSWERS  # not asked
+    monkeypatch.setattr(ray_internals, "PROBE_S", 1.0)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        assert probe(f"127.0.0.1:{nobody.getsockname()[1]}") is Probe.SILENT

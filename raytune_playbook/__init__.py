@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.rounds.run import run
     from raytune_playbook.engine.session import Gangs
     from raytune_playbook.engine.trained.load import load_model
+    from raytune_playbook.engine.trained.predict import predict
+    from raytune_playbook.engine.trained.score import score
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
     from raytune_playbook.train.workload import Batch, Values, Workload
@@ -48,7 +50,9 @@ __all__ = [
     "Values",
     "Workload",
     "load_model",
+    "predict",
     "run",
+    "score",
 ]
 
 _LATER = {
@@ -60,7 +64,9 @@ _LATER = {
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
     "load_model": "raytune_playbook.engine.trained.load",
+    "predict": "raytune_playbook.engine.trained.predict",
     "run": "raytune_playbook.engine.rounds.run",
+    "score": "raytune_playbook.engine.trained.score",
 }
 
 

@@ -16,6 +16,7 @@ import click
 
 from raytune_playbook.errors import InputError, PlaybookError
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.study.datasets import SPLITS
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.rounds.result import Result
@@ -148,11 +149,9 @@ def _exit_code(result: Result) -> int:
 @_STORAGE
 def _stop(round: str, trial: str | None, storage: str) -> None:
     """End a running round, or one of its trials, at the next evaluation."""
-    from raytune_playbook.engine.driver.requests import stop
+    from raytune_playbook.records.requests import stop
 
-    stop(round, storage=storage, trial=trial)
-    what = f"Trial {trial}" if trial else f"Round {round}"
-    click.echo(f"{what} ends at the next evaluation.")
+    click.echo(stop(round, storage=storage, trial=trial))
 
 
 @commands.command("check")
@@ -229,16 +228,33 @@ def _note(round: str, text: str | None, storage: str) -> None:
 @commands.command("predict")
 @_ROUND
 @click.argument("trial", metavar="STUDY/INDEX")
-@click.option("--data", required=True, metavar="URI", type=click.Path(), help="Parquet files with the examples.")
-@click.option("--output", required=True, metavar="FILE", type=click.Path(), help="Parquet file to write.")
+@click.option("--data", metavar="URI", type=click.Path(), help="Files with the examples, in any format.")
+@click.option("--split", type=click.Choice(SPLITS), help="Score this split of the round's instead, on record.")
+@click.option("--output", metavar="FILE", type=click.Path(), help="Parquet file to write.")
 @click.option("--step", type=int, metavar="STEP", help="Of a kept checkpoint (default: the best).")
 @_STORAGE
-def _predict(round: str, trial: str, *, data: str, output: str, step: int | None, storage: str) -> None:
-    """Write what a trial's kept model says of any examples."""
-    from raytune_playbook.engine.trained.predict import predict_file
+def _predict(
+    round: str, trial: str, *, data: str | None, split: str | None, output: str | None, step: int | None, storage: str
+) -> None:
+    """Write what a trial's kept model says of any examples, or score a split.
 
-    num_examples = predict_file(round, trial, data=data, output=output, storage=storage, step=step)
-    click.echo(f"{num_examples} predictions stand in {output}.")
+    With --data, examples of any origin are predicted; with --split, all examples of one of the round's splits are
+    scored by the workload's metrics, and the round's records say that they were.
+    """
+    if (data is None) == (split is None) or (data is not None and output is None):
+        raise click.UsageError("Give --data with --output, or --split", click.get_current_context())
+    if split is not None:
+        from raytune_playbook.engine.trained.score import score
+        from raytune_playbook.records.store import RoundStore, Storage
+        from raytune_playbook.report.terminal import new_console, score_summary
+
+        store = RoundStore(Storage(storage), round)
+        new_console().print(score_summary(store, score(store, trial, split, step=step, output=output)), soft_wrap=True)
+    elif data is not None and output is not None:
+        from raytune_playbook.engine.trained.predict import predict_file
+
+        num_examples = predict_file(round, trial, data=data, output=output, storage=storage, step=step)
+        click.echo(f"{num_examples} predictions stand in {output}.")
 
 
 # ---------------------------------------------------------------------- on a cluster

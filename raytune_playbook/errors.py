@@ -12,6 +12,7 @@
     │   ├── CapacityError     resources that the cluster can never hold
     │   └── SubmissionError   a job that cannot be handed to a cluster
     ├── RunError              the run itself failed (exit code 1); its records are kept and `resume` goes on
+    │   └── StorageFailure    the storage is full, read-only or away by now
     └── Infeasible            raised by a workload: this point cannot be trained, and that is a result
 
 A message is one sentence or two: the rule, what was given, what to do. The command line prints it without a traceback.
@@ -30,6 +31,7 @@ __all__ = [
     "SpaceError",
     "SpecError",
     "StorageError",
+    "StorageFailure",
     "SubmissionError",
 ]
 
@@ -72,6 +74,10 @@ class SubmissionError(InputError):
 
 class RunError(PlaybookError):
     """The run failed after it had started; finished trials stand in its records."""
+
+
+class StorageFailure(RunError, OSError):  # noqa: N818 - what failed is the storage, and not what was asked of it
+    """The storage takes or gives no more: its disk is full, it became read-only, or it is out of reach."""
 
 
 class Infeasible(PlaybookError):  # noqa: N818 - the field's own word; it is an outcome, not a bug

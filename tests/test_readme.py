@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raytune_playbook import Budget, Files, Round, Split, Workload
+from raytune_playbook import Budget, Round, Split
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.rounds.run import run
 from raytune_playbook.study.rules_of_thumb import warnings
@@ -51,14 +51,15 @@ def test_the_readmes_round_is_a_round(monkeypatch):
 
 def test_the_readmes_examples_are_divided_and_preprocessed():
     block = next(block for block in code_blocks() if "class Photos" in block)
-    scope: dict[str, object] = {"np": np, "torch": torch, "Files": Files, "Split": Split, "Workload": Workload}
+    scope: dict[str, object] = {}
     exec(block, scope)
-    photos = type("Whole", (scope["Photos"],), {"model": None, "loss": None})()
+    photos = scope["Photos"]()
     assert isinstance(photos.datasets(), Split)
-    assert photos.preprocesses()
-    read = {"image": np.full((2, 3, 4, 1), 255, np.uint8), "label": np.arange(2)}
+    read = {"image": np.full((2, 3, 4, 1), 255, np.uint8), "path": np.array(["photos/dog/1.jpg", "photos/cat/1.jpg"])}
+    found = photos.preprocess(read)
+    assert (found["image"].max(), found["label"].tolist()) == (1, [1, 0])
+    assert photos.preprocess({**read, "path": np.array(["a/new/1.jpg"] * 2)}).keys() == {"image"}
     image = torch.arange(24.0).reshape(2, 3, 4, 1)
-    assert photos.preprocess(read)["image"].max() == 1
     changed = photos.augment({"image": image, "label": torch.arange(2)}, {})["image"]
     assert all(torch.equal(one, two) or torch.equal(one, two.flip(1)) for one, two in zip(changed, image, strict=True))
 

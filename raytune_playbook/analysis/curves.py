@@ -66,7 +66,7 @@ def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_points: int 
     for split in sorted(measurements["split"].unique().to_pylist()):
         rows = measurements.filter(pc.equal(measurements["split"], split)).sort_by("step")
         for metric in rows.column_names:
-            if not _is_metric(metric) or rows[metric].null_count == rows.num_rows:
+            if not is_metric(metric) or rows[metric].null_count == rows.num_rows:
                 continue
             valid = rows.filter(pc.is_valid(rows[metric]))
             curve = Curve(valid["step"].to_numpy(), valid[metric].to_numpy())
@@ -110,11 +110,11 @@ def metrics_at(measurements: pa.Table | None, step: int | None) -> dict[Evaluati
         for row in sorted(rows, key=lambda row: row["split"])
         if row["split"] != TRAIN_STEPS_SPLIT
         for metric, value in row.items()
-        if _is_metric(metric) and value is not None
+        if is_metric(metric) and value is not None
     }
 
 
-def _is_metric(column: str) -> bool:
+def is_metric(column: str) -> bool:
     """Whether a column is one to compare: counts and standard errors are about others."""
     return column not in ("step", "split", NUM_EXAMPLES) and not column.startswith(
         (NUM_CORRECT, NUM_OF_CLASS, STANDARD_ERROR)

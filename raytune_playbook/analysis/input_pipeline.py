@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import PIPELINE_STAGES, Outcome, TimeByPart, Training
+from raytune_playbook.records.types import PIPELINE_STAGES, ExamplesRecord, Outcome, TimeByPart, Training
 
 INPUT_BOUND_SHARE = 0.1
 """From this share of the steps' time on, training is called input-bound. Without any waiting it would be at most 1.11
@@ -23,19 +23,51 @@ MIN_INPUT_S = 1.0
 AUGMENTATION = "augmentation"
 """What is to blame where it is no stage of the pipeline, but the training thread itself."""
 
+MIN_STEP_MS = 1.0
+"""Steps that take less are waited for by nobody: what they wait is the price of handing over a batch at all."""
+
+SMALL_BATCH_BYTES = 2**20
+"""A batch of less is copied in a fraction of a millisecond: its columns and types are not what takes the time."""
+
 _CPUS = "give the pipeline more CPUs (Resources.pipeline_cpus)"
 _COLUMNS = "drop unused columns at the read (Files(columns=...))"
 _OFFLINE = "preprocess once offline (raytune-playbook preprocess JOB)"
 
-_REMEDIES: dict[str, str] = {
-    "read": f"{_COLUMNS}, or {_CPUS}",
-    "remote read": f"keep a local copy of the files beside the workers, or {_COLUMNS}",
-    "decode": f"{_OFFLINE}, or {_CPUS}",
-    "shuffle": f"{_COLUMNS}, or {_CPUS}",
-    "collate": f"{_COLUMNS}, or {_OFFLINE} to smaller types",
-    "transfer": f"{_COLUMNS}, or {_OFFLINE} to smaller types",
-    AUGMENTATION: f"make Workload.augment cheaper; for what of it need not be random, {_OFFLINE}",
-}
+_NO_FILES = "drop columns that the model does not use (Workload.datasets)"
+_TYPES = "keep columns in smaller types, such as uint8, and convert them in the model"
+_LARGER_BATCHES = (
+    "the batches are small, so that making one costs more than copying what it holds; larger batches come less often "
+    "(batch_size, with the optimizer's hyperparameters tuned anew)"
+)
+
+
+IN_MEMORY_SOURCES = frozenset({"arrays", "an Arrow table", "a Ray Dataset"})
+"""How records call sources that are no files."""
+
+
+def _remedy(blame: str | None, examples: ExamplesRecord | None, batch_bytes: float | None) -> str:
+    """What helps, by cause.
+
+    Args:
+        blame: as `StepTime.blame`.
+        examples: what was trained on; None where that is not known, as in rounds of older versions.
+        batch_bytes: of one batch; None where that is not known.
+    """
+    is_streamed = examples is None or examples.mode == "streaming"
+    offline = [_OFFLINE] if is_streamed and not (examples and examples.preprocessed) else []
+    columns = _COLUMNS if examples is None or not IN_MEMORY_SOURCES & set(examples.sources.values()) else _NO_FILES
+    if blame == AUGMENTATION:
+        return "make Workload.augment cheaper; what of it need not be random belongs into Workload.preprocess"
+    if not is_streamed or blame in ("collate", "transfer"):  # what training does itself, out of memory
+        is_small = batch_bytes is not None and batch_bytes < SMALL_BATCH_BYTES
+        return _LARGER_BATCHES if is_small else f"{columns}, or {_TYPES}"
+    ways = {
+        "read": [columns, _CPUS],
+        "shuffle": [columns, _CPUS],
+        "remote read": ["keep a local copy of the files beside the workers", columns],
+        "decode": [*offline, _CPUS],
+    }
+    return ", or ".join(ways.get(blame or "", [_CPUS]))
 
 
 @dataclass(frozen=True)
@@ -59,7 +91,8 @@ class StepTime:
 
     @property
     def is_input_bound(self) -> bool:
-        return self.input_share >= INPUT_BOUND_SHARE and self.time_by_part.input_s >= MIN_INPUT_S
+        is_worth_it = self.time_by_part.input_s >= MIN_INPUT_S and self.mean_ms() >= MIN_STEP_MS
+        return self.input_share >= INPUT_BOUND_SHARE and is_worth_it
 
     def share(self, column: str) -> float:
         """One part's share of all the steps' time."""
@@ -123,30 +156,43 @@ def _completed(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.outcome == Outcome.COMPLETED]
 
 
-def finding(trials: Sequence[Trial]) -> str | None:
-    """A sentence where a round's trials are input-bound, or else where those of a study are; None where neither is."""
-    whole, cores = of_round(trials), _no_free_core(trials)
+def finding(trials: Sequence[Trial], examples: ExamplesRecord | None = None) -> str | None:
+    """A sentence where a round's trials are input-bound, or else where those of a study are; None where neither is.
+
+    Args:
+        examples: what they were trained on; None where that is not known, as in rounds of older versions.
+    """
+    whole = of_round(trials)
     if whole is not None and whole.is_input_bound:
-        return _sentence("", whole, cores)
+        return _sentence("", whole, trials, examples)
     bound = {study: time for study, time in of_each_study(trials).items() if time.is_input_bound}
     if not bound:
         return None
     worst = max(bound, key=lambda study: bound[study].input_share)
-    return _sentence(f" of {worst}", bound[worst], cores)
+    return _sentence(f" of {worst}", bound[worst], [trial for trial in trials if trial.study == worst], examples)
 
 
-def _sentence(of: str, time: StepTime, cores: str | None) -> str:
+def _sentence(of: str, time: StepTime, trials: Sequence[Trial], examples: ExamplesRecord | None) -> str:
+    cores = _no_free_core(trials)
     names = {"wait_s": "data", "transfer_s": "the copy to the device", "augment_s": "augmentation"}
     parts = [f"{_ms(time.mean_ms(column))} for {name}" for column, name in names.items() if time.share(column) >= 0.01]
     blame, busy_s = time.blame, sum(time.stages.values())
     share = time.stages.get(blame or "", 0.0) / busy_s if busy_s else 0.0
     busiest = f"; {share:.0%} of the pipeline's work is {blame}" if share else ""
     remedies = [cores] if cores and blame not in ("transfer", AUGMENTATION) else []
-    remedies.append(_CPUS if blame is None else _REMEDIES[blame])
+    remedies.append(_remedy(blame, examples, _batch_bytes(trials, examples)))
     return (
-        f"PI1: training{of} is input-bound: {time.input_share:.0%} of the steps' time is spent waiting for batches "
+        f"PI1: Training{of} is input-bound: {time.input_share:.0%} of the steps' time is spent waiting for batches "
         f"({', '.join(parts)}, in steps of {_ms(time.mean_ms())}{busiest}); {'; '.join(remedies)}."
     )
+
+
+def _batch_bytes(trials: Iterable[Trial], examples: ExamplesRecord | None) -> float | None:
+    """Of the largest training batch of all workers together."""
+    sizes = [size for trial in trials if isinstance(size := trial.values.get("batch_size"), int | float)]
+    if examples is None or not sizes:
+        return None
+    return max(sizes) * sum(examples.num_bytes.values()) / max(1, sum(examples.num_examples.values()))
 
 
 def _no_free_core(trials: Iterable[Trial]) -> str | None:

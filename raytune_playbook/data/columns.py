@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +14,9 @@ from raytune_playbook.study.datasets import Columns as Columns
 
 Array: TypeAlias = npt.NDArray[np.generic]
 """A column, of shape (num_examples, ...); one of dtype object holds arrays of different shapes, or texts."""
+
+NUMBERS = "biuf"
+"""The kinds of dtypes that can be trained on: booleans, integers, and floating-point numbers."""
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 """Numbers of examples, of shape (num_rows,)."""
@@ -29,8 +32,18 @@ def from_arrow(table: pa.Table, where: str) -> Columns:
 
 
 def _array(column: pa.ChunkedArray, name: str, where: str) -> Array:
+    if "list_view" in str(column.type):  # pyarrow's own functions end the process on some of these
+        raise DataError(
+            f"Columns of lists must be plain ones, but {name!r} in {where} is {column.type}; cast it to list or a list "
+            "of fixed size."
+        )
     values = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    _refuse_nulls(values, name, where)
+    if num_missing := _num_missing(values):
+        row = next(row for row in range(len(values)) if _num_missing(values[row : row + 1]))
+        raise DataError(
+            f"Every example needs a value in every column, but {num_missing} of {name!r} are missing in {where}, the "
+            f"first in row {row}; fill them, drop the examples, or leave the column out with Files(columns=...)."
+        )
     if isinstance(values, pa.FixedShapeTensorArray) and len(values):
         tensor: Array = values.to_numpy_ndarray()
         return tensor
@@ -77,16 +90,10 @@ def _lengths(values: pa.Array) -> set[int]:
     return set(values.value_lengths().unique().to_pylist())
 
 
-def _refuse_nulls(values: pa.Array, name: str, where: str) -> None:
-    """Refuse nulls among the values, and within their lists at any depth."""
+def _num_missing(values: pa.Array) -> int:
+    """How many nulls are among the values, or within their lists at any depth."""
     values = _storage(values)
-    if values.null_count:
-        raise DataError(
-            f"Every example needs a value in every column, but {values.null_count} of {name!r} are missing in {where}; "
-            "fill them, drop the examples, or leave the column out with Files(columns=...)."
-        )
-    if _is_list(values.type):
-        _refuse_nulls(values.flatten(), name, where)
+    return int(values.null_count) or (_num_missing(values.flatten()) if _is_list(values.type) else 0)
 
 
 def to_arrow(columns: Columns) -> pa.Table:
@@ -109,23 +116,69 @@ def concatenated(blocks: Sequence[Columns]) -> Columns:
     Raises:
         DataError: their columns, types or shapes differ.
     """
-    require_alike(blocks)
+    row = 0
+    for block in blocks:
+        require_alike(blocks[0], block, f"row {row}")
+        row += num_examples(block) if block else 0
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def require_alike(blocks: Iterable[Columns]) -> None:
+def require_alike(first: Columns, block: Columns, where: str) -> None:
     """Check that numpy has nothing to convert where blocks are put together: it would round, cut off or repeat.
+
+    Args:
+        where: names the place of the second block for messages.
 
     Raises:
         DataError: their columns, types or shapes differ.
     """
-    types = [{name: f"{values.dtype}{list(values.shape[1:])}" for name, values in block.items()} for block in blocks]
-    different = [each for each in types if each != types[0]]
+    expected, found = types_of(first), types_of(block)
+    different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if different:
+        name = different[0]
         raise DataError(
-            f"All examples need the same columns, types and shapes, but there are {types[0]} and {different[0]}; "
-            "make them alike in Workload.preprocess."
+            f"All examples need the same columns, types and shapes, but {name!r} is {expected.get(name, 'missing')} in "
+            f"the first and {found.get(name, 'missing')} in {where}; make them alike in Workload.preprocess."
         )
+
+
+def types_of(columns: Columns) -> dict[str, str]:
+    """By column, how messages call its type and the shape of one example."""
+    return {name: f"{values.dtype}{list(values.shape[1:])}" for name, values in columns.items()}
+
+
+# ---------------------------------------------------------------------- given by a user
+
+
+def as_column(values: object) -> Array:
+    """A column that is given as an array, a list or a series: (num_examples, ...).
+
+    Examples that are arrays or lists of one shape and type are stacked; others stay objects, for the preprocessing to
+    pad or cut.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        if not isinstance(values, Sequence):
+            raise
+        array = np.empty(len(values), object)
+        for row, each in enumerate(values):
+            array[row] = as_column(each)
+    if array.dtype != object or array.ndim != 1:
+        return array
+    examples = _example_arrays(array)
+    return np.stack(examples) if len({(each.shape, each.dtype) for each in examples}) == 1 else array
+
+
+def _example_arrays(column: Array) -> list[Array]:
+    """The examples of a column of objects as arrays of numbers; none where one of them is something else."""
+    if not all(isinstance(each, list | tuple | np.ndarray) for each in column):
+        return []
+    try:
+        arrays = [np.asarray(each) for each in column]
+    except ValueError:  # ragged within an example
+        return []
+    return arrays if all(each.dtype.kind in NUMBERS for each in arrays) else []
 
 
 def checked(columns: object, where: str, *, num_examples: int | None = None, label: str | None = None) -> Columns:
@@ -141,7 +194,7 @@ def checked(columns: object, where: str, *, num_examples: int | None = None, lab
     """
     if not isinstance(columns, Mapping) or not columns:
         raise DataError(f"Examples are a mapping of columns, but {where} gives {type(columns).__name__}; return one.")
-    arrays = {str(name): values for name, values in _as_arrays(columns, where)}
+    arrays = {str(name): _numbers(as_column(values), str(name), where) for name, values in columns.items()}
     lengths = {name: len(values) if values.ndim else "a single value" for name, values in arrays.items()}
     if len(set(lengths.values())) != 1 or "a single value" in lengths.values():
         raise DataError(
@@ -154,7 +207,7 @@ def checked(columns: object, where: str, *, num_examples: int | None = None, lab
             "example in Workload.preprocess, or prune them before with `raytune-playbook preprocess`."
         )
     for name, values in arrays.items():
-        if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:  # torch has no long double
+        if values.dtype.kind not in NUMBERS or values.dtype.itemsize > 8:  # torch has no long double
             raise DataError(
                 f"Columns must hold numbers in arrays of one shape, but {name!r} in {where} is of dtype "
                 f"{values.dtype}; encode, pad or drop it in Workload.preprocess."
@@ -170,14 +223,26 @@ def checked(columns: object, where: str, *, num_examples: int | None = None, lab
     return arrays
 
 
-def _as_arrays(columns: Mapping[object, object], where: str) -> Iterable[tuple[object, Array]]:
-    for name, values in columns.items():
-        try:
-            yield name, np.asarray(values)
-        except ValueError:  # lists of different lengths
-            raise DataError(
-                f"All examples of a column need one shape, but those of {name!r} in {where} differ; pad or cut them."
-            ) from None
+def _numbers(column: Array, name: str, where: str) -> Array:
+    """A column of objects that are numbers, or arrays of them in one shape, as an array of numbers."""
+    if column.dtype != object or column.ndim != 1:
+        return column
+    if all(isinstance(each, bool | int | float | np.number | np.bool_) for each in column):
+        return np.array(column.tolist())
+    absent = next((row for row, each in enumerate(column) if each is None), None)
+    if absent is not None:
+        raise DataError(
+            f"Every example needs a value in every column, but {name!r} in {where} has none in row {absent}; fill it, "
+            "drop the example, or leave the column out."
+        )
+    examples = _example_arrays(column)
+    shapes = [each.shape for each in examples]
+    if other := next((row for row, shape in enumerate(shapes) if shape != shapes[0]), None):
+        raise DataError(
+            f"All examples of a column need one shape, but {name!r} in {where} has {shapes[0]} in row 0 and "
+            f"{shapes[other]} in row {other}; pad or cut them in Workload.preprocess."
+        )
+    return np.stack(examples) if examples else column
 
 
 def num_examples(columns: Columns) -> int:

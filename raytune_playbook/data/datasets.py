@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import ray.data
 
-from raytune_playbook.data.columns import Columns, from_arrow
+from raytune_playbook.data.columns import Columns, as_column, from_arrow
 from raytune_playbook.data.files.formats import list_fragments
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.errors import SpecError
@@ -46,10 +45,9 @@ def find_sources(datasets: object) -> Sources:
         InputError: a split is missing, or is something that cannot be read.
     """
     given = {"all": datasets.source} if isinstance(datasets, Split) else _require_splits(datasets)
-    given = {split: Files(str(each)) if isinstance(each, str | Path) else each for split, each in given.items()}
     skips = {split for split, each in given.items() if isinstance(each, Files) and each.on_unreadable == "skip"}
-    by_split = {split: _source(split, each) for split, each in given.items()}
-    return Sources(by_split, frozenset(skips), {split: _name(each) for split, each in given.items()})
+    by_split = {split: find_source(each, f"Workload.datasets: {split!r}", repr(split)) for split, each in given.items()}
+    return Sources(by_split, frozenset(skips), {split: name_of(each) for split, each in given.items()})
 
 
 def _require_splits(datasets: object) -> dict[str, object]:
@@ -67,24 +65,38 @@ def _require_splits(datasets: object) -> dict[str, object]:
     return {split: datasets[split] for split in SPLITS if split in datasets}
 
 
-def _source(split: str, given: object) -> Source:
+def find_source(given: object, what: str, name: str) -> Source:
+    """Find out what one source is: files are listed, and nothing is read.
+
+    Args:
+        what: was given, for messages.
+        name: of the source, for messages about its examples.
+
+    Raises:
+        InputError: it is something that cannot be read.
+    """
     match given:
+        case str() | Path():
+            return list_fragments(Files(str(given)))
         case Files():
             return list_fragments(given)
         case ray.data.Dataset():
             return given
         case pa.Table():
-            return from_arrow(given, repr(split))
+            return from_arrow(given, name)
         case Mapping():
-            return {str(name): np.asarray(values) for name, values in given.items()}
+            return {str(column): as_column(values) for column, values in given.items()}
     raise SpecError(
-        f"Workload.datasets: {split!r} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
-        f"{type(given).__name__}; return one of these."
+        f"{what} must be arrays by column, an Arrow table, Files, a URI or a Ray Dataset, but is "
+        f"{type(given).__name__}; give one of these."
     )
 
 
-def _name(given: object) -> str:
+def name_of(given: object) -> str:
+    """How the records call a source."""
     match given:
+        case str() | Path():
+            return str(given)
         case Files():
             return given.uris if isinstance(given.uris, str) else ", ".join(given.uris)
         case ray.data.Dataset():

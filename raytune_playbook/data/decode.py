@@ -13,9 +13,11 @@ from typing import Literal, Protocol, TypeAlias
 import ray.cloudpickle as cloudpickle
 
 from raytune_playbook.data.actors import RemoteMethod
-from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples
+from raytune_playbook.data.columns import Columns, checked, concatenated, num_examples, require_alike
+from raytune_playbook.data.divisions import require_same_in_any_division
 from raytune_playbook.data.files.find import UnreadableError
 from raytune_playbook.data.files.images import IMAGE_COLUMNS, IMAGE_PATH
+from raytune_playbook.data.not_finite import NotFinite, first_few, not_finite
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.errors import DataError, PlaybookError, RunError
 
@@ -48,6 +50,9 @@ class Part(Protocol):
     def read(self) -> Columns:
         """Its examples."""
 
+    def place(self, row: int) -> str:
+        """How messages call the place of one of them."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -60,7 +65,10 @@ class Recipe:
         keeps_number: whether preprocessing must return as many examples as it was given.
         hashes: whether the column `HASH` is added: of the examples as they are read, or as they are decoded.
         key: the columns that it is made of; None for all.
+        only_hashes: whether nothing else is wanted, and so nothing preprocessed.
         num_cpus: at most so many tasks at once.
+        compared: names of the parts on a few examples of which preprocessing is compared with itself.
+        finds_not_finite: whether examples that hold NaN or infinities are reported.
     """
 
     workload: bytes | None = None
@@ -69,15 +77,19 @@ class Recipe:
     keeps_number: bool = False
     hashes: Literal["read", "decoded"] | None = None
     key: tuple[str, ...] | None = None
+    only_hashes: bool = False
     num_cpus: int = 1
+    compared: tuple[str, ...] = ()
+    finds_not_finite: bool = False
 
 
 class NoteTaker(Protocol):
     """The actor that a task works for."""
 
     @property
-    def note(self) -> RemoteMethod[[str, dict[str, float], list[str]], None]:
-        """Takes the name of the piece of work, the seconds by stage, and a sentence for each part left out."""
+    def note(self) -> RemoteMethod[[str, dict[str, float], list[str], list[NotFinite]], None]:
+        """Takes the name of the piece of work, the seconds by stage, a sentence for each part left out, and what of the
+        rest is not finite."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,9 @@ class Report:
     actor: NoteTaker
     of: str
 
-    def __call__(self, seconds: dict[str, float], skipped: list[str]) -> None:
+    def __call__(self, seconds: dict[str, float], skipped: list[str], faulty: list[NotFinite]) -> None:
         """Nobody waits for the answer."""
-        self.actor.note.remote(self.of, seconds, skipped)
+        self.actor.note.remote(self.of, seconds, skipped, faulty)
 
 
 @dataclass
@@ -103,23 +115,26 @@ class Notes:
     Fields:
         seconds: by stage.
         skipped: a sentence for each part that was left out.
+        not_finite: a few examples that hold NaN or infinities.
         num_begun, num_ended: of tasks.
         heard_at_s: when a task was heard last.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    not_finite: tuple[NotFinite, ...] = ()
     num_begun: int = 0
     num_ended: int = 0
     heard_at_s: float = field(default_factory=time.monotonic)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def add(self, seconds: dict[str, float], skipped: Sequence[str]) -> None:
+    def add(self, seconds: dict[str, float], skipped: Sequence[str], faulty: Sequence[NotFinite] = ()) -> None:
         """One task's numbers at its end; without any, at its beginning."""
         with self._changed:
             self.heard_at_s = time.monotonic()
             self.num_begun += not seconds
             self.num_ended += bool(seconds)
+            self.not_finite = first_few([*self.not_finite, *faulty])
             self.skipped += [each for each in skipped if each not in self.skipped]  # a task may be run again by Ray
             for stage, amount in seconds.items():
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + amount
@@ -156,6 +171,8 @@ def decode(columns: Columns, recipe: Recipe, where: str) -> Columns:
     hashes = None
     if recipe.hashes == "read":
         hashes = example_hashes(columns if recipe.key else _without_image_paths(columns), recipe.key)
+        if recipe.only_hashes:
+            return {HASH: hashes}
     decoded = _preprocessed(columns, recipe, where)
     if recipe.hashes == "decoded":
         hashes = example_hashes(decoded, recipe.key)
@@ -193,8 +210,10 @@ def _preprocessed(columns: Columns, recipe: Recipe, where: str) -> Columns:
 def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None, *, is_remote: bool) -> Columns | None:
     """Some parts' examples, ready to train on; None where all were skipped."""
     if report is not None:
-        report({}, [])  # this task has a CPU
-    seconds, skipped, blocks = {"read": 0.0, "decode": 0.0}, [], []
+        report({}, [], [])  # this task has a CPU
+    seconds, skipped = {"read": 0.0, "decode": 0.0}, []
+    blocks: list[Columns] = []
+    faulty: list[NotFinite] = []
     for part in parts:
         started_s = time.perf_counter()
         try:
@@ -207,16 +226,27 @@ def read_and_decode(parts: Sequence[Part], recipe: Recipe, report: Report | None
         if not num_examples(columns):
             continue
         read_s = time.perf_counter()
+        if part.name in recipe.compared and recipe.workload is not None:
+            preprocess = functools.partial(_preprocessed, recipe=recipe, where=f"some examples of {part.name}")
+            require_same_in_any_division(preprocess, columns, part.name)
         decoded = decode(columns, recipe, part.name)
+        if recipe.finds_not_finite:
+            is_whole = num_examples(decoded) == num_examples(columns)
+            faulty += not_finite(decoded, part.place if is_whole else _place_after_pruning(part))
         seconds["read"] += read_s - started_s
         seconds["decode"] += time.perf_counter() - read_s
         if num_examples(decoded):
+            require_alike(blocks[0] if blocks else decoded, decoded, part.name)
             blocks.append(decoded)
     if is_remote:
         seconds["remote read"] = seconds.pop("read")
     if report is not None:
-        report(seconds, skipped)
+        report(seconds, skipped, faulty)
     return concatenated(blocks) if blocks else None
+
+
+def _place_after_pruning(part: Part) -> Callable[[int], str]:
+    return lambda row: f"row {row} of what Workload.preprocess makes of {part.name}"
 
 
 def tasks_of(parts: Sequence[Part], *, max_examples: float = math.inf) -> list[list[Part]]:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import ray
 
 from raytune_playbook.data.actors import answer, answer_or_error
 from raytune_playbook.data.columns import Columns, Rows, num_bytes, num_examples
 from raytune_playbook.data.datasets import Source, Sources, find_sources
-from raytune_playbook.data.decode import Recipe, read_and_decode
+from raytune_playbook.data.decode import HASH, Recipe, read_and_decode
 from raytune_playbook.data.files.fragments import Fragment
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import Manifest
 from raytune_playbook.data.materialized.store import Loaded, Loading, Saving, StoreHandle
 from raytune_playbook.data.mode import Memory, Mode, chosen_mode, require_memory_for_validation
+from raytune_playbook.data.not_finite import NotFinite
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import require_cpu
-from raytune_playbook.data.splits import overlaps, split_rows
+from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division, overlaps
 from raytune_playbook.data.streaming.read_ahead import Stream
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.types import ExamplesRecord
@@ -41,6 +43,7 @@ class Examples:
     Fields:
         loaded: ``train`` and ``validation``, or ``all`` of a `Split`; of a stream ``train`` is a fixed sample.
         fractions: of a `Split`; None where the splits were given.
+        is_exact: whether they are kept exactly.
         stream: the training examples where they are streamed.
         record: what stands in the round's records.
     """
@@ -48,6 +51,7 @@ class Examples:
     loaded: Mapping[str, Loaded]
     record: ExamplesRecord
     fractions: Mapping[str, float] | None = None
+    is_exact: bool = False
     stream: Stream | None = None
 
     def arrays(self) -> dict[str, Columns]:
@@ -65,7 +69,7 @@ class Examples:
         hashes = self.loaded["all"].hashes if self.fractions is not None else None
         if self.fractions is None or hashes is None:
             return None
-        rows = split_rows(hashes, self.fractions, data_split)
+        rows = division_of(hashes, self.fractions, data_split, is_exact=self.is_exact).rows(hashes)
         for split in ("train", "validation"):
             if not len(rows[split]):
                 raise DataError(
@@ -73,6 +77,30 @@ class Examples:
                     f"data_split={data_split}; give it a larger share, or more examples."
                 )
         return {split: rows[split] for split in ("train", "validation")}
+
+    def not_finite(self) -> list[tuple[str, NotFinite]]:
+        """A few examples of ``train`` and ``validation`` that hold NaN or infinities, each with its split.
+
+        Of what is streamed only the fragments were looked at that the sample of training examples was drawn from.
+        """
+        found = [(split, each) for split, loaded in self.loaded.items() for each in loaded.not_finite]
+        hashes = self.loaded["all"].hashes if self.fractions is not None else None
+        if hashes is None or not found:
+            return found
+        rows = self.rows(0) or {}
+        split_of = {example: split for split, of_split in rows.items() for example in hashes[of_split].tolist()}
+        named = [(split_of.get(int(each.example[HASH][0])), each) for _, each in found]
+        return [(split, each) for split, each in named if split is not None]  # those of the test set are not trained on
+
+
+def division_name(split: Split) -> Literal["exact", "by hash"]:
+    """How the records call the way in which a split divides."""
+    return "by hash" if split.grows else "exact"
+
+
+def division_of(hashes: Hashes, fractions: Mapping[str, float], number: int, *, is_exact: bool) -> Division:
+    """How a `Split` divides the examples of these hashes."""
+    return exact_division(hashes, fractions, number) if is_exact else division_by_hash(fractions, number)
 
 
 @dataclass(frozen=True)
@@ -154,7 +182,8 @@ def save(sources: Sources, how: Preparation, *, split: Split | None, storage: st
         for name, recipe in ((name, how.recipe_of(sources, name)) for name in sources.by_split)
     }
     fractions = None if split is None else split.fractions
-    return answer_or_error(how.store.save.remote(Saving(sources, recipes, fractions, storage, *names)))
+    is_exact = split is not None and not split.grows
+    return answer_or_error(how.store.save.remote(Saving(sources, recipes, fractions, is_exact, storage, *names)))
 
 
 # ---------------------------------------------------------------------- how large it is
@@ -254,9 +283,10 @@ def _divided(split: Split, sources: Sources, size: int, how: Preparation) -> Exa
     recipe = replace(how.recipe_of(sources, "all"), hashes="read", key=_key(split))
     whole = _load(how, Loading("all", sources.by_split["all"], recipe))
     record = _record("materialized", {"all": whole}, sources, how, overlapping=())
-    examples = Examples({"all": whole}, record, fractions=split.fractions)
+    examples = Examples({"all": whole}, record, fractions=split.fractions, is_exact=not split.grows)
     counted = {name: len(rows) for name, rows in (examples.rows(0) or {}).items()}
-    return replace(examples, record=record.model_copy(update={"num_examples": counted}))
+    update = {"num_examples": counted, "division": division_name(split)}
+    return replace(examples, record=record.model_copy(update=update))
 
 
 def _key(split: Split) -> tuple[str, ...] | None:
@@ -276,6 +306,7 @@ def _record(
         sources=dict(sources.names),
         num_examples={split: each.num_examples for split, each in loaded.items()},
         num_bytes={split: each.num_bytes for split, each in loaded.items()},
+        columns=dict(next(iter(loaded.values())).types),
         skipped=tuple(sentence for each in loaded.values() for sentence in each.skipped),
         overlaps=None if overlapping is None else tuple(overlapping),
         pipeline_cpus=how.num_cpus,

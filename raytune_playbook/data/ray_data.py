@@ -9,13 +9,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 import ray
 import ray.exceptions
 from ray.data import DataContext, Datasource, ExecutionResources, ReadTask
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
 from raytune_playbook.data.actors import as_playbook_error
-from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.columns import Columns, as_column, from_arrow
 from raytune_playbook.data.decode import Part, Recipe, Report, read_and_decode
 from raytune_playbook.errors import RunError
 
@@ -35,6 +36,18 @@ class BlockRef:
         """Its columns, where it can without a copy."""
         columns = BlockAccessor.for_block(ray.get(self.ref)).to_numpy()
         return columns if isinstance(columns, dict) else {"": columns}
+
+    def read(self, where: str) -> Columns:
+        """Its columns as `from_arrow` reads them; what is Ray's own, such as tensors of several shapes, as Ray does.
+
+        Raises:
+            DataError: a value is missing.
+        """
+        table = BlockAccessor.for_block(ray.get(self.ref)).to_arrow()
+        rays = [field.name for field in table.schema if _is_rays_own(field.type)]
+        found = dict(from_arrow(table.drop_columns(rays), where))
+        found |= {name: as_column(BlockAccessor.for_block(table).to_numpy(name)) for name in rays}
+        return {name: found[name] for name in table.column_names}
 
 
 class _Tasks(Datasource):
@@ -66,6 +79,13 @@ class _Tasks(Datasource):
         number = None if None in numbers else sum(each or 0 for each in numbers)
         size = sum(part.num_bytes for part in parts)
         return ReadTask(read, BlockMetadata(number, size, None, None))
+
+
+def _is_rays_own(declared: pa.DataType) -> bool:
+    """Whether a column's values cannot be told from what Arrow knows of them."""
+    return isinstance(declared, pa.BaseExtensionType) and (
+        pa.types.is_struct(declared.storage_type) or pa.types.is_large_binary(declared.storage_type)
+    )
 
 
 def read_blocks(
@@ -100,9 +120,13 @@ def quiet_context() -> DataContext:
 
 def dataset_blocks(dataset: ray.data.Dataset) -> Sequence[BlockRef]:
     """Execute a Ray Dataset."""
-    dataset.context.execution_options.preserve_order = True  # of this process's copy
-    dataset.context.enable_progress_bars = False
-    return list(_blocks_of(dataset))
+    options, before = dataset.context.execution_options, dataset.context.enable_progress_bars
+    in_order = options.preserve_order
+    options.preserve_order, dataset.context.enable_progress_bars = True, False
+    try:
+        return list(_blocks_of(dataset))
+    finally:  # the settings may be the user's
+        options.preserve_order, dataset.context.enable_progress_bars = in_order, before
 
 
 def _blocks_of(dataset: ray.data.Dataset) -> Iterator[BlockRef]:

@@ -1,9 +1,9 @@
 """A hash of each example, the division of a `Split` by it, and the overlaps that it shows between splits.
 
-An example's hash says what it is, and alone decides its split: equal examples share one, and no example moves when
-others are added, reordered or read in other blocks. The test set depends on nothing else; the rest can be divided anew
-(data sampling variance, rule AD7). See the playbook's "Determining whether to adopt a training pipeline change or
-hyperparameter configuration".
+An example's hash says what it is: equal examples share a split, in whatever order or blocks they are read. Either the
+hash alone decides, so that no example moves when others are added, or its rank among all, so that the shares are exact.
+The test set depends on nothing else; the rest can be divided anew (data sampling variance, rule AD7). See the
+playbook's "Determining whether to adopt a training pipeline change or hyperparameter configuration".
 """
 
 from __future__ import annotations
@@ -116,35 +116,80 @@ def _not_hashable(name: str, what: str) -> DataError:
     )
 
 
-def split_rows(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) -> dict[str, Rows]:
-    """Which examples are in which split; each split's share is binomial about its fraction.
+@dataclass(frozen=True)
+class Division:
+    """Which example is in which split.
+
+    Fields:
+        number: of the division into train and validation, 0 or above; each is as good as drawn apart from all others.
+        test_below: an example is in the test set if its hash, mixed for that, is below this number of up to 2^64. It is
+            the same whatever ``number`` is (rule AD6).
+        validation_below: the same of the validation set, to which no test example belongs.
+    """
+
+    number: int
+    test_below: int
+    validation_below: int
+
+    def rows(self, hashes: Hashes) -> dict[str, Rows]:
+        """Per split, the numbers of its examples in ascending order; none where no example fell into it."""
+        in_test = _below(_mixed_for_test(hashes), self.test_below)
+        in_validation = _below(_mixed_for_validation(hashes, self.number), self.validation_below) & ~in_test
+        chosen = {"train": ~in_test & ~in_validation, "validation": in_validation, "test": in_test}
+        return {split: np.flatnonzero(chosen[split]) for split in SPLITS}
+
+
+def division_by_hash(fractions: Mapping[str, float], number: int = 0) -> Division:
+    """The division in which each example's hash alone decides; each split's share is binomial about its fraction.
 
     Args:
-        hashes: of the examples, (num_examples,).
         fractions: of ``train``, ``validation`` and ``test``, as `raytune_playbook.study.datasets.Split` has checked.
-        number: of the division into train and validation, 0 or above; each is as good as drawn apart from all others.
-            The test set is the same in all of them (rule AD6).
-
-    Returns:
-        Per split, its row numbers in ascending order; none where no example fell into it.
     """
     # Fractions of a floating-point number are exact, so that no rounding decides about an example.
     train, validation, test = (Fraction(fractions[split]) for split in SPLITS)
-    in_test = _drawn(hashes, "test", test)
-    in_validation = _drawn(hashes, f"validation/{number}", validation / (train + validation)) & ~in_test
-    chosen = {"train": ~in_test & ~in_validation, "validation": in_validation, "test": in_test}
-    return {split: np.flatnonzero(chosen[split]) for split in SPLITS}
+    return Division(number, int(test * 2**NUM_BITS), int(validation / (train + validation) * 2**NUM_BITS))
 
 
-def _drawn(hashes: Hashes, name: str, share: Fraction) -> npt.NDArray[np.bool_]:
-    """Whether each example is among a share of below one, independently from name to name.
+def exact_division(hashes: Hashes, fractions: Mapping[str, float], number: int = 0) -> Division:
+    """The division by rank of the mixed hash, whose shares come as near to their fractions as equal examples allow.
 
-    Hash and name are mixed as splitmix64 does.
+    Args:
+        hashes: of all examples, (num_examples,).
+        fractions: as for `division_by_hash`.
     """
+    mixed = _mixed_for_test(hashes)
+    test_below = _bound(mixed, len(hashes) * fractions["test"])
+    rest = hashes[~_below(mixed, test_below)]
+    return Division(
+        number, test_below, _bound(_mixed_for_validation(rest, number), len(hashes) * fractions["validation"])
+    )
+
+
+def _bound(mixed: Hashes, wanted: float) -> int:
+    """The number below which there are as near to ``wanted`` of the mixed hashes as can be."""
+    values, counts = np.unique(mixed, return_counts=True)
+    num_below = np.concatenate([[0], np.cumsum(counts)])
+    nearest = int(np.abs(num_below - wanted).argmin())
+    return int(values[nearest]) if nearest < len(values) else 2**NUM_BITS
+
+
+def _below(mixed: Hashes, bound: int) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = mixed < np.uint64(bound) if bound < 2**NUM_BITS else np.ones(len(mixed), bool)
+    return found
+
+
+def _mixed_for_test(hashes: Hashes) -> Hashes:
+    return _mixed(hashes, "test")
+
+
+def _mixed_for_validation(hashes: Hashes, number: int) -> Hashes:
+    return _mixed(hashes, f"validation/{number}")
+
+
+def _mixed(hashes: Hashes, name: str) -> Hashes:
+    """Hashes mixed with a name as splitmix64 does: different ones stay so, in an order of the name's own."""
     offset = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=NUM_BITS // 8).digest(), "little")
-    mixed = scrambled(hashes + np.uint64(offset))
-    drawn: npt.NDArray[np.bool_] = mixed < np.uint64(int(share * 2**NUM_BITS))
-    return drawn
+    return scrambled(hashes + np.uint64(offset))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from raytune_playbook.engine.cluster.capacity import (
     require_one_gang,
     smallest_object_store_bytes,
 )
+from raytune_playbook.engine.cluster.loss import ClusterAddress
 from raytune_playbook.engine.cluster.ray_internals import start_local_cluster
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -101,34 +102,55 @@ class Gangs:
         self._pool: PoolHandle | None = None
         self._store: StoreHandle | None = None
         self._owns_cluster = False
+        self._cluster: ClusterAddress | None = None
 
     def __enter__(self) -> Self:
         self._owns_cluster = connect(self._address)
         try:
-            require_one_gang(cluster_nodes(), self.resources)
-        except CapacityError:
+            self._cluster = ClusterAddress.connected()
+            with self.losses_told():
+                require_one_gang(cluster_nodes(), self.resources)
+                self._pool = start_pool(self.resources, self._keep_idle_s)
+                self._store = start_store()
+        except BaseException:
             self.__exit__(None, None, None)
             raise
-        self._pool = start_pool(self.resources, self._keep_idle_s)
-        self._store = start_store()
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pool is not None:
+        pool, store, self._pool, self._store = self._pool, self._store, None, None
+        is_lost = self._cluster is not None and self._cluster.lost() is not None  # and nobody is there to ask
+        if pool is not None and not is_lost:
             try:
-                answer_of(self._pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
+                answer_of(pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
             except ray.exceptions.RayError as failure:
                 logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
-            kill_actor(self._pool)
-            self._pool = None
-        if self._store is not None:
-            kill_actor(self._store)
-            self._store = None
+            kill_actor(pool)
+        if store is not None and not is_lost:
+            kill_actor(store)
         if self._owns_cluster:
             ray.shutdown()
             self._owns_cluster = False
+
+    @contextlib.contextmanager
+    def losses_told(self) -> Iterator[None]:
+        """Within it whatever is raised while the cluster is lost is told as that.
+
+        Raises:
+            RunError: the cluster is lost.
+        """
+        try:
+            yield
+        except Exception as error:
+            what = None if self._cluster is None else self._cluster.lost_with(error)
+            if what is None:
+                raise
+            raise RunError(
+                f"The Ray cluster is lost: {what}; what was recorded is kept, so mend or start the cluster, and run "
+                "the round again to go on."
+            ) from None
 
     @property
     def pool(self) -> PoolHandle:
@@ -180,6 +202,6 @@ class Gangs:
             ended = answer_of(pool.tried_out.remote(context.round_id, spec), timeout_s=ANSWER_TIMEOUT_S)
             if not isinstance(ended, NothingYet):
                 return ended
-            news = answer_of(pool.news.remote(0, 1), timeout_s=ANSWER_TIMEOUT_S)
+            news = answer_of(pool.news.remote(context.round_id, 0, 1), timeout_s=ANSWER_TIMEOUT_S)
             if news.failure:
                 raise RunError(f"The round did not start: {news.failure}.")

@@ -76,6 +76,7 @@ _ATTEMPT = pa.struct(
         ("ended", pa.string()),
         ("traceback", pa.string()),
         ("first_step", pa.int64()),
+        ("source_hash", pa.string()),
     ]
 )
 _MACHINE = pa.struct(

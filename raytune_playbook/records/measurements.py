@@ -1,7 +1,9 @@
 """The measurements of a running trial: an Arrow IPC stream, sealed to Parquet when the trial has ended.
 
 A stream that was cut off is readable up to its last whole batch; a Parquet file is not. So the stream is what a crash
-leaves behind, and the Parquet file is what analysis reads.
+leaves behind, and the Parquet file is what analysis reads. A stream has one schema, so that a metric which earlier
+evaluations lacked begins it anew: all rows so far are written again beside it, with nulls for that metric, and take its
+place as a whole.
 
 Each attempt has a stream of its own, and the newest counts: an attempt that goes on from a checkpoint first reports
 again, out of it, all that was measured up to there. So the rows of the cut-off attempt are kept up to the checkpoint,
@@ -10,7 +12,10 @@ even those whose messages were lost with its driver, and replaced after it.
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,37 +25,61 @@ from raytune_playbook.records.store import RoundStore, running_prefix
 
 
 class RunningMeasurements:
-    """Appends one attempt's measurements; the schema is fixed by the first batch of rows."""
+    """Appends one attempt's measurements."""
 
     def __init__(self, store: RoundStore, study: str, key: str, attempt: int) -> None:
         self._storage = store.storage
         self._folder = f"{store.name}/{study}/measurements"
         self._key = key
-        self._path = f"{self._folder}/{running_prefix(key)}{attempt}.arrows"
+        self._name = f"{running_prefix(key)}{attempt}.arrows"
         self._sink: pa.NativeFile | None = None
         self._writer: pa.RecordBatchWriter | None = None
         self._tables: list[pa.Table] = []
+        self._schema = measurements_table([]).schema
 
     def append(self, rows: Sequence[MeasurementRow]) -> None:
         """Write a batch of rows through to the storage."""
         if not rows:
             return
         table = measurements_table(rows)
-        if self._writer is None:
-            table = _with_columns(table, STEP_COLUMNS)
-            self._storage.fs.create_dir(f"{self._storage.root}/{self._folder}", recursive=True)
-            self._sink = self._storage.fs.open_output_stream(f"{self._storage.root}/{self._path}")
-            self._writer = pa.ipc.new_stream(self._sink, table.schema)
+        is_first = self._writer is None
+        names = [*table.column_names, *(STEP_COLUMNS if is_first else ())]
+        late = [name for name in dict.fromkeys(names) if name not in self._schema.names]
+        for name in late:
+            self._schema = self._schema.append(pa.field(name, pa.float64()))
+        self._tables.append(table)
+        if late or self._writer is None:
+            self._begin()
         else:
-            table = _conform(table, self._tables[0].schema)
-        self._writer.write_table(table)
+            self._writer.write_table(_conform(table, self._schema))
         if self._sink is not None:
             self._sink.flush()
-        self._tables.append(table)
 
     def table(self) -> pa.Table:
         """Everything appended so far."""
-        return pa.concat_tables(self._tables) if self._tables else measurements_table([])
+        return pa.concat_tables([self._schema.empty_table(), *(_conform(each, self._schema) for each in self._tables)])
+
+    def _begin(self) -> None:
+        """Write all rows so far into a stream with the columns of now, which takes the place of one with fewer."""
+        self.close()
+        self._storage.fs.create_dir(f"{self._storage.root}/{self._folder}", recursive=True)
+        folder = f"{self._storage.root}/{self._folder}"
+        path = beside = f"{folder}/{self._name}"
+        if self._storage.local_path is not None:  # an object store keeps the one before until this one is closed
+            beside = f"{folder}/.{self._name}.{uuid.uuid4().hex}.tmp"
+        try:
+            self._sink = self._storage.fs.open_output_stream(beside)
+            self._writer = pa.ipc.new_stream(self._sink, self._schema)
+            for table in self._tables:
+                self._writer.write_table(_conform(table, self._schema))
+            self._sink.flush()
+            if beside != path:
+                Path(beside).replace(path)
+        except OSError:
+            if beside != path:
+                with contextlib.suppress(OSError):
+                    Path(beside).unlink(missing_ok=True)
+            raise
 
     def seal(self) -> None:
         """Write the Parquet file that analysis reads, then delete the stream."""
@@ -59,7 +88,7 @@ class RunningMeasurements:
         pq.write_table(self.table(), sink)
         self._storage.write(f"{self._folder}/{self._key}.parquet", sink.getvalue().to_pybytes())
         for file in self._storage.files(self._folder):
-            if file.startswith(running_prefix(self._key)):
+            if file.removeprefix(".").startswith(running_prefix(self._key)):  # with the dot it was never finished
                 self._storage.delete(f"{self._folder}/{file}")
 
     def close(self) -> None:
@@ -70,16 +99,8 @@ class RunningMeasurements:
         self._writer = self._sink = None
 
 
-def _with_columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The same rows with columns of nulls for the names that are missing, for rows that are yet to come."""
-    for name in names:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
-    return table
-
-
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The same rows with the stream's columns: a metric that is missing now is null."""
+    """The same rows with the columns of a schema: a metric that they lack is null."""
     columns = [
         table.column(name) if name in table.column_names else pa.nulls(table.num_rows, schema.field(name).type)
         for name in schema.names

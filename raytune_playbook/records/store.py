@@ -18,9 +18,12 @@ object store's atomic put).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shlex
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,11 +32,12 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raytune_playbook.errors import InputError, StorageError
+from raytune_playbook.errors import InputError, StorageError, StorageFailure
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
+from raytune_playbook.study.trial import trial_key
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
 
@@ -78,6 +82,8 @@ class Storage:
                 stream.write(b"probe")
             self.fs.delete_file(probe)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self.fs.delete_file(probe)
             raise StorageError(
                 f"Storage: it must be writable, but {self.uri!r} is not ({_first_line(error)}); "
                 "give another with --storage."
@@ -93,32 +99,54 @@ class Storage:
     def write(self, path: str, content: bytes) -> None:
         """Write one file whole or not at all."""
         target = f"{self.root}/{path}"
-        folder, _, name = target.rpartition("/")
-        self.fs.create_dir(folder, recursive=True)
-        if self.local_path is None:
-            with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic
-                stream.write(content)
-            return
-        # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
-        with self.fs.open_output_stream(temporary) as stream:
-            stream.write(content)
-        Path(temporary).replace(target)
+        with self.failures_told("written", path):
+            folder, _, name = target.rpartition("/")
+            self.fs.create_dir(folder, recursive=True)
+            if self.local_path is None:
+                with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic
+                    stream.write(content)
+                return
+            # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
+            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+            try:
+                with self.fs.open_output_stream(temporary) as stream:
+                    stream.write(content)
+                Path(temporary).replace(target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+                raise
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None where there is none."""
-        try:
-            with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
-                return bytes(stream.read())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with self.failures_told("read", path):
+            try:
+                with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                    return bytes(stream.read())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def delete(self, path: str) -> None:
         """Delete one file if it is there."""
-        try:
+        with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(f"{self.root}/{path}")
-        except FileNotFoundError:
-            return
+
+    @contextlib.contextmanager
+    def failures_told(self, what: str, path: str) -> Iterator[None]:
+        """Within it an `OSError` becomes a sentence.
+
+        Raises:
+            StorageFailure: something in the storage cannot be, say, ``written``.
+        """
+        try:
+            yield
+        except StorageFailure:
+            raise
+        except OSError as error:
+            why = _first_line(error) if error.errno is None else os.strerror(error.errno)
+            raise StorageFailure(
+                f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); make room there, or allow access."
+            ) from error
 
     def files(self, folder: str) -> list[str]:
         """Names of the files directly in a folder, sorted; empty where there is no such folder."""
@@ -142,6 +170,10 @@ class RoundStore:
     def uri(self) -> str:
         """Where the round's folder is."""
         return f"{self.storage.uri.rstrip('/')}/{self.name}"
+
+    def command(self, verb: str) -> str:
+        """The shell command that does something with the round, such as ``resume``."""
+        return shlex.join(["raytune-playbook", verb, self.name, "--storage", self.storage.uri])
 
     def create(self, record: RoundRecord, studies: Iterable[StudySpec], *, notes: str, diff: str) -> None:
         """Write all that is known before the first trial; ``round.json`` last, so that it vouches for the rest."""
@@ -183,6 +215,30 @@ class RoundStore:
         paths = [f"{self.name}/{study}/study.json" for study in self.round().studies]
         contents = [(path, self.storage.read(path)) for path in paths]
         return [self._spec(StudySpec, path, content) for path, content in contents if content is not None]
+
+    def trial_id(self, trial: str) -> tuple[str, str]:
+        """The study and key of a trial that is named STUDY/INDEX, or INDEX where there is but one study.
+
+        Raises:
+            StorageError: the round has no such study, or no such trial.
+        """
+        study, _, key = trial.rpartition("/")
+        studies = {each.name: each for each in self.studies()}
+        if not study and len(studies) == 1:
+            (study,) = studies
+        if study not in studies:
+            raise StorageError(
+                f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(studies)}."
+            )
+        index, _, repeat = key.partition(".r")
+        if not index.isdigit() or (repeat and not repeat.isdigit()):
+            raise StorageError(f"A trial is named STUDY/INDEX, where INDEX is a number, but got {trial!r}; correct it.")
+        if int(index) >= (num_trials := studies[study].num_trials):
+            raise StorageError(
+                f"A study's trials are numbered from 0, and {study!r} has {num_trials}, but got {trial!r}; "
+                f"name one of 0 to {num_trials - 1}."
+            )
+        return study, trial_key(int(index), int(repeat or 0))
 
     def status(self) -> RoundStatus | None:
         """How the round stands; None before its first trial."""

@@ -29,6 +29,18 @@ PIPELINE_STAGES = ("read", "remote read", "decode", "shuffle", "collate", "trans
 """What the input pipeline is busy with to make training batches."""
 
 
+class ColumnRecord(FrozenSpec):
+    """A column of examples.
+
+    Fields:
+        dtype: as numpy calls it.
+        shape: of one example.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
 class ExamplesRecord(FrozenSpec):
     """What a round trained on, and how it got there.
 
@@ -42,6 +54,9 @@ class ExamplesRecord(FrozenSpec):
         stream_bytes: the most memory that one gang's stream takes, estimated from them.
         pipeline_cpus: whole CPUs for reading and preprocessing, beside the gangs.
         preprocessed: where examples that were preprocessed before are stored; None where they were not.
+        division: how a `Split` divided them, in ``exact`` shares or ``by hash`` alone; None where none did, and in
+            records of earlier versions, where it was by hash.
+        columns: by column, the type and shape of one example; empty in records of earlier versions.
         read_s: seconds that reading took; 0 where an earlier round of the session had done it.
     """
 
@@ -56,6 +71,8 @@ class ExamplesRecord(FrozenSpec):
     stream_bytes: int | None = None
     pipeline_cpus: int = 1
     preprocessed: str | None = None
+    division: Literal["exact", "by hash"] | None = None
+    columns: dict[str, ColumnRecord] = Field(default_factory=dict)
     read_s: float = 0.0
 
 
@@ -129,6 +146,8 @@ class Attempt:
         first_step: how many steps had been trained when it began: 0, or its checkpoint's; None while it is not known,
             as of an attempt that was lost.
         traceback: of an attempt that failed.
+        source_hash: of the workload's source file, as in `WorkloadSpec`: a trial that is resumed or retried may be
+            trained by other code than it was, or than its study's others; None in records of older versions.
     """
 
     number: int
@@ -137,6 +156,7 @@ class Attempt:
     ended: str | None = None
     traceback: str | None = None
     first_step: int | None = None
+    source_hash: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from raytune_playbook.analysis.evaluation_sample import STANDARD_ERROR, standard_error_column
 from raytune_playbook.analysis.summary import Counts
+from raytune_playbook.records.scores import TEST, ScoreRecord
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
@@ -85,6 +88,27 @@ def counts_text(counts: Counts) -> str:
     if counts.unfinished:
         parts.append(f"{counts.unfinished:,} unfinished")
     return ", ".join(parts)
+
+
+def metrics_text(score: ScoreRecord) -> str:
+    """What a model scored, each mean with its standard error; empty where nothing was."""
+    means = {name: value for name, value in score.metrics.items() if not name.startswith(STANDARD_ERROR)}
+    return ", ".join(_with_error(name, value, score) for name, value in means.items())
+
+
+def _with_error(name: str, value: float | None, score: ScoreRecord) -> str:
+    error = score.metrics.get(standard_error_column(name))
+    shown = "not finite" if value is None else number_text(value)
+    return f"{name} {shown}" if error is None else f"{name} {shown} ± {number_text(error, 2)}"
+
+
+def looks_text(scores: Sequence[ScoreRecord]) -> str:
+    """How often the test set was looked at."""
+    number = sum(score.split == TEST for score in scores)
+    if number == 0:
+        return "The test set was not looked at."
+    times = {1: "once", 2: "twice"}.get(number, f"{number} times")
+    return explained(f"AD6: The test set was looked at {times}; what is chosen by it is flattered by it.")
 
 
 def range_text(searched: Hyperparameter) -> str:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from raytune_playbook.analysis.axis import scientific
+from raytune_playbook.analysis.metrics import measured_metrics, not_reported
 from raytune_playbook.analysis.objective import rejudged
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
+from raytune_playbook.errors import SpecError
+from raytune_playbook.records.scores import ScoreRecord, read_scores
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.settings import Objective
@@ -26,6 +29,7 @@ class RoundReading:
     Fields:
         status: None before the first trial.
         trials: of all studies, repeats included, judged by ``summary.objective``.
+        scores: what kept models scored on whole splits since.
     """
 
     record: RoundRecord
@@ -33,6 +37,7 @@ class RoundReading:
     studies: tuple[StudySpec, ...]
     trials: tuple[Trial, ...]
     summary: RoundSummary
+    scores: tuple[ScoreRecord, ...] = ()
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
@@ -63,15 +68,27 @@ def read_round(store: RoundStore, *, objective: Objective | None = None) -> Roun
 
     Raises:
         StorageError: there is no such round.
+        SpecError: no evaluation of any trial reports that objective's metric.
     """
     record = store.round()
     studies = tuple(store.studies())
     # One study at a time: where a hyperparameter is text in one study and absent in another, their columns differ.
     trials = tuple(trial for study in studies for trial in trials_of(store.trials(study.name)))
     if objective is not None:
-        trials = rejudged(trials, read_measurements(store, trials), objective)
+        measured = read_measurements(store, trials)
+        _require_reported(objective, measured.values())
+        trials = rejudged(trials, measured, objective)
     summary = summarize(record, studies, trials, objective or record.objective)
-    return RoundReading(record, store.status(), studies, trials, summary)
+    return RoundReading(record, store.status(), studies, trials, summary, tuple(read_scores(store)))
+
+
+def _require_reported(objective: Objective, tables: Iterable[pa.Table]) -> None:
+    metrics: dict[str, set[str]] = {}
+    for table in tables:
+        for split, names in measured_metrics(table).items():
+            metrics.setdefault(split, set()).update(names)
+    if metrics and (sentence := not_reported(objective, metrics)) is not None:
+        raise SpecError(sentence)
 
 
 def read_measurements(store: RoundStore, trials: Iterable[Trial]) -> dict[TrialId, pa.Table]:

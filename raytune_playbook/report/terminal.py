@@ -9,17 +9,21 @@ from rich.text import Text
 from raytune_playbook.analysis.input_pipeline import finding
 from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.errors import InputError
+from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.store import RoundStore, Storage, round_names
 from raytune_playbook.report.formatting import (
     ABSENT,
     arm_values_text,
     count_text,
     counts_text,
+    looks_text,
+    metrics_text,
     number_text,
     objective_text,
     value_text,
 )
 from raytune_playbook.report.reading import RoundReading, read_round
+from raytune_playbook.report.rules import explained
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
@@ -46,8 +50,19 @@ def summary(store: RoundStore) -> RenderableType:
         _line(f"Judged by the {objective_text(reading.objective)}."),
     ]
     lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
-    if (input_bound := finding(reading.trials)) is not None:
-        lines.append(_line(input_bound, "yellow"))
+    if any(score.split == TEST for score in reading.scores):
+        lines.append(_line(looks_text(reading.scores), "yellow"))
+    if (input_bound := finding(reading.trials, reading.record.examples)) is not None:
+        lines.append(_line(explained(input_bound), "yellow"))
+    return Group(*lines)
+
+
+def score_summary(store: RoundStore, score: ScoreRecord) -> RenderableType:
+    """What a kept model scored on a split, and how often the test set was looked at by now (rule AD6)."""
+    whose = f"{score.split} split by {score.study}/{score.trial} at step {score.step:,}"
+    lines = [_line(f"The {whose}, {score.num_examples:,} examples: {metrics_text(score)}")]
+    if score.split == TEST:
+        lines.append(_line(looks_text(read_scores(store)), "yellow"))
     return Group(*lines)
 
 
@@ -76,13 +91,19 @@ def _round_row(store: RoundStore) -> tuple[str, ...]:
     return (
         reading.record.created_at[:16].replace("T", " "),
         store.name,
-        reading.status.state if reading.status else "not started",
+        _state(reading),
         reading.record.goal,
         f"{total.num_ended}/{total.planned}",
         str(total.num_infeasible),
         str(total.failed),
         number_text(best),
     )
+
+
+def _state(reading: RoundReading) -> str:
+    """As its status says, and whether its test set was looked at (rule AD6)."""
+    state = str(reading.status.state) if reading.status else "not started"
+    return f"{state}, test seen" if any(score.split == TEST for score in reading.scores) else state
 
 
 def _best_objective(summary_: RoundSummary) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import lru_cache
@@ -142,20 +143,22 @@ class _Finite:
 
 
 class _DifferentPoints:
-    """The points of a small finite space in the order in which a sequence first reaches them."""
+    """The points of a small finite space in the order in which a sequence first reaches them; threads may share it."""
 
     def __init__(self, finite: _Finite) -> None:
         self._finite = finite
+        self._growing = threading.Lock()
         self._found: dict[str, dict[str, Value]] = {}
         self._next = finite.start
 
     def at(self, index: int) -> dict[str, Value]:
         finite = self._finite
-        while len(self._found) <= index:  # it ends: a sequence that fills the cube reaches every cell of it
-            values = _values(finite.space, finite.search, finite.seed, self._next)
-            self._found.setdefault(json.dumps(values), values)
-            self._next += 1
-        return dict(list(self._found.values())[index])
+        with self._growing:
+            while len(self._found) <= index:  # it ends: a sequence that fills the cube reaches every cell of it
+                values = _values(finite.space, finite.search, finite.seed, self._next)
+                self._found.setdefault(json.dumps(values), values)
+                self._next += 1
+            return dict(list(self._found.values())[index])
 
 
 @lru_cache(maxsize=64)

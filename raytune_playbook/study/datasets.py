@@ -21,6 +21,9 @@ OnUnreadable: TypeAlias = Literal["refuse", "skip"]
 
 SPLITS = ("train", "validation", "test")
 
+DEFAULT_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Of a `Split` for which no share is given."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -75,38 +78,55 @@ def _require_choice(field: str, given: object, choices: tuple[object, ...]) -> N
 class Split:
     """One source of examples, divided into train, validation and test by a hash of each example.
 
-    Equal examples share a split, and no example moves when others are added. The hyperparameter ``data_split`` asks for
-    another division into train and validation (data sampling variance); the test set stays as it is (rule AD6).
+    Equal examples share a split, and the order of the examples doesn't matter. The shares are as asked, up to half a
+    group of equal examples; when others are added, only as many examples move as keep them so. The hyperparameter
+    ``data_split`` asks for another division into train and validation (data sampling variance); the test set stays as
+    it is (rule AD6).
 
     Args:
         source: arrays by column, an Arrow table, `Files`, a URI or a Ray Dataset.
-        train, validation, test: their shares, which sum to one.
+        train, validation, test: their shares, which sum to one; 0.8, 0.1 and 0.1 where none of them is given, and where
+            one is given those that are not are 0.
         key: the columns that make an example what it is, such as a patient's number; None for all.
+        grows: whether examples will be added. Then each example's hash alone decides, so that none ever moves, least of
+            all out of the test set; the shares are those asked for on average only, with binomial spread.
 
     Raises:
         SpecError: the shares are not positive (``test`` may be 0), or don't sum to one.
     """
 
     source: object
-    train: float = 0.8
-    validation: float = 0.1
-    test: float = 0.1
+    train: float | None = None
+    validation: float | None = None
+    test: float | None = None
     key: Sequence[str] | None = None
+    grows: bool = False
 
     def __post_init__(self) -> None:
-        are_shares = all(map(_is_share, self.fractions.values())) and abs(sum(self.fractions.values()) - 1) < 1e-9
-        if not (are_shares and self.train and self.validation):
+        given = {split: getattr(self, split) for split in SPLITS}
+        if all(share is None for share in given.values()):
+            given = dict(DEFAULT_SHARES)
+        shares = {split: 0.0 if share is None else share for split, share in given.items()}
+        if not (
+            all(map(_is_share, shares.values()))
+            and abs(sum(shares.values()) - 1) < 1e-9
+            and shares["train"]
+            and shares["validation"]
+        ):
             raise SpecError(
                 "Split: shares of train and validation above zero, and of all three summing to one, are needed, but "
-                f"got {self.train}, {self.validation} and {self.test}; correct them."
+                f"got {shares['train']}, {shares['validation']} and {shares['test']}; give all three, since one that "
+                "is left out beside others is 0."
             )
+        for split, share in shares.items():
+            object.__setattr__(self, split, share)
         if self.key is not None:
             object.__setattr__(self, "key", _texts("Split.key", self.key))
 
     @property
     def fractions(self) -> dict[str, float]:
         """The shares by split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: getattr(self, split) for split in SPLITS}
 
 
 def _is_share(given: object) -> bool:

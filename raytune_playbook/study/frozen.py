@@ -39,11 +39,10 @@ class FrozenSpec(BaseModel):
             raise SpecError(_sentence(type(self).__name__, error)) from None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed; pydantic's own would keep what was derived from the old ones."""
-        copied = super().model_copy(update=update, deep=deep)
-        for name in copied.__dict__.keys() - type(self).model_fields.keys():
-            del copied.__dict__[name]
-        return copied
+        """A copy with some fields changed, checked as a new one would be: pydantic's own copy checks nothing."""
+        copied = super().model_copy(deep=deep)
+        fields = {name: getattr(copied, name) for name in type(self).model_fields}
+        return type(self)(**fields | dict(update or {}))
 
 
 _UNION_MEMBERS = ("bool", "int", "float", "str")

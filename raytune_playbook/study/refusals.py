@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import is_same
 from raytune_playbook.study.hyperparameters.known import NUMBER_OF_STEPS, last_part, purpose_of
@@ -65,9 +65,7 @@ def _unknown(name: str, role: str, is_qualified: bool, defaults: Mapping[str, Va
             f"Round.{role}: a qualified name is for a hyperparameter that exists under some scientific "
             f"values only, but {name!r} has no `when`; give one, or call it {last_part(name)!r}."
         )
-    known = sorted(defaults)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known)}."
+    hint = did_you_mean(name, defaults, f"it has {', '.join(sorted(defaults))}.")
     return f"Round.{role}: each name must be a hyperparameter of the workload, but {workload} has no {name!r}; {hint}"
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_playbook.analysis.objective import best_of
-from raytune_playbook.errors import StorageError
+from raytune_playbook.errors import StorageError, StorageFailure
 from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.fingerprints import trial_fingerprint
@@ -96,7 +96,7 @@ class Checkpoints:
             evaluated: the objective's metric at every evaluation so far, this one included.
 
         Raises:
-            StorageError: on all workers, when it cannot be written.
+            StorageFailure: on all workers, when it cannot be written.
         """
         group = self.group
         candidates = {kept: evaluated.get(kept) for kept in (*self._kept, step)}
@@ -124,9 +124,10 @@ class Checkpoints:
         """Wait for rank 0, and fail on all workers where it did: none is left waiting in a collective."""
         failed = self.group.sum_(torch.tensor([float(failure is not None)], device=self.group.device))
         if failed.item():
-            raise StorageError(
-                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not "
-                f"({failure or 'rank 0 says why'}); make room there, or allow access."
+            why = "rank 0 says why" if failure is None else failure.__cause__ or failure  # what the storage was told
+            raise StorageFailure(
+                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not ({why}); "
+                "make room there, or allow access."
             )
 
     def _write(self, step: int, name: str, content: Mapping[str, Any]) -> None:
@@ -160,6 +161,7 @@ class Checkpoints:
 
         Raises:
             StorageError: it is that of another trial.
+            StorageFailure: it cannot be read.
         """
         found = self._read(None, (TRAINING, MODEL))
         if found is None:
@@ -192,7 +194,8 @@ class Checkpoints:
             The step of each.
 
         Raises:
-            StorageError: one cannot be read.
+            StorageError: one is gone.
+            StorageFailure: one cannot be read.
         """
         for step in self._kept:
             found = self._read(step, (MODEL,))

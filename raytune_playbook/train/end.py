@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from raytune_playbook.records.types import Outcome, Training
 
@@ -17,6 +18,7 @@ class End:
         first_step: how many steps had been trained when this attempt began.
         step_s, evaluation_s: mean seconds of a step and of an evaluation of both splits, the first of each left out;
             None where there was no second.
+        metrics: what evaluations of each split have reported, each with its newest value.
     """
 
     outcome: Outcome | None
@@ -25,3 +27,4 @@ class End:
     first_step: int = 0
     step_s: float | None = None
     evaluation_s: float | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

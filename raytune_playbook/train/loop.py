@@ -24,6 +24,7 @@ from raytune_playbook.train.model import TrialModel, initial_model
 from raytune_playbook.train.precision import compile_, mean_loss
 from raytune_playbook.train.process.memory import limited_memory
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
+from raytune_playbook.train.trainable import require_gradient
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.update.averaging import WeightAverage, weight_average
 from raytune_playbook.train.update.clipping import clipping_factor, clipping_threshold
@@ -49,7 +50,8 @@ def train(
 
     Raises:
         SpecError: the workload or a value breaks a rule.
-        StorageError: a checkpoint cannot be written, or is that of another trial.
+        StorageError: a checkpoint is that of another trial.
+        StorageFailure: one cannot be written or read.
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
     so_far = TrainingSoFar()
@@ -71,6 +73,7 @@ def train(
         first_step=so_far.first_step,
         step_s=so_far.steps.mean_s,
         evaluation_s=so_far.evaluations.mean_s,
+        metrics=so_far.metrics,
     )
 
 
@@ -100,6 +103,7 @@ def _train(
         step = so_far.step
         with so_far.evaluations.once(), clock.named("evaluation"):
             rows = _evaluations(run, model, average, step)
+        so_far.note(rows)
         watcher.new_measurements(measurements.add_evaluations(rows))
         if save_predictions is not None:
             save_predictions(step, examine(model, run.evaluation_batches(CHOSEN)))
@@ -143,6 +147,7 @@ def _train(
             gradients.zero_()
             with clock.named("forward"):
                 per_example = model.loss(batch)
+                require_gradient(per_example)
             loss = mean_loss(per_example)
             with clock.named("backward"):
                 loss.backward()

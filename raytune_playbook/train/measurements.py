@@ -73,6 +73,7 @@ class TrainingSoFar:
     Fields:
         time_by_part: of this attempt's training steps, up to the last reporting interval.
         earlier_s: of earlier attempts up to the checkpoint from which this one went on, as `seconds` gave them.
+        metrics: what evaluations of each split have reported in this attempt, each with its newest value.
     """
 
     step: int = 0
@@ -83,11 +84,19 @@ class TrainingSoFar:
     started_s: float = field(default_factory=lambda: time.perf_counter())
     steps: Timer = field(default_factory=Timer)
     evaluations: Timer = field(default_factory=Timer)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def count(self, rows: Iterable[MeasurementRow]) -> None:
         """Add the times of new training steps."""
         for row in rows:
             self.time_by_part += TimeByPart(**{name: number_of(row, name) or 0.0 for name in TIME_COLUMNS})
+
+    def note(self, rows: Iterable[MeasurementRow]) -> None:
+        """Remember what an evaluation reported."""
+        for row in rows:
+            values = {name: number_of(row, name) for name in row if name not in (STEP, SPLIT)}
+            of_split = self.metrics.setdefault(str(row[SPLIT]), {})
+            of_split.update({name: value for name, value in values.items() if value is not None})
 
     def seconds(self, stages: Mapping[str, float]) -> dict[str, float]:
         """All times so far, those of earlier attempts included, by name.

@@ -17,6 +17,7 @@ from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import convert_batch_norm
 from raytune_playbook.train.group import Group, require_equal
 from raytune_playbook.train.precision import autocast
+from raytune_playbook.train.trainable import require_metrics, require_per_example, require_trainable
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 
@@ -56,9 +57,7 @@ class TrialModel:
         """
         with self.autocast():
             found = self.workload.metrics(self.module, batch, self.values)
-        for name, value in found.items():
-            require_per_example(f"Workload.metrics: {name}", value, num_examples(batch))
-        return dict(found)
+        return require_metrics(found, num_examples(batch))
 
     def predictions(self, batch: Batch) -> dict[str, Tensor]:
         """What the model says of each example, of shape (batch, ...) each.
@@ -82,7 +81,7 @@ def initial_model(workload: Workload, trial: TrialSpec, group: Group) -> TrialMo
     """
     values = Values(trial.values)
     group.seed_(shared_seed("initialization", trial))
-    module = workload.model(values)
+    module = require_trainable(workload.model(values))
     statistics = values.text("batch_norm")
     ghost = {"virtual_batch_size": values.integer("virtual_batch_size")} if statistics == "ghost" else {}
     module = convert_batch_norm(module, statistics=statistics, group=group, **ghost).to(group.device)
@@ -93,19 +92,6 @@ def initial_model(workload: Workload, trial: TrialSpec, group: Group) -> TrialMo
 def num_examples(batch: Batch) -> int:
     """How many examples a worker's part of a batch has, padding included."""
     return len(next(iter(batch.values())))
-
-
-def require_per_example(what: str, value: Tensor, batch: int) -> None:
-    """Check that a loss or metric has the shape (batch,).
-
-    Raises:
-        SpecError: it has another, such as the mean over the batch.
-    """
-    if value.shape != (batch,):
-        raise SpecError(
-            f"{what} must have one value per example, shape ({batch},), but has shape {tuple(value.shape)}; "
-            "return it without averaging (reduction='none')."
-        )
 
 
 def require_examples(what: str, value: Tensor, batch: int) -> None:

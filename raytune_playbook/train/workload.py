@@ -18,6 +18,7 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.datasets import Columns as Columns
 from raytune_playbook.study.datasets import Files, Split
 from raytune_playbook.study.fingerprints import source_hash
@@ -72,6 +73,17 @@ TRAINING_DEFAULTS: dict[str, Value] = {
 """The hyperparameters of the training loop, which every workload has; a workload may change a default."""
 
 
+class UnknownHyperparameterError(SpecError, KeyError):
+    """A workload asks for a hyperparameter that there is not; a `KeyError` too, as mappings promise."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        hint = did_you_mean(name, known, f"there are {', '.join(sorted(known))}; add it to Workload.defaults.")
+        super().__init__(f"Values: the workload asks for {name!r}, which is no hyperparameter of the trial; {hint}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a `KeyError` would put it into quotes
+
+
 class _Getters(Mapping[str, Value]):
     """What `Values` can do."""
 
@@ -79,7 +91,10 @@ class _Getters(Mapping[str, Value]):
         self._values = dict(values)
 
     def __getitem__(self, name: str) -> Value:
-        return self._values[name]
+        try:
+            return self._values[name]
+        except KeyError:
+            raise UnknownHyperparameterError(name, self._values) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -197,9 +212,14 @@ class Workload(ABC):
         """What the model says of each example, such as a class and a probability; of shape (batch, ...) each.
 
         Saved for a few examples at every evaluation (rule EV4). They are asked for all examples, by a forward pass
-        beside that of `metrics`, only where there are `classes` or `set_metrics`.
+        beside that of `metrics`, only where there are `classes` or `set_metrics`. A workload without any predicts, when
+        it is asked to by ``raytune-playbook predict``, what its model returns where `loss` calls it.
         """
         return {}
+
+    def has_predictions(self) -> bool:
+        """Whether there are `predictions` of the workload's own."""
+        return type(self).predictions is not Workload.predictions
 
     def classes(self) -> Mapping[int, str]:
         """The classes, rare ones above all, whose correct predictions are counted at every evaluation, with their

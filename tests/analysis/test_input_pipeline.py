@@ -76,7 +76,7 @@ def test_pi2_the_finding_names_the_stage_its_numbers_and_the_remedy(stage, remed
     others = {other: 1.0 for other in PIPELINE_STAGES if other != stage}
     sentence = finding([trial(wait_s=30.0, compute_s=70.0, stages=others | {stage: 5.0})])
     assert sentence.startswith(
-        "PI1: training is input-bound: 30% of the steps' time is spent waiting for batches "
+        "PI1: Training is input-bound: 30% of the steps' time is spent waiting for batches "
         f"(30 ms for data, in steps of 100 ms; 50% of the pipeline's work is {stage}); "
     )
     assert remedy in sentence
@@ -132,7 +132,7 @@ def test_pi1_a_study_that_waits_is_named_where_the_round_as_a_whole_does_not():
         trial("depth=2", wait_s=2.0, compute_s=8.0),
         trial("depth=50", compute_s=200.0),
     ]
-    assert finding(trials).startswith("PI1: training of depth=1 is input-bound: 30% of the steps' time")
+    assert finding(trials).startswith("PI1: Training of depth=1 is input-bound: 30% of the steps' time")
     assert {study: time.input_share for study, time in of_each_study(trials).items()} == {
         "depth=1": 0.3,
         "depth=2": 0.2,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ray.data.extensions import ArrowTensorArray
 
-from raytune_playbook.data.columns import checked, concatenated, from_arrow, num_bytes, num_examples, to_arrow
+from raytune_playbook.data.columns import (
+    as_column,
+    checked,
+    concatenated,
+    from_arrow,
+    num_bytes,
+    num_examples,
+    to_arrow,
+)
 from raytune_playbook.errors import DataError
 
 TENSOR = pa.fixed_shape_tensor(pa.int64(), [2, 3])
@@ -101,25 +110,32 @@ def test_ragged_within_an_example_is_an_object_of_lists():
 
 
 @pytest.mark.parametrize(
-    ("values", "number"),
+    ("values", "number", "row"),
     [
-        (pa.array([1, None, None]), 2),
-        (pa.array([None, "a"]), 1),
-        (pa.nulls(3), 3),
-        (pa.array([[1, 2], None]), 1),
-        (pa.array([[1, None], [3, 4]]), 1),
-        (pa.array([[1, None], [3]]), 1),
-        (pa.array([[[None, 1]], [[2, None]]]), 2),
-        (pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), 1),
-        (tensors(TENSOR, [[1, 2, 3, 4, 5, 6], None]), 1),
-        (tensors(TENSOR, [[1, 2, 3, 4, 5, None]]), 1),
-        (pa.array(["a", None]).dictionary_encode(), 1),
-        (pa.chunked_array([[1], [None]], pa.int64()), 1),
+        (pa.array([1, None, None]), 2, 1),
+        (pa.array([None, "a"]), 1, 0),
+        (pa.nulls(3), 3, 0),
+        (pa.array([[1, 2], None]), 1, 1),
+        (pa.array([[1, None], [3, 4]]), 1, 0),
+        (pa.array([[1, 2], [3], [None]]), 1, 2),
+        (pa.array([[[1, 1]], [[2, None]], [[None, 3]]]), 2, 1),
+        (pa.array([[1, 2], None], pa.list_(pa.int64(), 2)), 1, 1),
+        (tensors(TENSOR, [[1, 2, 3, 4, 5, 6], None]), 1, 1),
+        (tensors(TENSOR, [[1, 2, 3, 4, 5, None]]), 1, 0),
+        (pa.array(["a", None]).dictionary_encode(), 1, 1),
+        (pa.chunked_array([[1], [None]], pa.int64()), 1, 1),
     ],
 )
-def test_missing_values_are_refused_by_name_and_place(values, number):
-    with pytest.raises(DataError, match=rf"but {number} of 'x' are missing in a.parquet; fill them, .*columns="):
+def test_missing_values_are_refused_by_name_and_place(values, number, row):
+    words = rf"but {number} of 'x' are missing in a.parquet, the first in row {row}; fill them, .*columns="
+    with pytest.raises(DataError, match=words):
         column(values)
+
+
+@pytest.mark.parametrize("kind", [pa.list_view(pa.int64()), pa.large_list_view(pa.list_(pa.int8()))])
+def test_views_of_lists_are_refused_by_name_and_place(kind):
+    with pytest.raises(DataError, match=r"be plain ones, but 'x' in a.parquet is \w*list_view<.*; cast it to list"):
+        column(pa.array([], kind))
 
 
 # ------------------------------------------------------------------ to Arrow
@@ -182,9 +198,16 @@ def test_parts_are_laid_end_to_end_as_a_copy():
 def test_parts_that_differ_are_refused_in_either_order(second):
     first = {"x": np.zeros((1, 3), np.float32)}
     for parts in ([first, second], [second, first], [first, first, second]):
-        with pytest.raises(DataError, match="need the same columns, types and shapes, but there are") as caught:
+        words = r"need the same columns, types and shapes, but '[xz]' is .+ in the first and .+ in row \d; make"
+        with pytest.raises(DataError, match=words) as caught:
             concatenated(parts)
-        assert str({"x": "float32[3]"}) in str(caught.value)
+        assert "float32[3]" in str(caught.value) or "missing" in str(caught.value)
+
+
+def test_parts_that_differ_say_from_which_row_on():
+    parts = [{"x": np.zeros((4, 2))}, {"x": np.zeros((3, 2))}, {"x": np.zeros((1, 5))}]
+    with pytest.raises(DataError, match=r"'x' is float64\[2\] in the first and float64\[5\] in row 7; make them alike"):
+        concatenated(parts)
 
 
 # ------------------------------------------------------------------ checked
@@ -215,7 +238,54 @@ def test_checking_copies_nothing_that_is_as_it_must_be():
     assert np.shares_memory(checked({"x": given}, "a batch")["x"], given)
 
 
-OBJECTS = np.array([np.zeros(1), np.zeros(2)], dtype=object)
+def objects(*values: object) -> np.ndarray:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (objects(np.float32([1, 2]), np.float32([3, 4])), np.float32([[1, 2], [3, 4]])),
+        (pd.Series([np.float32([1, 2]), np.float32([3, 4])]), np.float32([[1, 2], [3, 4]])),
+        (objects([[1, 2]], [[3, 4]]), np.array([[[1, 2]], [[3, 4]]])),
+        ([np.int8([1, 2]), np.int8([3, 4])], np.int8([[1, 2], [3, 4]])),
+        (objects(np.bool_([True]), np.bool_([False])), np.array([[True], [False]])),
+    ],
+)
+def test_objects_that_are_arrays_of_one_shape_are_stacked(given, expected):
+    for found in (as_column(given), checked({"x": given}, "a batch")["x"]):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (objects(1, 2.5), np.array([1, 2.5])),
+        (objects(np.float32(1), 2), np.array([1.0, 2.0])),
+        (objects(True, False), np.array([True, False])),
+        (objects([1, 2], [0.5, 1]), np.array([[1, 2], [0.5, 1]])),
+    ],
+)
+def test_objects_of_several_types_keep_them_until_they_are_to_be_trained_on(given, expected):
+    assert as_column(given) is given or as_column(given).dtype == object  # for their hashes
+    found = checked({"x": given}, "a batch")["x"]
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_lists_of_several_lengths_are_objects_for_the_preprocessing_to_pad():
+    found = as_column([[1], [1, 2]])
+    assert found.dtype == object
+    assert [each.tolist() for each in found] == [[1], [1, 2]]
+    assert [each.dtype for each in found[1:]] == [np.int64]
+    ragged = as_column([[[1], [2, 3]], [[4]]])
+    assert [each.tolist() for each in ragged[0]] == [[1], [2, 3]]
+
+
+OBJECTS = objects(np.zeros(1), np.zeros(2))
 
 
 @pytest.mark.parametrize(
@@ -229,11 +299,15 @@ OBJECTS = np.array([np.zeros(1), np.zeros(2)], dtype=object)
         ({"x": [1], "y": np.float32(1)}, r"\{'x': 1, 'y': 'a single value'\}"),
         ({"x": [1, 2, 3, 4]}, "must keep its number of examples, but a batch gives 4 for 2; keep each example"),
         ({"x": ["a", "b"]}, "must hold numbers .* but 'x' in a batch is of dtype <U1; encode, pad or drop it"),
-        ({"x": OBJECTS}, "'x' in a batch is of dtype object"),
-        ({"x": [None, 1]}, "'x' in a batch is of dtype object"),
+        ({"x": OBJECTS}, r"one shape, but 'x' in a batch has \(1,\) in row 0 and \(2,\) in row 1; pad or cut them in"),
+        ({"x": objects([1, 2], [[1, 2]])}, r"has \(2,\) in row 0 and \(1, 2\) in row 1; pad or cut"),
+        ({"x": [1, None]}, "needs a value in every column, but 'x' in a batch has none in row 1; fill it, drop"),
+        ({"x": objects(np.zeros(2), None)}, "but 'x' in a batch has none in row 1"),
+        ({"x": objects({"a": 1}, {})}, "'x' in a batch is of dtype object; encode, pad or drop"),
+        ({"x": objects([[1], [2, 3]], [[4]])}, "'x' in a batch is of dtype object; encode, pad or drop"),
         ({"x": np.array(["2024-01-01"] * 2, "M8[D]")}, r"is of dtype datetime64\[D\]"),
         ({"x": np.zeros(2, complex)}, "is of dtype complex128"),
-        ({"x": [[1], [1, 2]]}, "need one shape, but those of 'x' in a batch differ; pad or cut them"),
+        ({"x": [[1], [1, 2]]}, r"one shape, but 'x' in a batch has \(1,\) in row 0 and \(2,\) in row 1; pad or cut"),
         ({"label": [0.0, np.nan]}, "must be numbers, but 1 of column 'label' are NaN in a batch, the first in row 1"),
         ({"label": [[np.nan, np.nan], [0, np.nan]]}, "but 2 of column 'label' are NaN in a batch, the first in row 0"),
     ],

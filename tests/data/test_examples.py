@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,11 +14,13 @@ import ray.cloudpickle as cloudpickle
 from sklearn.datasets import load_digits
 
 from raytune_playbook.data.columns import Columns
-from raytune_playbook.data.datasets import find_sources
+from raytune_playbook.data.datasets import find_source, find_sources
+from raytune_playbook.data.decode import Recipe
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE, Preparation, prepare, save
 from raytune_playbook.data.materialized.preprocessed import files_of, find
 from raytune_playbook.data.materialized.store import start_store
-from raytune_playbook.data.splits import example_hashes, split_rows
+from raytune_playbook.data.reading import read_in_order
+from raytune_playbook.data.splits import division_by_hash, exact_division, example_hashes
 from raytune_playbook.errors import DataError, InputError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.datasets import Files, InputPipeline, Split
@@ -92,6 +95,69 @@ def test_every_source_gives_the_same_examples_in_order(how, tmp_path, kind):
     assert found.record.num_examples == {"train": 1797, "validation": 9}
 
 
+X = np.arange(24.0).reshape(4, 2, 3)
+TABLES: dict[str, pa.Table] = {
+    "lists": pa.table({"x": X.tolist()}),
+    "lists of one size": pa.table({"x": pa.array(X.reshape(4, 6).tolist(), pa.list_(pa.float64(), 6))}),
+    "tensors": pa.table({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(X)}),
+}
+
+
+@pytest.mark.parametrize("kind", [*TABLES, "pandas", "objects"])
+def test_lists_of_one_length_are_stacked_from_every_source(how, kind):
+    frame = pd.DataFrame({"x": list(X)})
+    dataset = ray.data.from_pandas(frame) if kind in ("pandas", "objects") else ray.data.from_arrow(TABLES[kind])
+    given = {"pandas": dict(frame), "objects": {"x": frame["x"].to_numpy()}}.get(kind) or TABLES[kind]
+    shape = (4, 6) if kind == "lists of one size" else (4, 2, 3)
+    for each in (given, dataset, dataset.repartition(3)):
+        found = prepare({"train": each, "validation": {"x": X}}, how()).arrays()["train"]["x"]
+        assert found.dtype == np.float64
+        assert np.array_equal(found, X.reshape(shape))
+    alone = list(read_in_order("the data", find_source(dataset, "data", "the data"), Recipe()))
+    assert np.array_equal(np.concatenate([block["x"] for block in alone]), X.reshape(shape))
+    assert not dataset.context.execution_options.preserve_order  # the user's setting
+
+
+RAGGED = [[[1.0], [2.0]], [[3.0], [4.0]], [[5.0]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (RAGGED, r"one shape, but 'x' in {where}'train' has \(2, 1\) in row 0 and \(1, 1\) in row 2; pad or cut"),
+        ([1.0, None, 2.0], "but 1 of 'x' are missing in {where}'train', the first in row 1; fill them"),
+        ([[1, 2], [3, None]], "but 1 of 'x' are missing in {where}'train', the first in row 1; fill them"),
+    ],
+)
+def test_what_cannot_be_stacked_is_refused_by_column_and_row(how, values, words):
+    table = pa.table({"x": values})
+    for given, where in ((table, ""), (ray.data.from_arrow(table), "block 0 of ")):
+        with pytest.raises(DataError, match=words.format(where=where)):
+            prepare({"train": given, "validation": {"x": np.ones(2)}}, how())
+
+
+class Padded:
+    def preprocess(self, columns: Columns) -> Columns:
+        x = np.zeros((len(columns["x"]), 2, 1))
+        for row, each in enumerate(columns["x"]):
+            x[row, : len(each)] = each
+        return {"x": x}
+
+
+def test_ragged_examples_of_every_source_can_be_padded(how):
+    objects = np.empty(3, object)
+    objects[:] = [np.array(each) for each in RAGGED]
+    table = pa.table({"x": RAGGED})
+    datasets = [
+        ray.data.from_arrow(table),
+        ray.data.from_items([{"x": each} for each in objects]),
+        ray.data.from_pandas(pd.DataFrame({"x": objects})),
+    ]
+    for source in ({"x": objects}, {"x": RAGGED}, table, *datasets):
+        found = prepare({"train": source, "validation": {"x": objects}}, how(Padded())).arrays()["train"]["x"]
+        assert found.tolist() == [[[1], [2]], [[3], [4]], [[5], [0]]]
+
+
 @pytest.mark.parametrize("kind", ["arrays", "files", "dataset"])
 def test_pi2_preprocessing_of_every_source(how, tmp_path, kind):
     columns = digits()
@@ -159,7 +225,7 @@ def test_the_mode_follows_from_the_size_and_can_be_given(how, tmp_path):
         ({"train": {"x": np.ones(3)}}, "auto", "'validation' is missing among"),
         ([1, 2], "auto", "must return a mapping of splits, or a Split of one source, but it returns list"),
         ({"train": 3, "validation": 4}, "auto", "'train' must be arrays by column, .* but is int"),
-        ({"train": {"x": np.ones(3)}, "validation": {"x": np.ones(0)}}, "auto", "there are none"),
+        ({"train": {"x": np.ones(3)}, "validation": {"x": np.ones(0)}}, "auto", "'validation' has none"),
         ({"train": {"x": np.ones(3), "y": np.ones(2)}, "validation": {"x": np.ones(1)}}, "auto", "one length"),
         (
             {"train": {"label": np.array([1, np.nan])}, "validation": {"label": np.ones(1)}},
@@ -227,10 +293,14 @@ def test_in10_overlaps_between_splits_are_found(how):
     assert prepare({"train": digits(0, 1000), "validation": digits(1000, 1200)}, how()).record.overlaps == ()
 
 
-def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(how):
-    split = Split(digits(), train=0.6, validation=0.2, test=0.2)
-    found = prepare(split, how())
-    expected = split_rows(example_hashes(digits()), split.fractions)
+@pytest.mark.parametrize("grows", [False, True])
+def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(how, grows):
+    split = Split(digits(), train=0.6, validation=0.2, test=0.2, grows=grows)
+    found, hashes = prepare(split, how()), example_hashes(digits())
+    division = division_by_hash(split.fractions) if grows else exact_division(hashes, split.fractions)
+    expected = division.rows(hashes)
+    assert found.record.division == ("by hash" if grows else "exact")
+    assert grows or found.record.num_examples == {"train": 1079, "validation": 359}  # of 1797
     rows, other = found.rows(0), found.rows(3)
     assert rows is not None and other is not None
     assert rows.keys() == {"train", "validation"}  # rule AD6: no trial gets the test set
@@ -243,10 +313,10 @@ def test_ad7_a_split_divides_by_what_examples_are_and_can_be_asked_for_another(h
 # ---------------------------------------------------------------------- preprocessed once
 
 
-@pytest.mark.parametrize("divided", [False, True])
-def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, divided):
+@pytest.mark.parametrize(("divided", "grows"), [(False, False), (True, False), (True, True)])
+def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, divided, grows):
     path = write(tmp_path / "files", digits())
-    split = Split(Files(path), train=0.6, validation=0.2, test=0.2)
+    split = Split(Files(path), train=0.6, validation=0.2, test=0.2, grows=grows)
     datasets = split if divided else {"train": path, "validation": digits(0, 99)}
     preparation, storage = how(Halved()), Storage(str(tmp_path / "rounds"))
     manifest = save(

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 
-from raytune_playbook.data.splits import BLOCK_EXAMPLES, Overlap, example_hashes, overlaps, split_rows
+from raytune_playbook.data.splits import (
+    BLOCK_EXAMPLES,
+    Overlap,
+    division_by_hash,
+    exact_division,
+    example_hashes,
+    overlaps,
+)
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.study.datasets import SPLITS, Split
 
@@ -228,7 +235,15 @@ def test_what_has_no_bytes_of_its_own_is_one_sentence(values, kind):
         example_hashes({"x": values})
 
 
-# ------------------------------------------------------------------ divisions
+# ------------------------------------------------------------------ divisions by hash
+
+
+def split_rows(hashes, fractions, number: int = 0):
+    return division_by_hash(fractions, number).rows(hashes)
+
+
+def exact_rows(hashes, fractions, number: int = 0):
+    return exact_division(hashes, fractions, number).rows(hashes)
 
 
 def mixed(hash_: int, stream: str) -> int:
@@ -342,6 +357,72 @@ def test_a_split_may_get_no_example():
     assert {split: len(rows) for split, rows in split_rows(uniform(0), FRACTIONS).items()} == dict.fromkeys(SPLITS, 0)
 
 
+# ------------------------------------------------------------------ exact divisions
+
+
+@pytest.mark.parametrize("number", [0, 3])
+@pytest.mark.parametrize("shares", [(0.6, 0.4, 0.0), (0.8, 0.1, 0.1), (0.01, 0.01, 0.98), (1 / 3, 1 / 3, 1 / 3)])
+@pytest.mark.parametrize("num", [10, 178, 1797])
+def test_exact_shares_are_off_by_less_than_one_example_of_each_split(num, shares, number):
+    fractions = dict(zip(SPLITS, shares, strict=True))
+    rows = exact_rows(uniform(num, seed=1), fractions, number)
+    assert sorted(np.concatenate(list(rows.values())).tolist()) == list(range(num))
+    assert all(abs(len(rows[split]) - num * fractions[split]) <= 0.5 + 1e-9 for split in ("validation", "test"))
+    assert abs(len(rows["train"]) - num * fractions["train"]) <= 1 + 1e-9
+
+
+def test_exact_shares_go_by_rank_of_the_mixed_hash():
+    hashes = uniform(40)
+    in_test = sorted(range(40), key=lambda row: mixed(int(hashes[row]), "test"))[:4]
+    rest = [row for row in range(40) if row not in in_test]
+    in_validation = sorted(rest, key=lambda row: mixed(int(hashes[row]), "validation/2"))[:12]
+    rows = exact_rows(hashes, FRACTIONS, 2)
+    assert rows["test"].tolist() == sorted(in_test)
+    assert rows["validation"].tolist() == sorted(in_validation)
+
+
+def test_equal_examples_share_a_split_of_exact_shares_and_their_order_does_not_matter():
+    hashes = np.repeat(uniform(100), np.random.default_rng(0).integers(1, 6, 100))
+    order = np.random.default_rng(1).permutation(len(hashes))
+    rows, shuffled = exact_rows(hashes, FRACTIONS), exact_rows(hashes[order], FRACTIONS)
+    for split, each in rows.items():
+        assert not np.isin(hashes[each], np.delete(hashes, each)).any()
+        assert np.array_equal(np.sort(order[shuffled[split]]), each)
+        assert abs(len(each) - len(hashes) * FRACTIONS[split]) <= 5
+
+
+def test_few_examples_of_exact_shares_move_when_others_come():
+    hashes, more = uniform(1000), uniform(100, seed=1)
+    before, after = exact_rows(hashes, FRACTIONS), exact_rows(np.concatenate([hashes, more]), FRACTIONS)
+    moved = {split: np.setdiff1d(before[split], after[split]) for split in SPLITS}
+    assert sum(map(len, moved.values())) <= 30  # chance has it: the square root of what came, at each boundary
+    # What does not leave its rank does not move.
+    assert set(before["test"]) <= set(after["test"]) or set(after["test"][after["test"] < 1000]) <= set(before["test"])
+
+
+def test_ad6_the_test_set_is_the_same_in_every_exact_division():
+    hashes = uniform(999)
+    first = exact_rows(hashes, FRACTIONS)
+    for number in range(1, 10):
+        other = exact_rows(hashes, FRACTIONS, number)
+        assert np.array_equal(other["test"], first["test"])
+        assert len(other["validation"]) == len(first["validation"])
+        assert not np.array_equal(other["validation"], first["validation"])
+    other_shares = exact_rows(hashes, {"train": 0.2, "validation": 0.7, "test": 0.1})
+    assert np.array_equal(other_shares["test"], first["test"])
+
+
+def test_exact_shares_of_all_examples_divide_each_block_of_them():
+    hashes = uniform(500)
+    division = exact_division(hashes, FRACTIONS, 1)
+    whole = division.rows(hashes)
+    parts = {split: [] for split in SPLITS}
+    for first in range(0, 500, 77):
+        for split, rows in division.rows(hashes[first : first + 77]).items():
+            parts[split] += (rows + first).tolist()
+    assert parts == {split: rows.tolist() for split, rows in whole.items()}
+
+
 # ------------------------------------------------------------------ overlaps
 
 
@@ -407,9 +488,9 @@ def test_in10_a_split_of_real_data_overlaps_nowhere_in_any_division(load):
     division = Split({"row": data.data, "label": data.target}, train=0.6, validation=0.2, test=0.2)
     hashes = example_hashes(division.source, division.key)
     for number in range(10):
-        rows = split_rows(hashes, division.fractions, number)
-        assert overlaps({split: hashes[each] for split, each in rows.items()}) == []
-        assert min(map(len, rows.values())) > 0.1 * len(hashes)
+        for rows in (split_rows(hashes, division.fractions, number), exact_rows(hashes, division.fractions, number)):
+            assert overlaps({split: hashes[each] for split, each in rows.items()}) == []
+            assert min(map(len, rows.values())) > 0.1 * len(hashes)
 
 
 def test_in10_the_two_equal_irises_are_found_in_splits_that_part_them():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.fs as pafs
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from moto.server import ThreadedMotoServer
 
 from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import RoundRecord, TrialRecord
@@ -97,3 +101,44 @@ def make_trial() -> Callable[..., TrialRecord]:
         return TrialRecord(spec=spec, **fields)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A server that speaks S3, on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Storage]:
+    """Opens a storage in a bucket that starts empty."""
+    for name, value in {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    pafs.S3FileSystem(endpoint_override=s3_endpoint, region="us-east-1", allow_bucket_creation=True).create_dir(bucket)
+    return lambda: Storage(f"s3://{bucket}/rounds?region=us-east-1")
+
+
+@pytest.fixture
+def object_store(tmp_path: Path) -> Callable[[], Storage]:
+    """Opens a storage that other processes see too, and of which pyarrow does not know that it is local."""
+
+    def opened() -> Storage:
+        storage = Storage(str(tmp_path / "objects"))
+        storage.fs = pafs.PyFileSystem(pafs.FSSpecHandler(LocalFileSystem()))
+        return storage
+
+    return opened
+
+
+@pytest.fixture(params=["local", "object_store", "s3"])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
+    """Opens the same storage each time it is called; of each kind in turn."""
+    if request.param == "local":
+        return lambda: Storage(str(tmp_path / "rounds"))
+    opened: Callable[[], Storage] = request.getfixturevalue(request.param)
+    return opened

@@ -142,3 +142,59 @@ def test_a_trial_that_measured_nothing(created):
     assert created.measurements(STUDY, KEY) is None
     stream.seal()
     assert created.measurements(STUDY, KEY).num_rows == 0
+
+
+LATE = [*BATCHES[:3], [{"step": 20, "split": "validation", "loss": 0.1, "score": 4.0}], *BATCHES[3:]]
+"""A metric that the first evaluations lack."""
+
+
+def test_a_late_metric_is_a_column_with_nulls_before_it(created):
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
+    rows: list[dict[str, object]] = []
+    for batch in LATE:
+        stream.append(batch)
+        rows += batch
+        assert created.measurements(STUDY, KEY).equals(stream.table())
+        assert created.measurements(STUDY, KEY).num_rows == len(rows)
+    with pa.ipc.open_stream(folder(created) / f"_{KEY}.attempt1.arrows") as running:  # by pyarrow alone
+        assert running.read_all().equals(stream.table())
+    stream.seal()
+    table = created.measurements(STUDY, KEY)
+    assert table["score"].to_pylist() == [row.get("score") for row in rows]
+    assert table["loss"].to_pylist() == [row["loss"] for row in rows]
+    assert table["gradient_norm"].to_pylist() == [row.get("gradient_norm") for row in rows]
+    assert [path.name for path in folder(created).iterdir()] == [f"{KEY}.parquet"]
+
+
+def test_a_stream_with_a_late_metric_is_readable_wherever_it_is_cut_off(created):
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
+    contents = []
+    for batch in LATE:
+        stream.append(batch)
+        contents.append((folder(created) / f"_{KEY}.attempt1.arrows").read_bytes())
+    num_rows = [sum(map(len, LATE[: i + 1])) for i in range(len(LATE))]
+    assert len(contents[3]) > len(contents[2])
+    for content, before, number in zip(contents[3:], contents[2:], num_rows[3:], strict=False):
+        assert read_stream(content).num_rows == number
+        if content.startswith(before):  # cut off in the batch that was appended last
+            for cut in range(len(before), len(content)):
+                assert read_stream(content[:cut]).num_rows == number - len(LATE[num_rows.index(number)])
+    for cut in range(len(contents[-1])):  # at any byte it is a beginning of all rows, with the late column
+        if (table := read_stream(contents[-1][:cut])) is not None:
+            assert table.equals(stream.table().slice(0, table.num_rows))
+
+
+def test_a_late_metric_that_was_never_written_whole_leaves_the_rows_before_it(created, monkeypatch):
+    stream = RunningMeasurements(created, STUDY, KEY, 1)
+    for batch in LATE[:3]:
+        stream.append(batch)
+    before = created.measurements(STUDY, KEY)
+
+    def killed(self: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(OSError, match="no space left"):
+        stream.append(LATE[3])
+    assert created.measurements(STUDY, KEY).equals(before)
+    assert [path.name for path in folder(created).iterdir()] == [f"_{KEY}.attempt1.arrows"]

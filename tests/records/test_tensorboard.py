@@ -30,6 +30,7 @@ def test_every_metric_becomes_a_scalar_of_its_split(created):
         {"step": 0, "split": "validation", "loss": 2.25, "error": 0.5},
         {"step": 1, "split": "step", "loss": 2.0, "gradient_norm": 3.0, "wait_s": 0.0},
         {"step": 2, "split": "step", "loss": 1.5, "gradient_norm": 4.0, "wait_s": None},
+        {"step": 2, "split": "validation", "loss": 1.0, "score": 7.0},  # which earlier evaluations lack
     ]
     tensorboard.export(created, STUDY, KEY, measurements_table(rows))
     folder = Path(created.storage.root) / "round" / STUDY / "tensorboard" / KEY
@@ -46,11 +47,14 @@ def test_every_metric_becomes_a_scalar_of_its_split(created):
         ("train_step/wait_s", 1): 0.0,
         ("train_step/loss", 2): 1.5,
         ("train_step/gradient_norm", 2): 4.0,
+        ("validation/loss", 2): 1.0,
+        ("validation/score", 2): 7.0,
     }
 
 
 @pytest.mark.parametrize("rows", [[], [{"step": 1, "split": "step", "loss": float("nan")}]])
-def test_nothing_and_not_a_number_can_be_exported(created, rows):
+def test_nothing_and_not_a_number_can_be_exported_and_nothing_is_printed(created, rows, caplog):
     tensorboard.export(created, STUDY, KEY, measurements_table(rows))
+    assert not caplog.records
     (path,) = (Path(created.storage.root) / "round" / STUDY / "tensorboard" / KEY).iterdir()
     assert sum(len(event.summary.value) for event in events(path)) == len(rows)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -139,3 +142,25 @@ def test_sd11_every_trial_has_the_studys_length():
 def test_an_index_out_of_range_is_one_sentence():
     with pytest.raises(SpaceError, match="index of a quasi-random sequence must be an integer from 0"):
         suggest(study(), -1)
+
+
+def test_qr4_threads_get_the_points_of_a_finite_space_that_one_alone_gets():
+    kinds = [Int(1, 12), Categorical(list("abcdef"))]
+    num_points, num_threads, interval_s = 72, 4, sys.getswitchinterval()
+
+    def points(names: str, seed: int, barrier: Barrier) -> list[tuple[object, ...]]:
+        spec = study(space=dict(zip(names, kinds, strict=True)), seed=seed)
+        barrier.wait()
+        return [tuple(values_at(spec, index)[name] for name in names) for index in range(num_points)]
+
+    sys.setswitchinterval(1e-6)  # threads take turns within a line
+    try:
+        with ThreadPoolExecutor(num_threads) as threads:
+            for seed in range(5):
+                together = Barrier(num_threads)
+                results = [threads.submit(points, "ab", seed, together) for _ in range(num_threads)]
+                alone = points("cd", seed, Barrier(1))  # the same points under names that no thread has
+                assert len(set(alone)) == num_points
+                assert [each.result() for each in results] == [alone] * num_threads
+    finally:
+        sys.setswitchinterval(interval_s)

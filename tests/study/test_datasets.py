@@ -103,7 +103,15 @@ def test_other_shares_are_one_sentence(shares):
         SpecError, match=r"Split: shares of train and validation above zero, and of all three"
     ) as caught:
         Split("data", *shares)
-    assert f"but got {shares[0]}, {shares[1]} and {shares[2]}; correct them." in str(caught.value)
+    assert f"but got {shares[0]}, {shares[1]} and {shares[2] or 0.0}; give all three, since" in str(caught.value)
+
+
+def test_no_share_is_taken_that_was_not_asked_for():
+    assert Split("data").fractions == {"train": 0.8, "validation": 0.1, "test": 0.1}
+    assert Split("data", train=0.8, validation=0.2).fractions == {"train": 0.8, "validation": 0.2, "test": 0.0}
+    for shares in ({"train": 0.7, "validation": 0.2}, {"test": 0.1}, {"train": 0.9}, {"validation": 0.1}):
+        with pytest.raises(SpecError, match=r"give all three, since one that is left out beside others is 0\."):
+            Split("data", **shares)
 
 
 def test_the_key_of_a_split_is_one_column_or_several():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.errors import SpecError, StorageError, StorageFailure
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.settings import Budget, Objective
@@ -271,5 +271,5 @@ def test_checkpoints_of_other_code_are_discarded_with_a_warning(attempt, make_tr
 def test_a_storage_that_takes_no_checkpoint_is_one_sentence(attempt, make_trial, tmp_path):
     trial = make_trial()
     (tmp_path / "all").write_text("a file where a folder is needed")
-    with pytest.raises(StorageError, match=r"Checkpoints must be writable, but .*; make room there, or allow access"):
+    with pytest.raises(StorageFailure, match=r"Checkpoints must be writable, but .*; make room there, or allow access"):
         attempt(trial, Checkpoints(Storage(str(tmp_path)), FOLDER, trial))

@@ -432,7 +432,7 @@ def test_a_model_without_trainable_parameters_is_told_of(small, make_trial, run_
         def model(self, values):
             return nn.Identity()
 
-    with pytest.raises(TypeError, match="trainable parameters must be of one dtype, but they are of none at all"):
+    with pytest.raises(SpecError, match="needs a parameter that requires a gradient, but of Identity it has none;"):
         run_alone(Untrainable(), make_trial())
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
-from raytune_playbook.errors import StorageError
+from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.frozen import Value
@@ -178,7 +178,7 @@ def experiments(group: Group, folder: Path) -> dict[str, Any]:
             (folder / path).write_text("a file where a folder is needed")
         try:
             attempt(group, trial, Checkpoints(Storage(str(folder)), what, trial, group=group))
-        except StorageError as error:
+        except StorageFailure as error:
             found[what] = str(error)
     return found
 

@@ -42,6 +42,21 @@ def test_typed_access():
     assert len(VALUES) == 5
 
 
+@pytest.mark.parametrize("get", [VALUES.number, VALUES.optional_number, VALUES.text, VALUES.flag, VALUES.__getitem__])
+def test_a_hyperparameter_that_is_not_there_is_one_sentence_with_the_one_that_was_meant(get):
+    with pytest.raises(SpecError, match=r"the workload asks for 'numbr', which is no .*; did you mean 'number'\?"):
+        get("numbr")
+    with pytest.raises(SpecError, match=r"there are flag, nothing, number, real, text; add it to Workload\.defaults"):
+        get("learning_rate")
+
+
+def test_values_are_a_mapping_all_the_same():
+    assert "numbr" not in VALUES
+    assert VALUES.get("numbr", 3) == 3
+    with pytest.raises(KeyError):
+        VALUES["numbr"]
+
+
 @pytest.mark.parametrize(
     ("get", "words"),
     [

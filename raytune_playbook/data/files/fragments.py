@@ -55,6 +55,10 @@ class Fragment(ABC):
             )
         return columns
 
+    def place(self, row: int) -> str:
+        """How messages call the place of an example."""
+        return f"row {row} of {self.name}"
+
     @abstractmethod
     def _read(self) -> Columns:
         """The same; whatever a reader raises on damaged files may get through."""

@@ -32,6 +32,10 @@ class ImageFiles(Fragment):
         num_others = len(self.files) - 1
         return f"{self.file.uri} and the {num_others} images after it" if num_others else self.file.uri
 
+    def place(self, row: int) -> str:
+        """How messages call the place of an image."""
+        return self.files[row].uri
+
     def _read(self) -> Columns:
         columns = self.columns or IMAGE_COLUMNS
         read: dict[str, Array] = {}

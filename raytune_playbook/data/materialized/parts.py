@@ -37,6 +37,10 @@ class ArrayRows:
         """The rows, as views."""
         return {name: values[self.first : self.last] for name, values in ray.get(self.arrays).items()}
 
+    def place(self, row: int) -> str:
+        """By the row's number in the arrays that were given."""
+        return f"row {self.first + row}"
+
 
 @dataclass(frozen=True)
 class DatasetBlock:
@@ -56,8 +60,12 @@ class DatasetBlock:
         return self.block.num_bytes
 
     def read(self) -> Columns:
-        """Its columns."""
-        return self.block.columns()
+        """Its columns, as those of files are read."""
+        return self.block.read(self.name)
+
+    def place(self, row: int) -> str:
+        """By its number in the block."""
+        return f"row {row} of {self.name}"
 
 
 def parts_of(split: str, source: Source) -> Sequence[Part]:

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples, to_arrow
 from raytune_playbook.data.decode import HASH
-from raytune_playbook.data.splits import Hashes, overlaps, split_rows
+from raytune_playbook.data.files.find import File
+from raytune_playbook.data.files.listing import Listing
+from raytune_playbook.data.splits import Division, Hashes, overlaps
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.store import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
@@ -79,6 +81,19 @@ def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
     }
 
 
+def manifest_of(listing: Listing) -> Manifest | None:
+    """What vouches for files that were saved here; None for others."""
+    first = listing.fragments[0].file
+    folder = PurePosixPath(first.path).parent.parent
+    if folder.parent.name != FOLDER:
+        return None
+    try:
+        with File(first.filesystem, f"{folder}/{MANIFEST}", 0, "").open() as opened:
+            return Manifest(**json.loads(opened.read()))
+    except FileNotFoundError:
+        return None
+
+
 @dataclass
 class Writer:
     """Writes the blocks of all splits, one file each, and keeps count."""
@@ -90,14 +105,14 @@ class Writer:
     _hashes: dict[str, list[Hashes]] = field(default_factory=dict)
     _num_files: dict[str, int] = field(default_factory=dict)
 
-    def write_block(self, split: str, columns: Columns, fractions: Mapping[str, float] | None) -> None:
-        """Some examples with the column `HASH`: of a split, or where there are fractions each into its own."""
+    def write_block(self, split: str, columns: Columns, division: Division | None) -> None:
+        """Some examples with the column `HASH`: of a split, or where there is a division each into its own."""
         hashes = columns[HASH].astype(np.uint64)
         arrays = {name: values for name, values in columns.items() if name != HASH}
-        if fractions is None:
+        if division is None:
             self._write(split, arrays, hashes)
             return
-        for name, rows in split_rows(hashes, fractions).items():
+        for name, rows in division.rows(hashes).items():
             self._write(name, {column: values[rows] for column, values in arrays.items()}, hashes[rows])
 
     def _write(self, split: str, columns: Columns, hashes: Hashes) -> None:

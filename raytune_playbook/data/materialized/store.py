@@ -24,14 +24,19 @@ from raytune_playbook.data.decode import HASH, Notes, NoteTaker, Recipe, Report,
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.parts import parts_of
 from raytune_playbook.data.materialized.preprocessed import Manifest, Writer, folder_of
+from raytune_playbook.data.not_finite import NotFinite, not_finite
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
-from raytune_playbook.data.splits import Hashes
+from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division
 from raytune_playbook.errors import DataError, PlaybookError
 from raytune_playbook.records.store import Storage
+from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.study.fingerprints import content_hash
 
 MAX_CACHED = 16
+
+NUM_COMPARED_PARTS = 3
+"""On a few examples of so many parts preprocessing is compared with itself."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,21 @@ class Loaded:
 
     Fields:
         columns: references to the arrays.
+        types: of the columns.
         hashes: what `example_hashes` makes of each example, (num_examples,); None where it was not asked for.
         skipped: what could not be read and was left out, as the user allowed.
         read_s: how long it took; 0 where it was there from before.
+        not_finite: a few examples that hold NaN or infinities.
     """
 
     columns: Mapping[str, ray.ObjectRef[Array]]
+    types: Mapping[str, ColumnRecord]
     num_examples: int
     num_bytes: int
     hashes: Hashes | None = None
     skipped: tuple[str, ...] = ()
     read_s: float = 0.0
+    not_finite: tuple[NotFinite, ...] = ()
 
     def arrays(self) -> Columns:
         """The columns, mapped read-only from the object store of this node."""
@@ -80,6 +89,7 @@ class Saving:
     Fields:
         sources: one for ``all`` where ``fractions`` divide it.
         recipes: by split.
+        is_exact: whether the shares are, so that all examples are read once more, before.
         storage: folder or URI.
         workload, fingerprint: what it is saved, and found, under.
     """
@@ -87,6 +97,7 @@ class Saving:
     sources: Sources
     recipes: Mapping[str, Recipe]
     fractions: Mapping[str, float] | None
+    is_exact: bool
     storage: str
     workload: str
     fingerprint: str
@@ -102,10 +113,10 @@ class ExampleStore:
         self._loaded: dict[str, Loaded] = {}
         self._me: NoteTaker = ray.get_runtime_context().current_actor
 
-    def note(self, of: str, seconds: dict[str, float], skipped: list[str]) -> None:
+    def note(self, of: str, seconds: dict[str, float], skipped: list[str], faulty: list[NotFinite]) -> None:
         """A task's numbers."""
         if (notes := self._notes.get(of)) is not None:
-            notes.add(seconds, skipped)
+            notes.add(seconds, skipped, faulty)
 
     def load(self, loading: Loading) -> Loaded | PlaybookError:
         """Read and decode a split, unless it is here from before."""
@@ -131,10 +142,11 @@ class ExampleStore:
         writer.clear()
         skipped: list[str] = []
         try:
+            division = self._division(saving)
             for split, source in saving.sources.by_split.items():
                 reading = self._read(split, source, saving.recipes[split])
                 for block in reading.blocks:
-                    writer.write_block(split, block.columns(), saving.fractions)
+                    writer.write_block(split, block.columns(), division)
                 skipped += reading.skipped()
             writer.require_splits()
             manifest = Manifest(
@@ -154,23 +166,37 @@ class ExampleStore:
             writer.clear()
             return error
 
+    def _division(self, saving: Saving) -> Division | None:
+        """How the examples are divided; None where they are already."""
+        if saving.fractions is None or not saving.is_exact:
+            return None if saving.fractions is None else division_by_hash(saving.fractions)
+        recipe = replace(saving.recipes["all"], only_hashes=True)
+        blocks = self._read("all", saving.sources.by_split["all"], recipe).blocks
+        hashes = [block.columns()[HASH].astype(np.uint64) for block in blocks]
+        return exact_division(np.concatenate([np.zeros(0, np.uint64), *hashes]), saving.fractions)
+
     def _load(self, loading: Loading) -> Loaded:
         started_s = time.monotonic()
         split, source, recipe = loading.split, loading.source, loading.recipe
         if isinstance(source, Mapping) and recipe.workload is None:
-            return _put(dict(decode(source, recipe, repr(split))), started_s=started_s, skipped=())
-        reading = self._read(split, source, recipe)
-        columns = _laid_end_to_end(list(reading.blocks))
+            decoded = dict(decode(source, recipe, repr(split)))
+            faulty = tuple(not_finite(decoded, "row {}".format))
+            return replace(_put(split, decoded, started_s=started_s, skipped=()), not_finite=faulty)
+        reading = self._read(split, source, replace(recipe, finds_not_finite=True))
+        columns = _laid_end_to_end(split, list(reading.blocks))
         if loading.sample is not None:
             rows = np.sort(permutation(num_examples(columns), 0)[: loading.sample])
             columns = {name: values[rows] for name, values in columns.items()}
-        return _put(columns, started_s=started_s, skipped=reading.skipped())
+        loaded = _put(split, columns, started_s=started_s, skipped=reading.skipped())
+        return replace(loaded, not_finite=reading.notes.not_finite)
 
     def _read(self, split: str, source: Source, recipe: Recipe) -> _Reading:
         require_cpu(recipe.num_cpus)
         name = uuid.uuid4().hex
         notes = self._notes[name] = Notes()
-        tasks = tasks_of(parts_of(split, source))
+        parts = parts_of(split, source)
+        recipe = replace(recipe, compared=tuple(part.name for part in parts[:NUM_COMPARED_PARTS]))
+        tasks = tasks_of(parts)
         is_remote = isinstance(source, Listing) and source.is_remote
         blocks = read_blocks(tasks, recipe, Report(self._me, name), is_remote=is_remote)
         return _Reading(blocks, notes, len(tasks), source.skipped if isinstance(source, Listing) else ())
@@ -194,11 +220,11 @@ class _Reading:
         return (*self.left_out, *self.notes.all_skipped(self.num_tasks))
 
 
-def _laid_end_to_end(blocks: list[BlockRef]) -> dict[str, Array]:
+def _laid_end_to_end(split: str, blocks: list[BlockRef]) -> dict[str, Array]:
     """All blocks in one array per column; each block is let go as soon as it is copied."""
     total = sum(block.num_examples for block in blocks)
     if not total:
-        raise DataError("Examples are needed, but the files hold none; name others.")
+        raise DataError(f"Examples are needed, but {_named(split)} has none once it is read; name others.")
     whole: dict[str, Array] = {}
     row = 0
     blocks.reverse()
@@ -207,22 +233,27 @@ def _laid_end_to_end(blocks: list[BlockRef]) -> dict[str, Array]:
         columns, end = block.columns(), row + block.num_examples
         del block
         whole = whole or {name: np.empty((total, *each.shape[1:]), each.dtype) for name, each in columns.items()}
-        require_alike([whole, columns])
+        require_alike(whole, columns, f"row {row}")
         for name, values in columns.items():
             whole[name][row:end] = values
         row = end
     return whole
 
 
-def _put(arrays: dict[str, Array], *, started_s: float, skipped: tuple[str, ...]) -> Loaded:
+def _put(split: str, arrays: dict[str, Array], *, started_s: float, skipped: tuple[str, ...]) -> Loaded:
     """Move columns into the object store one by one, so that memory never holds two copies of them all."""
     hashes = arrays.pop(HASH, None)
     if not arrays or not num_examples(arrays):
-        raise DataError("Examples are needed, but there are none; name others.")
+        raise DataError(f"Examples are needed, but {_named(split)} has none; give some.")
     number, size = num_examples(arrays), num_bytes(arrays)
+    types = {name: ColumnRecord(dtype=str(each.dtype), shape=each.shape[1:]) for name, each in sorted(arrays.items())}
     refs = {name: ray.put(arrays.pop(name)) for name in sorted(arrays)}
     read_s = time.monotonic() - started_s
-    return Loaded(refs, number, size, None if hashes is None else hashes.astype(np.uint64), skipped, read_s)
+    return Loaded(refs, types, number, size, None if hashes is None else hashes.astype(np.uint64), skipped, read_s)
+
+
+def _named(split: str) -> str:
+    return "the source of the Split" if split == "all" else f"{split!r}"
 
 
 class StoreHandle(Protocol):

@@ -15,6 +15,7 @@ import ray
 
 from raytune_playbook.data.actors import RemoteMethod, as_playbook_error
 from raytune_playbook.data.decode import Notes, NoteTaker, Report
+from raytune_playbook.data.not_finite import NotFinite
 from raytune_playbook.data.ray_data import require_cpu
 from raytune_playbook.data.streaming.read_ahead import Cutter, Reader, Stream, Window
 from raytune_playbook.data.streaming.windows import Place
@@ -77,11 +78,11 @@ class Streamer:
             if name not in self._runs:
                 self._runs[name] = _Run(start, Report(self._me, str(name)))
 
-    def note(self, of: str, seconds: dict[str, float], skipped: list[str]) -> None:
+    def note(self, of: str, seconds: dict[str, float], skipped: list[str], faulty: list[NotFinite]) -> None:
         """A task's numbers."""
         for name, run in list(self._runs.items()):
             if str(name) == of:
-                run.notes.add(seconds, skipped)
+                run.notes.add(seconds, skipped, faulty)
 
     def window(self, name: RunName, place: Place, rank: int) -> ReadyWindow | None:
         """A window's blocks for one worker; None where it is not ready yet.

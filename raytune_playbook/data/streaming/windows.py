@@ -102,8 +102,9 @@ def gather(blocks: Mapping[Segment, Columns], rows: Rows) -> Columns:
     Raises:
         DataError: the blocks' columns, types or shapes differ.
     """
-    require_alike(blocks.values())
     first = next(iter(blocks.values()))
+    for block in blocks.values():
+        require_alike(first, block, "others")
     gathered = {name: np.empty((len(rows), *values.shape[1:]), values.dtype) for name, values in first.items()}
     for segment, block in blocks.items():
         chosen = np.flatnonzero((rows >= segment.first) & (rows < segment.first + segment.size))

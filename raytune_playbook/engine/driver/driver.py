@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 import os
 import socket
@@ -18,12 +18,13 @@ from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.jobs.provenance import command
 from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
-from raytune_playbook.errors import RunError
+from raytune_playbook.errors import RunError, StorageFailure
+from raytune_playbook.records.claims import Claim, ClaimLostError
+from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.report.formatting import duration_text
@@ -32,6 +33,9 @@ from raytune_playbook.study.study import StudySpec
 
 LOG = logging.getLogger("raytune_playbook")
 STATUS_EVERY_S = 5.0
+TUNE_LEAVES_S = 15.0
+"""Within this Tune has heard that its trials are over."""
+
 REQUESTS_EVERY_S = 1.0
 
 
@@ -49,6 +53,14 @@ class TrialsLeft:
 
 
 @dataclass(frozen=True)
+class HeldRound:
+    """A round's records, and the claim without which they must not be written."""
+
+    store: RoundStore
+    claim: Claim
+
+
+@dataclass(frozen=True)
 class Standing:
     """How a round stands, and why in a sentence."""
 
@@ -60,13 +72,14 @@ class Driver:
     """Runs the trials that are left, until they are done or something ends the round."""
 
     def __init__(
-        self, session: Gangs, left: TrialsLeft, store: RoundStore, recorder: Recorder, progress: ProgressLine
+        self, session: Gangs, left: TrialsLeft, held: HeldRound, recorder: Recorder, progress: ProgressLine
     ) -> None:
-        self._pool, self._store, self._recorder, self._progress = session.pool, store, recorder, progress
+        self._pool, self._recorder, self._progress = session.pool, recorder, progress
+        self._store, self._claim = held.store, held.claim
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._ending: Standing | None = None
-        self._tune_error: Exception | None = None
+        self._tune_error: BaseException | None = None
         self._last_event = 0
         self._started_s = time.monotonic()
         self._status_at_s = self._requests_at_s = 0.0
@@ -75,7 +88,7 @@ class Driver:
         """Run to the end and return the status that was written last.
 
         Raises:
-            RunError: the pool is gone.
+            RunError: the pool is gone, or another driver runs the round.
             KeyboardInterrupt: at the second Ctrl-C; the first ends the round cleanly.
         """
         tuning = threading.Thread(target=self._tune, name="tune", daemon=True)
@@ -85,7 +98,7 @@ class Driver:
                 try:
                     running = tuning.is_alive()  # before fetching, so that no event is left when it has ended
                     if not self._turn() and not running:
-                        break
+                        return self._write_status(self._how_it_ended())
                 except KeyboardInterrupt:
                     if self._ending is not None:
                         raise
@@ -97,21 +110,37 @@ class Driver:
             self._write_status(Standing(RoundState.FAILED, "the pool of gangs was lost"))
             raise RunError(
                 f"The round stopped: the pool of gangs was lost ({str(error).splitlines()[0]}).\n"
-                f"Finished trials are kept; go on with: {resume_command(self._store)}"
+                f"Finished trials are kept; go on with: {self._store.command('resume')}"
             ) from None
+        except StorageFailure as error:
+            with contextlib.suppress(StorageFailure):  # the claim says that this driver runs it no more
+                self._write_status(Standing(RoundState.FAILED, str(error)))
+            raise RunError(
+                f"The round stopped: {error}\nWhat was recorded is kept; go on with: {self._store.command('resume')}"
+            ) from None
+        except ClaimLostError:  # the status is the other driver's
+            raise
         except BaseException:
             self._write_status(Standing(RoundState.STOPPED, "cut off"))
             raise
         finally:
+            self._leave(tuning)
             self._recorder.close()
-        return self._write_status(self._how_it_ended())
+
+    def _leave(self, tuning: threading.Thread) -> None:
+        """Close the round, so that Tune's thread ends and nothing of it meets the session's next one."""
+        self._searcher.stop()
+        with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
+            answer_of(self._pool.close_round.remote(self._round_id), timeout_s=ANSWER_TIMEOUT_S)
+            tuning.join(TUNE_LEAVES_S)
 
     # ------------------------------------------------------------------ the main thread
 
     def _turn(self) -> bool:
         """Fetch and record events, look at what may end the round; False when there was nothing to record."""
-        asked = self._pool.news.remote(self._last_event, self._searcher.max_concurrent)
+        asked = self._pool.news.remote(self._round_id, self._last_event, self._searcher.max_concurrent)
         news = answer_of(asked, timeout_s=ANSWER_TIMEOUT_S)
+        self._claim.require()
         for number, event in news.events:
             self._recorder.handle(event)
             if isinstance(event, GangChanged):
@@ -150,19 +179,25 @@ class Driver:
 
     def _obey_requests(self) -> None:
         """What `raytune-playbook stop` left in the storage, from whichever machine."""
-        path = f"{self._store.name}/stop.json"
-        content = self._store.storage.read(path)
-        if content is None:
-            return
-        self._store.storage.delete(path)
-        named = json.loads(content).get("trial")
-        if named is None:
+        for name, request in requests_to(self._store, self._claim.run).items():
+            answer(self._store, name, self._obey(request))
+
+    def _obey(self, request: StopRequest) -> Answer:
+        if request.trial is None:
             if self._ending is None:
                 self._end(RoundState.STOPPED, "stopped on request")
-        else:
-            study, key = named
-            self._progress.say(f"Stopping trial {study}/{key} on request.")
-            answer_of(self._pool.stop_trial.remote(self._round_id, (study, key)), timeout_s=ANSWER_TIMEOUT_S)
+            return Answer(obeys=True, sentence=f"Round {self._store.name} ends at the next evaluation.")
+        named = "/".join(request.trial)
+        known = self._recorder.tally.trials.get(request.trial)
+        if known is not None and known.outcome is not None:
+            return Answer(
+                obeys=False, sentence=f"A trial must run to be stopped, but {named} has ended: {known.outcome}."
+            )
+        asked = self._pool.stop_trial.remote(self._round_id, request.trial)
+        if not answer_of(asked, timeout_s=ANSWER_TIMEOUT_S):
+            return Answer(obeys=False, sentence=f"A trial must run to be stopped, but {named} has not begun.")
+        self._progress.say(f"Stopping trial {named} on request.")
+        return Answer(obeys=True, sentence=f"Trial {named} ends at the next evaluation.")
 
     def _tell(self) -> None:
         """Sentences that the user should see at once."""
@@ -184,6 +219,8 @@ class Driver:
         if self._tune_error is not None:
             error = f"{type(self._tune_error).__name__}: {self._tune_error}"
             return Standing(RoundState.FAILED, f"Ray Tune ended with {error}")
+        if not tally.stopped:
+            return Standing(RoundState.FAILED, "Ray Tune ended before all trials had")
         return Standing(RoundState.STOPPED, f"{len(tally.stopped)} trial(s) stopped on request")
 
     def _write_status(self, now: Standing) -> RoundStatus:
@@ -203,6 +240,8 @@ class Driver:
 
     def _tune(self) -> None:
         trainable = tune.with_parameters(LeaseTrainable, pool=self._pool, round_id=self._round_id)
+        # Tune looks trainables up by their names, and another round's has other parameters.
+        trainable.__name__ = f"{LeaseTrainable.__name__}-{self._round_id}"
         with tempfile.TemporaryDirectory(prefix="raytune-playbook-") as scratch:
             tuner = tune.Tuner(
                 # A trial may not ask for nothing at all, and one byte of memory is to be had anywhere.
@@ -219,10 +258,5 @@ class Driver:
             )
             try:
                 tuner.fit()
-            except Exception as error:  # noqa: BLE001 - told by the main thread, as the round's end
+            except BaseException as error:  # noqa: BLE001 - told by the main thread, as the round's end
                 self._tune_error = error
-
-
-def resume_command(store: RoundStore) -> str:
-    """The command that goes on with a round."""
-    return command("resume", store.name, "--storage", store.storage.uri)

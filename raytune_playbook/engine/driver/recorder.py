@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ import pyarrow as pa
 
 from raytune_playbook.analysis.best import best_trial
 from raytune_playbook.analysis.evaluation_sample import best_on_all
+from raytune_playbook.analysis.metrics import why_not_judged
 from raytune_playbook.analysis.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
+from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records import tensorboard
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.measurements import RunningMeasurements
@@ -71,6 +74,8 @@ class Recorder:
         self._attempts_before: dict[TrialKey, int] = {}
         self._measurements: dict[TrialKey, RunningMeasurements] = {}
         self._objective = studies[0].objective
+        self._source_hash = store.round().workload.source_hash
+        self._warned_of_code = False
         self.tally = Tally(num_trials=sum(study.num_trials for study in studies))
         for trial in trials_of(store.trials()):
             self.tally.trials[trial.id] = trial
@@ -91,40 +96,51 @@ class Recorder:
         return best_trial(self.tally.trials.values(), self._objective)
 
     def handle(self, event: Event) -> None:
-        """Record one event; what gangs do is no part of the records."""
-        match event:
-            case AttemptStarted():
-                self._started(event)
-            case NewMeasurements():
-                self._measurements[event.key].append(event.rows)
-            case AttemptEnded():
-                self._ended(event)
+        """Record one event; what gangs do is no part of the records.
+
+        Raises:
+            StorageFailure: it cannot be recorded; what was recorded before stays.
+        """
+        with self._store.storage.failures_told("written", self._store.name):
+            match event:
+                case AttemptStarted():
+                    self._started(event)
+                case NewMeasurements():
+                    self._measurements[event.name.key].append(event.rows)
+                case AttemptEnded():
+                    self._ended(event)
+        if isinstance(event, AttemptEnded) and event.ended.cause is Cause.STORAGE_FAILED:
+            raise StorageFailure(event.ended.error)
 
     def close(self) -> None:
         """End the measurements of trials that were cut off."""
         for running in self._measurements.values():
-            running.close()
+            with contextlib.suppress(OSError):  # what the stream holds is read up to its last whole batch
+                running.close()
 
     # ------------------------------------------------------------------ one attempt
 
     def _started(self, event: AttemptStarted) -> None:
-        study, key = event.key
-        record = self._records.get(event.key)
+        study, key = event.name.key
+        record = self._records.get(event.name.key)
         if record is None:
             index, _, repeat = key.partition(".r")
             spec = suggest(self._studies[study], int(index), int(repeat or 0))
-            known = self.tally.trials.get(event.key)
+            known = self.tally.trials.get(event.name.key)
             record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
-        attempt = Attempt(number=self._number(event.key, event.attempt), gang=event.gang, started_at=_now())
-        running = self._measurements.pop(event.key, None)
+        code = self._studies[study].workload.source_hash
+        self._check_code(event.name.key, record.attempts, code)
+        number = self._number(event.name.key, event.name.attempt)
+        attempt = Attempt(number=number, gang=event.gang, started_at=_now(), source_hash=code)
+        running = self._measurements.pop(event.name.key, None)
         if running is not None:
             running.close()
-        self._measurements[event.key] = RunningMeasurements(self._store, study, key, attempt.number)
-        self._write(event.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
+        self._measurements[event.name.key] = RunningMeasurements(self._store, study, key, attempt.number)
+        self._write(event.name.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
 
     def _ended(self, event: AttemptEnded) -> None:
-        ended, record = event.ended, self._records[event.key]
-        number = self._number(event.key, event.attempt)
+        ended, record = event.ended, self._records[event.name.key]
+        number = self._number(event.name.key, event.name.attempt)
         first_step = ended.end.first_step if ended.end else None
         attempts = tuple(
             replace(attempt, ended=str(ended.cause), traceback=ended.traceback, first_step=first_step)
@@ -136,20 +152,20 @@ class Recorder:
         self._check_machine(ended.machine)
         if ended.warning:
             self.tally.warnings.append(f"{record.attempts[-1].gang} was restarted: {ended.warning}")
-        running = self._measurements[event.key]
+        running = self._measurements[event.name.key]
         if event.is_final and ended.cause in _FINAL:
             record = self._final(record, ended, running.table())
             running.seal()
-            self.tally.finished.append(_FINAL[ended.cause])
+            self.tally.finished.append(record.outcome or _FINAL[ended.cause])
             if record.outcome == Outcome.FAILED:
-                self.tally.new_failures.append(event.key)
+                self.tally.new_failures.append(event.name.key)
             else:
-                tensorboard.export(self._store, *event.key, running.table())
+                tensorboard.export(self._store, *event.name.key, running.table())
         else:
             running.close()
             if event.is_final:
-                self.tally.stopped.add(event.key)
-        self._write(event.key, record)
+                self.tally.stopped.add(event.name.key)
+        self._write(event.name.key, record)
 
     def _final(self, record: TrialRecord, ended: AttemptEnd, measurements: pa.Table) -> TrialRecord:
         outcome = _FINAL[ended.cause]
@@ -158,11 +174,8 @@ class Recorder:
         if outcome != Outcome.COMPLETED:
             best = None
         if outcome == Outcome.COMPLETED and best is None:
-            name = record.spec.objective.name
-            outcome = Outcome.INFEASIBLE
-            ended = replace(
-                ended, end=replace(ended.end, reason=f"NaN: {name} was never finite") if ended.end else None
-            )
+            outcome, reason = why_not_judged(measurements, objective)
+            ended = replace(ended, end=replace(ended.end, reason=reason) if ended.end else None)
         end = ended.end
         return replace(
             record,
@@ -181,6 +194,19 @@ class Recorder:
         self._records[key] = record
         self._store.write_trial(record)
         self.tally.trials[key] = trials_of(trials_table([record]))[0]
+
+    def _check_code(self, key: TrialKey, before: Sequence[Attempt], code: str) -> None:
+        if before and (before[-1].source_hash or self._source_hash) != code:
+            self.tally.warnings.append(
+                f"trial {'/'.join(key)} is trained by other code than before, from its first step on; "
+                "its record has the hash of each attempt's source."
+            )
+        elif code != self._source_hash and not self._warned_of_code:
+            self._warned_of_code = True
+            self.tally.warnings.append(
+                "the workload's source has changed since the round began, so trials that begin now are trained by "
+                "other code than those before; the record of each has its hash."
+            )
 
     def _check_machine(self, machine: Machine) -> None:
         if not machine.torch:

@@ -25,6 +25,7 @@ class RunningAttempt:
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
     reports: dict[int, tuple[MeasurementRow, ...]] = field(default_factory=dict)
     num_reports: int = 0
+    lost_rows: str | None = None
     is_forwarding: bool = False
     num_batches: dict[int, int] = field(default_factory=dict)
     started_at_s: float = field(default_factory=time.monotonic)
@@ -45,11 +46,13 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     warning = next((end.leak for end in ends if end.leak), None)
     restarts = fresh_workers or warning is not None
     raised = [end for end in ends if end.traceback is not None]
+    if (failure := _storage_failure(attempt)) is not None:
+        return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=restarts, warning=warning)
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
             return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
-        text = "\n".join(f"rank {end.rank}:\n{end.traceback}" for end in raised)
-        first = raised[0]
+        text = "\n".join(_of_ranks(raised))
+        first = _cause(raised)
         return AttemptEnd(Cause.EXCEPTION, None, text, first.error, first.is_input_error, machine, restarts, warning)
     end = _with_times_of_the_slowest([end.end for end in ends if end.end is not None])
     if end is None:
@@ -70,6 +73,8 @@ def aborted(
         whole = ended(attempt, machine, stop_wanted=stop_wanted, fresh_workers=True)
         if whole.cause in (Cause.COMPLETED, Cause.INFEASIBLE):
             return whole
+    if (failure := _storage_failure(attempt)) is not None:
+        return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=True)
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
         return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
@@ -77,7 +82,7 @@ def aborted(
         return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
     cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED
-    error = next((end.error for end in raised if end.error), reason)
+    error = (_cause(raised).error if raised else None) or reason
     is_input_error = any(end.is_input_error for end in raised)
     return AttemptEnd(cause, None, text, error, is_input_error, machine, restarts_gang=True)
 
@@ -142,5 +147,24 @@ def _infeasible(attempt: RunningAttempt) -> End | None:
     return next((end for end in ends if end is not None and end.outcome == Outcome.INFEASIBLE), None)
 
 
+def _storage_failure(attempt: RunningAttempt) -> str | None:
+    """Of one worker, whatever became of the others: no fault of the trial's."""
+    return next((end.error for end in _in_order(attempt) if end.is_storage_failure), None)
+
+
 def _tracebacks(attempt: RunningAttempt, last: str) -> str:
-    return "\n".join([*(end.traceback for end in _in_order(attempt) if end.traceback), last])
+    return "\n".join([*_of_ranks(_in_order(attempt)), last])
+
+
+def _of_ranks(ends: list[WorkerEnd]) -> list[str]:
+    """Each worker's traceback, and whose it is."""
+    return [f"rank {end.rank}:\n{end.traceback}" for end in ends if end.traceback]
+
+
+def _cause(raised: list[WorkerEnd]) -> WorkerEnd:
+    """The worker whose error is the reason of the others': they often fail in a collective that it has left."""
+    return next((end for end in raised if end.is_input_error or not _is_left_alone(end)), raised[0])
+
+
+def _is_left_alone(end: WorkerEnd) -> bool:
+    return "/torch/distributed/" in (end.traceback or "") or "/raytune_playbook/train/group.py" in (end.traceback or "")

@@ -8,11 +8,11 @@ from raytune_playbook.engine.cluster.calls import RemoteMethod
 from raytune_playbook.engine.gang.messages import (
     Assignment,
     AttemptEnd,
+    AttemptName,
     Hello,
     NoMoreTrials,
     NothingYet,
     Started,
-    TrialKey,
     Wish,
     WorkerEnd,
 )
@@ -25,7 +25,7 @@ class HostHandle(Protocol):
 
     start: RemoteMethod[[float], Started]
     run: RemoteMethod[[Assignment], AttemptEnd]
-    stop_trial: RemoteMethod[[], None]
+    stop_trial: RemoteMethod[[AttemptName], None]
     leave: RemoteMethod[[], bool]
     drained_hosts: RemoteMethod[[], tuple[str, ...]]
     processes: RemoteMethod[[], dict[int, int]]
@@ -40,4 +40,4 @@ class PoolOfGang(Protocol):
     """A handle to the pool as far as its gangs know it; what each method does is said in `Pool`."""
 
     round_context: RemoteMethod[[str], RoundContext | None]
-    new_measurements: RemoteMethod[[TrialKey, int, tuple[MeasurementRow, ...]], None]
+    new_measurements: RemoteMethod[[AttemptName, tuple[MeasurementRow, ...]], None]

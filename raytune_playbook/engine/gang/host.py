@@ -27,6 +27,7 @@ from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
 from raytune_playbook.engine.gang.messages import (
     Assignment,
     AttemptEnd,
+    AttemptName,
     Cause,
     Hello,
     NoMoreTrials,
@@ -88,7 +89,7 @@ class Host:
         self._number = 0
         self._attempt: RunningAttempt | None = None
         self._changes = Changes()
-        self._stop_wanted = False
+        self._to_stop: AttemptName | None = None
         self._drains_at_s = 0.0
 
     # ------------------------------------------------------------------ called by the pool
@@ -120,7 +121,6 @@ class Host:
         if fit is None or fit.ended.is_set():
             return AttemptEnd(Cause.WORKER_DIED, error=fit.error if fit else "not started", restarts_gang=True)
         self._number += 1
-        self._stop_wanted = False
         attempt = self._attempt = RunningAttempt(Assignment(**{**vars(assignment), "number": self._number}))
         self._changes.notify()
         try:
@@ -137,15 +137,15 @@ class Host:
             return verdict.ended(
                 attempt,
                 verdict.machine_of(fit, self._resources),
-                stop_wanted=self._stop_wanted,
+                stop_wanted=self._is_to_stop(attempt),
                 fresh_workers=self._resources.fresh_workers,
             )
         finally:
             self._attempt = None
 
-    async def stop_trial(self) -> None:
-        """Ask the workers to end the running trial at its next reporting interval."""
-        self._stop_wanted = True
+    async def stop_trial(self, attempt: AttemptName) -> None:
+        """Ask the workers to end an attempt at its next reporting interval; it may be yet to run."""
+        self._to_stop = attempt
 
     async def leave(self) -> bool:
         """Let the workers return, so that `fit()` ends and its resources are given back.
@@ -206,13 +206,16 @@ class Host:
         if attempt.is_forwarding:
             return
         attempt.is_forwarding = True  # calls of an asyncio actor overtake each other, so one of them forwards for all
-        trial = attempt.assignment.trial
-        while (rows_in_turn := attempt.reports.pop(attempt.num_reports + 1, None)) is not None:
-            # Waited for, so that the pool has all rows before it hears that the attempt has ended.
-            await self._pool.new_measurements.remote((trial.study, trial.key), attempt.assignment.attempt, rows_in_turn)
-            attempt.num_reports += 1
-        attempt.is_forwarding = False
-        self._changes.notify()
+        try:
+            while (rows_in_turn := attempt.reports.pop(attempt.num_reports + 1, None)) is not None:
+                # Waited for, so that the pool has all rows before it hears that the attempt has ended.
+                await self._pool.new_measurements.remote(attempt.assignment.name, rows_in_turn)
+                attempt.num_reports += 1
+        except Exception as error:  # noqa: BLE001 - rows are lost, which the attempt ends with
+            attempt.lost_rows = f"measurements could not be handed on: {type(error).__name__}: {error}"
+        finally:
+            attempt.is_forwarding = False
+            self._changes.notify()
 
     async def heartbeat(self, generation: int, number: int, rank: int, num_batches: int) -> Wish:
         """A worker is alive and has begun so many batches."""
@@ -223,7 +226,7 @@ class Host:
         if attempt.num_batches.get(rank) != num_batches:
             attempt.num_batches[rank] = num_batches
             attempt.moved_at_s = time.monotonic()
-        return Wish.STOP if self._stop_wanted or attempt.drained else Wish.GO_ON
+        return Wish.STOP if self._is_to_stop(attempt) or attempt.drained else Wish.GO_ON
 
     async def ended(self, generation: int, number: int, end: WorkerEnd) -> None:
         """A worker's part of the attempt is over."""
@@ -252,6 +255,9 @@ class Host:
             return None
         return self._attempt
 
+    def _is_to_stop(self, attempt: RunningAttempt) -> bool:
+        return self._to_stop == attempt.assignment.name
+
     def _all_ended(self, attempt: RunningAttempt) -> bool:
         if len(attempt.ends) < self._resources.num_workers:
             return False
@@ -260,6 +266,8 @@ class Host:
 
     def _stuck(self, attempt: RunningAttempt) -> str | None:
         now_s = time.monotonic()
+        if attempt.lost_rows is not None:
+            return attempt.lost_rows
         if attempt.first_end_at_s is not None and now_s - attempt.first_end_at_s > LAGGARD_S:
             return f"one worker ended and the others did not within {LAGGARD_S:g} s"
         if now_s - attempt.moved_at_s > self._resources.progress_timeout_s:
@@ -301,6 +309,6 @@ class Host:
             attempt,
             verdict.machine_of(fit, self._resources),
             reason,
-            stop_wanted=self._stop_wanted,
+            stop_wanted=self._is_to_stop(attempt),
             is_node_lost=bool(lost),
         )

@@ -15,6 +15,19 @@ TrialKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class AttemptName:
+    """Which attempt at a trial of which round a message is about; what names one that has ended is dropped.
+
+    Fields:
+        attempt: counts the trial's attempts in this run of its round, from 1.
+    """
+
+    round_id: str
+    key: TrialKey
+    attempt: int
+
+
+@dataclass(frozen=True)
 class NothingYet:
     """The answer to a question that was answered after a while without what it asks for: ask again."""
 
@@ -50,7 +63,8 @@ class Assignment:
     """One attempt at one trial, as a host hands it to its workers.
 
     Fields:
-        number: counts the assignments of one host, from 1.
+        number: counts the assignments of one host, from 1; with its generation it names the attempt between the host
+            and its workers.
         round_id: names the round's workload and data, which workers fetch from the pool once.
         logs: folder of the trial's log files, as a URI of the storage.
         log_name: their common name, without the rank.
@@ -64,6 +78,10 @@ class Assignment:
     logs: str
     log_name: str
     keeps_checkpoints: bool
+
+    @property
+    def name(self) -> AttemptName:
+        return AttemptName(self.round_id, (self.trial.study, self.trial.key), self.attempt)
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,7 @@ class WorkerEnd:
         traceback: the whole traceback when it raised.
         error: its last line; for an `InputError` its sentence.
         is_input_error: the workload or a value breaks a rule.
+        is_storage_failure: what it raised is that the storage takes no more.
         num_reports: how many times this worker reported rows.
         leak: a sentence when the worker should be replaced.
     """
@@ -103,6 +122,7 @@ class WorkerEnd:
     traceback: str | None = None
     error: str | None = None
     is_input_error: bool = False
+    is_storage_failure: bool = False
     leak: str | None = None
 
 
@@ -115,6 +135,7 @@ class Cause(StrEnum):
     EXCEPTION = "exception"
     WORKER_DIED = "worker died"
     NODE_LOST = "node lost"
+    STORAGE_FAILED = "storage failed"
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,14 @@ def run_fit(fit: Fit, name: str, config: WorkerConfig, *, scratch: str) -> None:
         config: for the workers.
         scratch: a folder for what Train writes.
     """
-    # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    from raytune_playbook.engine.gang.worker import run_worker
-
-    resources = config.resources
     try:
+        resources = config.resources
+        # Imported here, since every process that holds a handle to the pool imports this module, and needs no torch.
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        from raytune_playbook.engine.gang.worker import run_worker
+
         trainer = TorchTrainer(
             run_worker,
             train_loop_config={CONFIG: config},
@@ -90,9 +90,10 @@ def run_fit(fit: Fit, name: str, config: WorkerConfig, *, scratch: str) -> None:
             ),
         )
         trainer.fit()
-    except Exception as error:  # noqa: BLE001 - Train, its controller or a worker; all mean that the gang is gone
+    except BaseException as error:  # noqa: BLE001 - Train, its controller or a worker; all mean that the gang is gone
         fit.error = str(error).strip() or type(error).__name__
-    fit.ended.set()
+    finally:
+        fit.ended.set()
 
 
 def drained_hosts_of(fit: Fit) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raytune_playbook.engine.gang.messages import Assignment
+from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records.store import Storage
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -31,6 +35,28 @@ def captured_output(assignment: Assignment, rank: int) -> Iterator[None]:
             print(f"# ended after {time.time() - started_s:.2f} s", file=log)
         if local is None:
             storage.write(name, path.read_bytes())
+
+
+def storage_failure(error: BaseException | None, assignment: Assignment) -> str | None:
+    """A sentence where an error says that the round's storage takes no more, and not that the trial is wrong.
+
+    A trial that prints meets a full disk in its log, as may any code of a workload's.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    if (failure := next((each for each in seen if isinstance(each, StorageFailure)), None)) is not None:
+        return str(failure)
+    if not assignment.keeps_checkpoints or not any(isinstance(e, OSError) and e.errno in NO_ROOM for e in seen):
+        return None
+    storage, probe = Storage(assignment.logs), f"{assignment.log_name}.probe"
+    try:
+        storage.write(probe, b"probe")
+        storage.delete(probe)
+    except StorageFailure as told:
+        return str(told)
+    return None
 
 
 @contextlib.contextmanager

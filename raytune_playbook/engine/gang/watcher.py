@@ -7,6 +7,7 @@ import faulthandler
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -71,8 +72,10 @@ class HostWatcher:
             try:
                 beat = host.heartbeat.remote(generation, number, self.group.rank, self._num_batches)
                 wish = answer_of(beat, timeout_s=HOST_TIMEOUT_S)
-            except ray.exceptions.RayError:
-                os._exit(1)  # the host is gone: nobody waits for this trial, or would end a stuck collective
+            except Exception as error:  # noqa: BLE001 - most often that the host is gone
+                if not isinstance(error, ray.exceptions.RayError):
+                    traceback.print_exc()
+                os._exit(1)  # without heartbeats nobody waits for this trial, or would end a stuck collective
             if wish is Wish.EXIT:  # it may be stuck in a collective that its peers have left; the log says where
                 faulthandler.dump_traceback(sys.__stderr__ or 2)
                 os._exit(1)

@@ -23,6 +23,8 @@ import torch
 import torch.distributed as dist
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
+from raytune_playbook.data.columns import Columns
+from raytune_playbook.data.decode import HASH
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.data.streaming.worker_stream import StreamedBatches, StreamerDoor
 from raytune_playbook.engine.cluster.calls import answer_of
@@ -30,7 +32,7 @@ from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
 from raytune_playbook.engine.gang.messages import Assignment, Hello, NoMoreTrials, NothingYet, WorkerEnd
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.gang.train_run import CONFIG, WorkerConfig
-from raytune_playbook.engine.gang.trial_log import captured_output
+from raytune_playbook.engine.gang.trial_log import captured_output, storage_failure
 from raytune_playbook.engine.gang.watcher import HOST_TIMEOUT_S, HostWatcher
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
@@ -38,7 +40,9 @@ from raytune_playbook.records.store import Storage, profile_path
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
+from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions
+from raytune_playbook.train.given_examples import require_finite_losses
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
@@ -134,39 +138,62 @@ def _run(
     assignment: Assignment, context: RoundContext, config: WorkerConfig, group: Group, streamer: StreamerDoor
 ) -> WorkerEnd:
     watcher = HostWatcher(assignment, config, group)
-    failure: BaseException | None = None
+    failure: Exception | None = None
     end = None
-    with captured_output(assignment, group.rank), watcher.heartbeat():
-        try:
-            workload = context.load_workload()
-            trial = assignment.trial
-            share = BatchShare(Values(trial.values).integer("batch_size"), group.rank, group.size)
-            rows = context.examples.rows(data_split(trial.values))
-            data = SharedBatches(
-                TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
-                trial,
-                share,
-                group.device,
-                _stream(assignment, context, streamer, group, share),
-            )
-            end = train(
-                TrialRun(workload, trial, data, group, watcher),
-                _checkpoints(assignment, context, group),
-                _save_predictions(assignment, context, group),
-                memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
-                profile=_profile(assignment, context, group),
-            )
-        except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
-            failure = error
-            traceback.print_exc()
+    try:
+        with captured_output(assignment, group.rank), watcher.heartbeat():
+            try:
+                end = _train(assignment, context, config, watcher, streamer)
+            except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
+                failure = error
+                traceback.print_exc()
+    except OSError as error:  # of the log itself
+        failure = failure or error
+    no_room = storage_failure(failure, assignment)
     return WorkerEnd(
         rank=group.rank,
-        end=end,
+        end=None if failure else end,
         num_reports=watcher.num_reports,
         traceback="".join(traceback.format_exception(failure)) if failure else None,
-        error=_last_line(failure) if failure else None,
+        error=no_room or (_last_line(failure) if failure else None),
         is_input_error=isinstance(failure, InputError),
+        is_storage_failure=no_room is not None,
     )
+
+
+def _train(
+    assignment: Assignment, context: RoundContext, config: WorkerConfig, watcher: HostWatcher, streamer: StreamerDoor
+) -> End:
+    workload, group = context.load_workload(), watcher.group
+    trial = assignment.trial
+    share = BatchShare(Values(trial.values).integer("batch_size"), group.rank, group.size)
+    rows = context.examples.rows(data_split(trial.values))
+    data = SharedBatches(
+        TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
+        trial,
+        share,
+        group.device,
+        _stream(assignment, context, streamer, group, share),
+    )
+    run = TrialRun(workload, trial, data, group, watcher)
+    if not assignment.keeps_checkpoints and not workload.infeasible(run.values):
+        require_finite_losses(run, _suspects(context))
+    return train(
+        run,
+        _checkpoints(assignment, context, group),
+        _save_predictions(assignment, context, group),
+        memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
+        profile=_profile(assignment, context, group),
+    )
+
+
+def _suspects(context: RoundContext) -> list[tuple[str, Columns]]:
+    """Examples on which the loss may be no number."""
+    found = context.examples.not_finite()
+    return [
+        (each.sentence(split), {name: values for name, values in each.example.items() if name != HASH})
+        for split, each in found
+    ]
 
 
 def _stream(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import time
 import traceback
 
-import psutil
 import torch
 from torch import nn
 
 from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import InputError, SpecError
-from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.evaluation_settings import check_evaluation
@@ -28,9 +24,6 @@ from raytune_playbook.train.workload import Values, Workload
 
 NUM_CHECKED = 16
 """As many arms as a joint study starts with, and more points of any space than a mistake hides from."""
-
-DRIVER_LOST_S = 30.0
-"""A running round whose driver has given no sign of life for this long may be taken over."""
 
 
 def workload_of(round_: Round) -> Workload:
@@ -77,16 +70,6 @@ def _check_trial(trial: TrialSpec, num_workers: int) -> None:
     autocast(values, torch.device("cpu"))
     values.flag("compile")
     data_split(values)
-
-
-def is_live(status: RoundStatus) -> bool:
-    """Whether a driver runs the round now."""
-    if status.state is not RoundState.RUNNING or time.time() - status.seen_at_s >= DRIVER_LOST_S:
-        return False
-    host, _, process_id = status.driver.rpartition(":")
-    if host != socket.gethostname():
-        return True
-    return psutil.pid_exists(int(process_id))  # on this machine a killed driver is known at once
 
 
 def datasets_of(workload: Workload) -> object:

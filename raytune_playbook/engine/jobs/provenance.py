@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from raytune_playbook.engine.jobs.job_file import Job
@@ -18,15 +19,52 @@ VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000
 
 
-def round_record(
-    round_: Round, job: Job | None, storage: str, examples: ExamplesRecord | None = None
-) -> tuple[RoundRecord, str]:
-    """The record of a round that is about to start, and its code's uncommitted difference."""
-    commit, difference = code_state(job.path.parent if job else Path.cwd())
+UNKNOWN = "unknown"
+"""The version of a package that is used from its source, without being installed."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a round's results come from; gathered before anything starts, which cannot fail.
+
+    Fields:
+        job: the job file; None for a round of the Python API.
+        command: reproduces the round.
+        commit: of the code; None outside a checkout.
+        difference: of the code from its commit; empty where all is committed.
+        versions: of what decides bits.
+    """
+
+    job: Path | None
+    command: str
+    commit: str | None
+    difference: str
+    versions: dict[str, str]
+
+
+def provenance_of(job: Job | None, storage: str) -> Provenance:
+    """Where a round comes from that is about to start.
+
+    Args:
+        job: the job file; None for a round of the Python API.
+        storage: where the round will be.
+    """
+    commit, difference = code_state(job.path.parent if job else None)
+    return Provenance(
+        job.path if job else None,
+        command("run", str(job.path), "--storage", storage) if job else _script(),
+        commit,
+        difference,
+        {name: _version(name) for name in VERSIONS} | {"python": sys.version.split()[0]},
+    )
+
+
+def round_record(round_: Round, provenance: Provenance, examples: ExamplesRecord | None = None) -> RoundRecord:
+    """The record of a round that is about to start."""
     roles: dict[str, Role] = dict.fromkeys(round_.fixed_values, "fixed")
     roles |= dict.fromkeys(round_.scientific, "scientific")
     roles |= dict.fromkeys(round_.tuned, "nuisance")
-    record = RoundRecord(
+    return RoundRecord(
         name=round_.name,
         goal=round_.goal,
         roles=roles,
@@ -43,15 +81,14 @@ def round_record(
         fingerprint=round_.fingerprint,
         workload=round_.studies[0].workload,
         studies=[study.name for study in round_.studies],
-        job=str(job.path) if job else None,
-        command=command("run", str(job.path), "--storage", storage) if job else _script(),
-        commit=commit,
-        uncommitted=bool(difference),
-        versions={name: version(name) for name in VERSIONS} | {"python": sys.version.split()[0]},
+        job=None if provenance.job is None else str(provenance.job),
+        command=provenance.command,
+        commit=provenance.commit,
+        uncommitted=bool(provenance.difference),
+        versions=provenance.versions,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         examples=examples,
     )
-    return record, difference
 
 
 def command(*arguments: str) -> str:
@@ -59,8 +96,12 @@ def command(*arguments: str) -> str:
     return shlex.join(["raytune-playbook", *arguments])
 
 
-def code_state(folder: Path) -> tuple[str | None, str]:
-    """The git commit of the code in a folder, and its uncommitted difference; (None, "") outside a checkout."""
+def code_state(folder: Path | None) -> tuple[str | None, str]:
+    """The git commit of the code in a folder, and its uncommitted difference; (None, "") outside a checkout.
+
+    Args:
+        folder: None for the working directory.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, ""
@@ -75,10 +116,17 @@ def _script() -> str:
     return shlex.join(["python", *sys.argv]) if script.suffix == ".py" else "an interactive session"
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _version(name: str) -> str:
+    try:
+        return version(name) or UNKNOWN  # None of an installation whose metadata are damaged
+    except PackageNotFoundError:
+        return UNKNOWN
+
+
+def _git(folder: Path | None, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(folder or "."), *arguments],
             capture_output=True,
             text=True,
             timeout=20,

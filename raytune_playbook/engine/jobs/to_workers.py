@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import ray.cloudpickle as cloudpickle
 
@@ -24,11 +26,21 @@ def code_folder(file: Path) -> Path:
 
 def ship_by_value(folder: Path) -> None:
     """Have all loaded modules from a folder pickled by value."""
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        installed = "site-packages" in str(file) or module.__name__.split(".")[0] == "raytune_playbook"
-        if file and not installed and Path(file).resolve().is_relative_to(folder):
+    for module, file in _modules_with_files():
+        installed = "site-packages" in file or module.__name__.split(".")[0] == "raytune_playbook"
+        if not installed and Path(file).resolve().is_relative_to(folder):
             cloudpickle.register_pickle_by_value(module)
+
+
+def _modules_with_files() -> Iterator[tuple[ModuleType, str]]:
+    """What was loaded from a file; `sys.modules` may hold anything else beside it, as Cython's extensions do."""
+    for name, module in list(sys.modules.items()):
+        if issubclass(type(module), ModuleType):  # `isinstance` believes what cffi's libraries say of themselves
+            # Past the module's own attribute access, which may import more, or raise, where it is lazy.
+            facts = ModuleType.__getattribute__(module, "__dict__")
+            file = facts.get("__file__")
+            if isinstance(file, str) and facts.get("__name__") == name:
+                yield module, file
 
 
 def pack(workload: Workload) -> bytes:

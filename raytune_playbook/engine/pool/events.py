@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from raytune_playbook.engine.gang.changes import Changes
-from raytune_playbook.engine.gang.messages import AttemptEnd, TrialKey
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.columns import MeasurementRow
 
@@ -17,8 +17,7 @@ from raytune_playbook.records.columns import MeasurementRow
 class AttemptStarted:
     """Event: an attempt is about to start; it does when the driver has recorded it."""
 
-    key: TrialKey
-    attempt: int
+    name: AttemptName
     gang: str
 
 
@@ -26,8 +25,7 @@ class AttemptStarted:
 class NewMeasurements:
     """Event: rows of a running attempt."""
 
-    key: TrialKey
-    attempt: int
+    name: AttemptName
     rows: tuple[MeasurementRow, ...]
 
 
@@ -35,8 +33,7 @@ class NewMeasurements:
 class AttemptEnded:
     """Event: an attempt ended; ``is_final`` when no other follows."""
 
-    key: TrialKey
-    attempt: int
+    name: AttemptName
     ended: AttemptEnd
     is_final: bool
 
@@ -53,7 +50,7 @@ Event: TypeAlias = AttemptStarted | NewMeasurements | AttemptEnded | GangChanged
 
 @dataclass(frozen=True)
 class News:
-    """What the pool tells the driver.
+    """What the pool tells the driver of a round.
 
     Fields:
         events: numbered, in order.
@@ -67,7 +64,7 @@ class News:
 
 
 class Events:
-    """What the driver is to hear, numbered from 1; kept until the driver has acknowledged it."""
+    """What the driver of one round is to hear, numbered from 1; kept until it has acknowledged it."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes

@@ -40,10 +40,8 @@ async def serve(state: PoolState, gang: PooledGang) -> None:
     except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
         gang.become(GangState.LOST)
         _say(state, f"{gang.name} lost its host: {str(error).splitlines()[0]}")
-    except Exception as error:  # a bug of ours must end the round, which would otherwise wait for ever
-        state.failure = f"the pool failed with {type(error).__name__}: {error}"
-        raise
     finally:
+        _settle(state, gang, AttemptEnd(Cause.STOPPED, error="its gang is gone"))  # lest anyone wait for its end
         await _let_go(state, gang)
 
 
@@ -107,13 +105,14 @@ async def _restart(state: PoolState, gang: PooledGang, sentence: str) -> None:
 
 async def _attempt(state: PoolState, gang: PooledGang, trial: QueuedTrial) -> AttemptEnd:
     trial.num_attempts += 1
-    if trial.is_recorded:
-        number = state.events.emit(AttemptStarted(trial.key, trial.num_attempts, gang.name))
-        while not state.events.is_acknowledged(number) and state.queue.context(trial.round_id) is not None:
-            await state.changes.wait(WAIT_S)
-    context = state.queue.context(trial.round_id)
-    if context is None:
+    number = state.queue.emit(trial, AttemptStarted(trial.attempt, gang.name))
+    while (round_ := state.queue.round(trial.round_id)) is not None:
+        if number is None or round_.events.is_acknowledged(number):
+            break
+        await state.changes.wait(WAIT_S)
+    if round_ is None or trial.is_to_stop:
         return AttemptEnd(Cause.STOPPED)
+    context = round_.context
     spec, attempt = trial.spec, trial.num_attempts
     assignment = Assignment(
         number=0,
@@ -132,25 +131,26 @@ def _settle(state: PoolState, gang: PooledGang, ended: AttemptEnd) -> None:
     if trial is None:
         return
     is_final = state.queue.settle(trial, ended)
-    if trial.is_recorded:
-        state.events.emit(AttemptEnded(trial.key, trial.num_attempts, ended, is_final))
+    state.queue.emit(trial, AttemptEnded(trial.attempt, ended, is_final))
     state.changes.notify()
 
 
 async def _let_go(state: PoolState, gang: PooledGang) -> None:
     gang.become(GangState.RETIRING)
     has_left = False
-    with contextlib.suppress(ray.exceptions.RayActorError):
-        has_left = await gang.host.leave.remote()
-    kill_actor(gang.host)
-    if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
-        deadline_s = time.monotonic() + ORPHANED_S
-        while not remove_orphans() and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.5)
-    state.gangs.remove(gang)
-    gang.become(GangState.RETIRED)
-    _say(state, f"{gang.name} gave its resources back")
+    try:
+        with contextlib.suppress(ray.exceptions.RayActorError):
+            has_left = await gang.host.leave.remote()
+        kill_actor(gang.host)
+        if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
+            deadline_s = time.monotonic() + ORPHANED_S
+            while not remove_orphans() and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.5)
+    finally:
+        state.gangs.remove(gang)
+        gang.become(GangState.RETIRED)
+        _say(state, f"{gang.name} gave its resources back")
 
 
 def _say(state: PoolState, sentence: str) -> None:
-    state.events.emit(GangChanged(sentence))
+    state.queue.emit_to_all(GangChanged(sentence))

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import tempfile
 import time
+from collections.abc import Coroutine
 from typing import cast
 
 import ray
@@ -20,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raytune_playbook.engine.cluster.capacity import num_gangs_in_all, num_gangs_now
 from raytune_playbook.engine.gang.handles import PoolOfGang
 from raytune_playbook.engine.gang.host import start_host
-from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, NothingYet, TrialKey
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause, NothingYet, TrialKey
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.pool.events import NewMeasurements, News
@@ -51,7 +52,7 @@ class Pool:
         self._node_id = ray.get_runtime_context().get_node_id()
         self._scratch = tempfile.TemporaryDirectory(prefix="raytune-playbook-")
         state = self._state = PoolState(resources, self._scratch.name)
-        self._queue, self._gangs, self._changes, self._events = state.queue, state.gangs, state.changes, state.events
+        self._queue, self._gangs, self._changes = state.queue, state.gangs, state.changes
         self._names = itertools.count(1)
         self._last_gang_at_s = time.monotonic()
         self._serving: set[asyncio.Task[None]] = set()
@@ -64,8 +65,8 @@ class Pool:
         self._queue.open(context, num_left)
         self._state.failure, self._state.num_failed_starts = None, 0
         self._last_gang_at_s = time.monotonic()
-        if self._manager is None:
-            self._manager = asyncio.get_running_loop().create_task(self._manage())
+        if self._manager is None or self._manager.done():
+            self._manager = self._watched(self._manage())
         self._changes.notify()
 
     async def close_round(self, round_id: str) -> None:
@@ -84,17 +85,20 @@ class Pool:
             await self._stop_running(trial)
         self._changes.notify()
 
-    async def stop_trial(self, round_id: str, key: TrialKey) -> None:
-        """End one trial as stopped."""
+    async def stop_trial(self, round_id: str, key: TrialKey) -> bool:
+        """End one trial as stopped; False where it neither runs nor waits for a gang."""
         trial = self._queue.find(round_id, key)
-        if trial is not None and trial.final is None and not self._queue.drop(trial):
+        if trial is None or trial.final is not None:
+            return False
+        if not self._queue.stop_trial(trial):
             await self._stop_running(trial)
         self._changes.notify()
+        return True
 
     async def _stop_running(self, trial: QueuedTrial) -> None:
-        for gang in self._gangs:
+        for gang in list(self._gangs):
             if gang.trial is trial:
-                await gang.host.stop_trial.remote()
+                await gang.host.stop_trial.remote(trial.attempt)
 
     # ------------------------------------------------------------------ trials
 
@@ -108,11 +112,10 @@ class Pool:
         ended = await self._ended(self._queue.find(round_id, (study, trial_key(index))))
         if ended is None:
             return NothingYet()
-        leases = self._queue.leases(round_id)
-        deadline_s = time.monotonic() + POLL_S
-        while leases is not None and not leases.may_return() and time.monotonic() < deadline_s:
-            await self._changes.wait(deadline_s - time.monotonic())
-        if leases is not None:
+        if (round_ := self._queue.round(round_id)) is not None:
+            leases, deadline_s = round_.leases, time.monotonic() + POLL_S
+            while not leases.may_return() and time.monotonic() < deadline_s:
+                await self._changes.wait(deadline_s - time.monotonic())
             leases.num_returned += 1
         return ended.cause
 
@@ -133,25 +136,28 @@ class Pool:
             await self._changes.wait(deadline_s - time.monotonic())
         return AttemptEnd(Cause.STOPPED) if trial is None else trial.final
 
-    async def new_measurements(self, key: TrialKey, attempt: int, rows: tuple[MeasurementRow, ...]) -> None:
+    async def new_measurements(self, attempt: AttemptName, rows: tuple[MeasurementRow, ...]) -> None:
         """Measurements of a running attempt, from its gang's host."""
-        running = [gang.trial for gang in self._gangs if gang.trial is not None]
-        if any(trial.key == key and trial.is_recorded for trial in running):
-            self._events.emit(NewMeasurements(key, attempt, rows))
+        for trial in [gang.trial for gang in self._gangs if gang.trial is not None]:
+            if trial.attempt == attempt:
+                self._queue.emit(trial, NewMeasurements(attempt, rows))
 
     # ------------------------------------------------------------------ for the driver
 
-    async def news(self, after: int, num_slots: int) -> News:
-        """Events with numbers above ``after``, all up to which are acknowledged; waits a while for one.
+    async def news(self, round_id: str, after: int, num_slots: int) -> News:
+        """A round's events with numbers above ``after``, all up to which are acknowledged; waits a while for one.
 
         ``num_slots`` is how many trials Tune keeps live at once from now on.
         """
-        self._queue.set_num_slots(num_slots)
-        self._events.acknowledge(after)
+        round_ = self._queue.round(round_id)
+        if round_ is None:
+            raise ValueError(f"round {round_id} was closed, so there is no news of it")
+        round_.leases.num_slots = num_slots
+        round_.events.acknowledge(after)
         deadline_s = time.monotonic() + 0.5  # short, since the driver has a display to refresh
-        while not self._events.pending and self._state.failure is None and time.monotonic() < deadline_s:
+        while not round_.events.pending and self._state.failure is None and time.monotonic() < deadline_s:
             await self._changes.wait(deadline_s - time.monotonic())
-        return News(self._events.pending, {gang.name: gang.state for gang in self._gangs}, self._state.failure)
+        return News(round_.events.pending, {gang.name: gang.state for gang in self._gangs}, self._state.failure)
 
     async def gangs(self) -> list[GangFacts]:
         """All gangs that have not been retired."""
@@ -228,9 +234,21 @@ class Pool:
         host = start_host(name, self._resources, self._me, self._node_id)
         gang = PooledGang(name, host)
         self._gangs.append(gang)
-        serving = asyncio.get_running_loop().create_task(serve(self._state, gang))
+        serving = self._watched(serve(self._state, gang))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
+
+    def _watched(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """A task in the background, whose death ends the rounds: they would wait for ever for what it does."""
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._look_at_end)
+        return task
+
+    def _look_at_end(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._state.failure = f"the pool of gangs failed with {type(error).__name__}: {error}"
+            self._changes.notify()
 
 
 def start_pool(resources: Resources, keep_idle_s: float) -> PoolHandle:

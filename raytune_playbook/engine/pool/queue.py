@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
+from raytune_playbook.engine.gang.changes import Changes
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause, TrialKey
 from raytune_playbook.engine.gang.retry import is_counted, is_retried
 from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.pool.events import Event, Events
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec
 
@@ -22,6 +24,7 @@ class QueuedTrial:
     Fields:
         is_recorded: False for the check before trial 0.
         num_attempts, num_counted: attempts that were begun, and those that ended in a way that counts.
+        is_to_stop: it was asked to end.
         final: how it ended for good.
     """
 
@@ -30,11 +33,17 @@ class QueuedTrial:
     is_recorded: bool
     num_attempts: int = 0
     num_counted: int = 0
+    is_to_stop: bool = False
     final: AttemptEnd | None = None
 
     @property
     def key(self) -> TrialKey:
         return (self.spec.study, self.spec.key)
+
+    @property
+    def attempt(self) -> AttemptName:
+        """The one that was begun last."""
+        return AttemptName(self.round_id, self.key, self.num_attempts)
 
 
 @dataclass
@@ -56,17 +65,26 @@ class Leases:
 
 
 @dataclass
-class _OpenRound:
+class OpenRound:
+    """A round that runs now.
+
+    Fields:
+        num_left: trials that have not ended for good, those included that Tune has yet to submit.
+        events: what its driver, and no other, is to hear.
+    """
+
     context: RoundContext
     num_left: int
     leases: Leases
+    events: Events
 
 
 class TrialQueue:
     """The trials of all open rounds."""
 
-    def __init__(self) -> None:
-        self._rounds: dict[str, _OpenRound] = {}
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._rounds: dict[str, OpenRound] = {}
         self._waiting: deque[QueuedTrial] = deque()
         self._trials: dict[tuple[str, TrialKey], QueuedTrial] = {}
 
@@ -74,34 +92,42 @@ class TrialQueue:
 
     def open(self, context: RoundContext, num_left: int) -> None:
         """Make a round known; ``num_left`` trials of it will be asked for."""
-        self._rounds[context.round_id] = _OpenRound(context, num_left, Leases(num_trials=num_left))
+        leases, events = Leases(num_trials=num_left), Events(self._changes)
+        self._rounds[context.round_id] = OpenRound(context, num_left, leases, events)
 
     def stop(self, round_id: str) -> list[QueuedTrial]:
         """End a round's waiting trials as stopped, and take no more; returns those that are on gangs."""
-        round_ = self._rounds[round_id]
-        round_.num_left = round_.leases.num_trials = 0
+        if (round_ := self._rounds.get(round_id)) is not None:
+            round_.num_left = round_.leases.num_trials = 0
         trials = [trial for trial in self._trials.values() if trial.round_id == round_id]
-        return [trial for trial in trials if trial.final is None and not self.drop(trial)]
+        return [trial for trial in trials if not self.stop_trial(trial)]
 
     def close(self, round_id: str) -> None:
-        """Forget a round."""
+        """Forget a round, and all that its driver has yet to hear."""
         self._rounds.pop(round_id, None)
         self._trials = {name: trial for name, trial in self._trials.items() if name[0] != round_id}
+
+    def round(self, round_id: str) -> OpenRound | None:
+        """A round that has not been closed."""
+        return self._rounds.get(round_id)
 
     def context(self, round_id: str) -> RoundContext | None:
         """An open round's workload and data."""
         round_ = self._rounds.get(round_id)
         return round_.context if round_ else None
 
-    def leases(self, round_id: str) -> Leases | None:
-        """An open round's leases."""
-        round_ = self._rounds.get(round_id)
-        return round_.leases if round_ else None
+    def emit(self, trial: QueuedTrial, event: Event) -> int | None:
+        """Tell the driver of a trial's round, and return the event's number.
 
-    def set_num_slots(self, num_slots: int) -> None:
-        """How many trials Tune keeps live at once from now on."""
+        None where there is nobody to tell: of a round that was closed, or a trial that is not recorded.
+        """
+        round_ = self._rounds.get(trial.round_id)
+        return round_.events.emit(event) if round_ is not None and trial.is_recorded else None
+
+    def emit_to_all(self, event: Event) -> None:
+        """Tell the drivers of all rounds."""
         for round_ in self._rounds.values():
-            round_.leases.num_slots = num_slots
+            round_.events.emit(event)
 
     @property
     def num_left(self) -> int:
@@ -130,29 +156,33 @@ class TrialQueue:
         """Take the trial whose turn it is."""
         return self._waiting.popleft() if self._waiting else None
 
-    def drop(self, trial: QueuedTrial) -> bool:
-        """End a waiting trial as stopped; False when it is not waiting."""
-        if trial not in self._waiting:
-            return False
-        self._waiting.remove(trial)
-        trial.final = AttemptEnd(Cause.STOPPED)
-        return True
+    def stop_trial(self, trial: QueuedTrial) -> bool:
+        """Whether a trial that is to stop has ended, as one does that waits; one on a gang is still to be told."""
+        trial.is_to_stop = True
+        if trial in self._waiting:
+            self._waiting.remove(trial)
+            self._end(trial, AttemptEnd(Cause.STOPPED))
+        return trial.final is not None
 
     def settle(self, trial: QueuedTrial, ended: AttemptEnd) -> bool:
         """Apply the retry rule to an attempt that ended; True when the trial has ended for good.
 
-        Another gang may take the retry. A round that was closed or stopped wants none.
+        Another gang may take the retry. A round that was closed or stopped wants none, nor does a trial that was.
         """
         trial.num_counted += is_counted(ended.cause)
         round_ = self._rounds.get(trial.round_id)
-        is_wanted = round_ is not None and (round_.num_left > 0 or not trial.is_recorded)
+        is_wanted = round_ is not None and (round_.num_left > 0 or not trial.is_recorded) and not trial.is_to_stop
         if is_wanted and is_retried(ended.cause, num_counted=trial.num_counted, is_check=not trial.is_recorded):
             self._waiting.appendleft(trial)
             return False
+        self._end(trial, ended)
+        return True
+
+    def _end(self, trial: QueuedTrial, ended: AttemptEnd) -> None:
         trial.final = ended
+        round_ = self._rounds.get(trial.round_id)
         if trial.is_recorded and round_ is not None:
             round_.num_left = max(0, round_.num_left - 1)
-        return True
 
     def _add(self, trial: QueuedTrial) -> None:
         self._trials[trial.round_id, trial.key] = trial

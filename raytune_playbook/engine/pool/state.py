@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from raytune_playbook.engine.gang.changes import Changes
 from raytune_playbook.engine.gang.handles import HostHandle
 from raytune_playbook.engine.gang.state import GangState
-from raytune_playbook.engine.pool.events import Events
 from raytune_playbook.engine.pool.queue import QueuedTrial, TrialQueue
 from raytune_playbook.study.settings import Resources
 
@@ -59,11 +58,10 @@ class PoolState:
     resources: Resources
     scratch: str
     changes: Changes = field(default_factory=Changes)
-    queue: TrialQueue = field(default_factory=TrialQueue)
+    queue: TrialQueue = field(init=False)
     gangs: list[PooledGang] = field(default_factory=list)
     failure: str | None = None
     num_failed_starts: int = 0
-    events: Events = field(init=False)
 
     def __post_init__(self) -> None:
-        self.events = Events(self.changes)
+        self.queue = TrialQueue(self.changes)

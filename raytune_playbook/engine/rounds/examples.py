@@ -9,16 +9,18 @@ from rich.console import Console
 from rich.text import Text
 
 from raytune_playbook.data.datasets import Source, Sources, find_sources
-from raytune_playbook.data.examples import Examples, prepare
+from raytune_playbook.data.examples import Examples, division_name, prepare
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.materialized.preprocessed import FOLDER, Manifest, files_of, find
 from raytune_playbook.data.splits import example_hashes
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.scores import TEST, read_scores
+from raytune_playbook.records.store import RoundStore, Storage
 from raytune_playbook.records.types import ExamplesRecord
-from raytune_playbook.report.formatting import duration_text
+from raytune_playbook.report.formatting import duration_text, looks_text
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.data_split import refuse_data_split
 from raytune_playbook.study.datasets import Split
 from raytune_playbook.study.fingerprints import content_hash, examples_fingerprint
@@ -34,7 +36,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
 
     Args:
         storage: where preprocessed examples may be; None to look for none.
-        recorded: of a round that was begun, whose mode it keeps.
+        recorded: of a round that was begun, which keeps its mode, and how a `Split` divides.
 
     Raises:
         InputError: they cannot be read, preprocessed or trained on.
@@ -43,7 +45,10 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
     workload = workload_of(round_)
     datasets: object = datasets_of(workload)
     refuse_data_split(round_, datasets)
+    if recorded is not None and isinstance(datasets, Split):
+        datasets = _divided_as_before(datasets, recorded, console)
     manifest = _preprocessed(round_, workload, datasets, storage) if storage is not None else None
+    division = division_name(datasets) if isinstance(datasets, Split) else None
     if manifest is not None and storage is not None:
         datasets = files_of(storage, manifest)
     pipeline = round_.input_pipeline
@@ -60,10 +65,28 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
             "sources": manifest.sources,
             "skipped": manifest.skipped,
             "overlaps": manifest.overlaps,
+            "division": division,
         }
         examples = replace(examples, record=examples.record.model_copy(update=update))
     _say(console, examples.record, round_.resources)
+    if storage is not None and recorded is not None:
+        _warn_of_looks(console, RoundStore(storage, round_.name))
     return examples
+
+
+def _warn_of_looks(console: Console, store: RoundStore) -> None:
+    scores = read_scores(store)
+    if any(score.split == TEST for score in scores):
+        console.print(Text(f"  Warning: {looks_text(scores)}"), soft_wrap=True)
+
+
+def _divided_as_before(split: Split, recorded: ExamplesRecord, console: Console) -> Split:
+    """The same split, dividing as it did when its round began."""
+    grows = recorded.division != "exact"  # in records of earlier versions, too
+    if grows != split.grows:
+        how = "each example's hash alone" if grows else "exact shares"
+        console.print(f"  The examples stay divided by {how}, as they were when the round began", soft_wrap=True)
+    return replace(split, grows=grows)
 
 
 def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None:
@@ -78,6 +101,8 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
     else:
         read = f", read in {duration_text(round(record.read_s))}" if record.read_s >= 1 else ""
         how = f"in memory, {total:,.1f} MiB{read}; {cpus}"
+    if record.division:
+        how += "; divided in exact shares" if record.division == "exact" else "; divided by each example's hash alone"
     console.print(f"  Examples: {numbers}; {how}", soft_wrap=True)
     if record.preprocessed:
         console.print(f"  They were preprocessed before: {record.preprocessed}", soft_wrap=True)
@@ -89,7 +114,7 @@ def _say(console: Console, record: ExamplesRecord, resources: Resources) -> None
 def warn_of(console: Console, overlaps: Sequence[str], skipped: Sequence[str]) -> None:
     """What may be wrong with examples that were read."""
     for sentence in overlaps:
-        console.print(Text(f"  Warning IN10: {sentence}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(f'IN10: {sentence}')}"), soft_wrap=True)
     if skipped:
         console.print(
             Text(f"  Warning: {len(skipped)} part(s) of the examples were left out: {skipped[0]}"), soft_wrap=True
@@ -115,11 +140,15 @@ def _preprocessed(round_: Round, workload: Workload, datasets: object, storage: 
 def names_of(workload: Workload, datasets: object, sources: Sources) -> tuple[str, str]:
     """The workload's name, and a fingerprint of its file, all of its attributes and what its sources hold."""
     spec = workload.spec()
-    split = (datasets.fractions, datasets.key) if isinstance(datasets, Split) else None
+    split = None if not isinstance(datasets, Split) else (datasets.fractions, datasets.key, *_exact(datasets))
     # Private attributes too, which `spec` leaves out: its preprocessing may depend on them.
     facts = (spec.name, sorted(vars(workload).items()), spec.source_hash, workload.preprocesses(), split)
     contents = {name: _content(source) for name, source in sources.by_split.items()}
     return spec.name, examples_fingerprint(facts, contents)
+
+
+def _exact(split: Split) -> tuple[str, ...]:
+    return () if split.grows else ("exact",)
 
 
 def _content(source: Source) -> str:

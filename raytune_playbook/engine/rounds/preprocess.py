@@ -7,7 +7,7 @@ from rich.console import Console
 
 from raytune_playbook.data.datasets import find_sources
 from raytune_playbook.data.examples import save
-from raytune_playbook.data.materialized.preprocessed import Manifest, find
+from raytune_playbook.data.materialized.preprocessed import Manifest, find, folder_of
 from raytune_playbook.engine.cluster.quiet import driver_log
 from raytune_playbook.engine.jobs.preflight import datasets_of, workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
@@ -15,6 +15,7 @@ from raytune_playbook.engine.rounds.examples import MIB, names_of, warn_of
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.claims import Subject, claimed
 from raytune_playbook.records.store import Storage
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
@@ -47,17 +48,31 @@ def preprocess(
                 "returns a Ray Dataset; write it with its own write_parquet and return Files."
             )
         names = names_of(workload, datasets, sources)
-        manifest = find(place, *names)
-        if manifest is not None:
-            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
-            return manifest
-        with console.status("Preprocessing the examples ..."):
+        with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
+            manifest = find(place, *names)
+            if manifest is not None:
+                console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+                return manifest
             how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())
             split = datasets if isinstance(datasets, Split) else None
-            manifest = save(sources, how, split=split, storage=place.uri, names=names)
+            with console.status("Preprocessing the examples ..."):
+                manifest = save(sources, how, split=split, storage=place.uri, names=names)
     _say_what_was_saved(console, manifest, place)
     warn_of(console, manifest.overlaps, manifest.skipped)
     return manifest
+
+
+def preprocessing(place: Storage, names: tuple[str, str]) -> Subject:
+    """Preprocessing and saving the examples of one workload and fingerprint."""
+    folder = folder_of(*names)
+    return Subject(
+        place,
+        f"{folder}.work",  # what an earlier attempt left in the folder itself is deleted
+        rule="Examples are preprocessed by one process at a time",
+        doing=f"preprocesses {folder!r}",
+        advice="wait for it",
+        is_begun=lambda: False,
+    )
 
 
 def _say_what_was_saved(console: Console, manifest: Manifest, place: Storage) -> None:

@@ -17,14 +17,15 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.cluster.loss import told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, TrialsLeft, resume_command
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
-from raytune_playbook.engine.jobs.provenance import round_record
+from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.recorded import as_recorded
@@ -33,13 +34,17 @@ from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import interleaved
-from raytune_playbook.errors import RunError, SpecError, StorageError
+from raytune_playbook.errors import RunError, SpecError, StorageError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.store import RoundStore, Storage, profile_path
 from raytune_playbook.records.types import Outcome, RoundRecord, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
+from raytune_playbook.report.rules import explained
 from raytune_playbook.report.terminal import new_console, summary
+from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import price, warnings
@@ -80,15 +85,21 @@ def run(
     packed = pack(workload_of(round))
     check_values(round)
     store = RoundStore(Storage(storage), round.name)
-    round = as_recorded(store, round)
+    as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
-    with driver_log() as log, _session(round, gangs, address, console) as session:
-        try:
-            running = RunningRound(round, packed, session, console)
-            status = _run(running, store, job, retry_failed=retry_failed, profile=steps)
-        finally:
-            if store.exists():
-                store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
+    provenance = provenance_of(job, store.storage.uri)
+    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+        clear_requests(store)
+        round = as_recorded(store, round)
+        with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
+            try:
+                running = RunningRound(round, packed, session, console)
+                held = HeldRound(store, claim)
+                status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
+            finally:
+                with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
+                    if store.exists():
+                        store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -99,9 +110,9 @@ def run(
 
 
 def _run(
-    running: RunningRound, store: RoundStore, job: Job | None, *, retry_failed: bool, profile: ProfileSteps | None
+    running: RunningRound, held: HeldRound, provenance: Provenance, *, retry_failed: bool, profile: ProfileSteps | None
 ) -> RoundStatus:
-    round_ = running.round
+    round_, store = running.round, held.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
     done = recorder.done(but_failed=retry_failed) if recorder else set()
@@ -111,18 +122,19 @@ def _run(
         return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, store.uri, examples, profile)
+    context = _context(running, held.claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
         estimate_s = try_out(running, context, num_left=len(todo))
+        held.claim.require()
         if is_new:
-            record, difference = round_record(round_, job, store.storage.uri, examples.record)
-            store.create(record, round_.studies, notes=round_.notes, diff=difference)
+            record = round_record(round_, provenance, examples.record)
+            store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective, num_left=len(todo), estimate_s=estimate_s) as progress:
             left = TrialsLeft(context, todo, round_.budget)
-            return Driver(running.session, left, store, recorder, progress).run()
+            return Driver(running.session, left, held, recorder, progress).run()
 
 
 def resume(
@@ -181,7 +193,7 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     with driver_log(), _session(round, None, address, console) as session:
         running = RunningRound(round, packed, session, console)
         _announce(running, num_done=0)
-        context = _context(running, "", examples_of(running, None, None))
+        context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
         with _opened(session, context, num_left=0):
             try_out(running, context, num_left=price(round).num_trials)
 
@@ -199,11 +211,13 @@ def _started_from_a_job(store: RoundStore) -> tuple[RoundRecord, Job]:
     return record, load_job(record.job)
 
 
-def _context(running: RunningRound, uri: str, examples: Examples, profile: ProfileSteps | None = None) -> RoundContext:
+def _context(
+    running: RunningRound, run_name: str, uri: str, examples: Examples, profile: ProfileSteps | None = None
+) -> RoundContext:
     studies = {study.name: study for study in running.round.studies}
     budget = running.round.budget
     return RoundContext(
-        uuid.uuid4().hex,
+        run_name,
         uri,
         running.packed,
         examples,
@@ -211,6 +225,13 @@ def _context(running: RunningRound, uri: str, examples: Examples, profile: Profi
         num_best_checkpoints=budget.num_best_checkpoints,
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
         profile=profile,
+    )
+
+
+def _killed(round_: Round) -> str:
+    return (
+        f"The process that ran {round_.name!r} ended all at once: Ray ends it where its cluster is lost, and the "
+        "system where memory runs out. What was recorded is kept; run the round again to go on."
     )
 
 
@@ -223,9 +244,10 @@ def _session(round_: Round, gangs: Gangs | None, address: str | None, console: C
                 "Round.resources: rounds that share gangs ask for the same resources, "
                 f"but got {round_.resources} for gangs of {gangs.resources}; use another session."
             )
-        yield gangs
+        with gangs.losses_told():
+            yield gangs
         return
-    with Gangs(round_.resources, address=address, keep_idle_s=0) as own:
+    with Gangs(round_.resources, address=address, keep_idle_s=0) as own, own.losses_told():
         yield own
 
 
@@ -247,7 +269,7 @@ def _announce(running: RunningRound, *, num_done: int) -> None:
     if num_done:
         console.print(f"  {num_done} trials are done already; their records are kept", soft_wrap=True)
     for warning in warnings(round_):
-        console.print(Text(f"  Warning {warning}"), soft_wrap=True)
+        console.print(Text(f"  Warning: {explained(warning)}"), soft_wrap=True)
 
 
 def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, steps: ProfileSteps) -> None:
@@ -269,12 +291,12 @@ def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) 
     """Raises `RunError` where the round failed."""
     if status.state is RoundState.FINISHED:
         return
-    how = f"Go on with: {resume_command(store)}"
+    how = f"Go on with: {store.command('resume')}"
     if status.state is RoundState.FAILED:
         failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{failed[-1].rstrip()}" if failed and failed[-1] else ""
+        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
         retry = " --retry-failed" if failed else ""
         raise RunError(
-            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {resume_command(store)}{retry}"
+            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"
         )
     console.print(f"The round stopped ({status.reason}). {how}", soft_wrap=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
-from raytune_playbook.engine.driver.requests import trial_id_of
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.errors import StorageError
@@ -15,8 +16,8 @@ from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec, trial_key
 from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps, read_weights
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.model import initial_model
-from raytune_playbook.train.workload import Workload
+from raytune_playbook.train.model import TrialModel, initial_model
+from raytune_playbook.train.workload import Values, Workload
 
 
 def load_model(
@@ -42,11 +43,26 @@ def load_model(
         InputError: there is no such round, trial or checkpoint, or the workload makes another model.
     """
     store = RoundStore(Storage(storage), round) if isinstance(round, str) else round
+    return load_kept(store, trial, step=step, workload=workload).model.module
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A trial's model of one step, under its workload."""
+
+    spec: TrialSpec
+    step: int
+    model: TrialModel
+
+
+def load_kept(store: RoundStore, trial: str, *, step: int | None = None, workload: Workload | None = None) -> KeptModel:
+    """The same, with what it takes to ask it; raises as `load_model` does."""
     spec, best_step = recorded(store, trial)
     folder, checkpoints = checkpoints_folder(spec.study, spec.key), Storage(store.uri)
     if step is None and best_step is None and (kept := kept_steps(checkpoints, folder)):
         best_step = kept[-1]
-    weights = read_weights(checkpoints, folder, step if step is not None else best_step or 0)
+    step = step if step is not None else best_step or 0
+    weights = read_weights(checkpoints, folder, step)
     workload = workload or workload_of_job(store)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of ours
         model = initial_model(workload, spec, Group()).module
@@ -57,12 +73,12 @@ def load_model(
             f"A checkpoint is loaded into the model that was trained, but {type(workload).__name__} makes another for "
             f"{trial!r} of {store.uri!r} ({' '.join(str(error).split())[:200]}); use the code that trained it."
         ) from None
-    return model.eval()
+    return KeptModel(spec, step, TrialModel(workload, model.eval(), Values(spec.values), Group()))
 
 
 def recorded(store: RoundStore, trial: str) -> tuple[TrialSpec, int | None]:
     """The trial's specification, and the step of its best checkpoint once it has completed."""
-    study, key = trial_id_of(trial, store.round().studies)
+    study, key = store.trial_id(trial)
     (study_spec,) = (each for each in store.studies() if each.name == study)
     for row in store.trials(study).select(["index", "repeat", "best_checkpoint_step"]).to_pylist():
         if trial_key(row["index"], row["repeat"]) == key:

@@ -20,9 +20,11 @@ from raytune_playbook.report.page.views.input_pipeline import input_pipeline_vie
 from raytune_playbook.report.page.views.page import PageView
 from raytune_playbook.report.page.views.plots import plots_view
 from raytune_playbook.report.page.views.reproduction import reproduction_view
+from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import hover_view, trials_view
 from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_profiles, read_round
+from raytune_playbook.report.rules import explained
 from raytune_playbook.study.settings import Objective
 
 PATH = "report/index.html"
@@ -63,10 +65,11 @@ def page_view(store: RoundStore, reading: RoundReading) -> PageView:
         looks=looks,
         header=header_view(reading),
         answer=answer_view(reading, metrics),
+        scores=scores_view(reading),
         sample=sample_view(reading, tables),
         classes=classes_view(reading, tables),
         input_pipeline=input_pipeline_view(reading, read_profiles(store, reading.studies)),
-        warnings=tuple(reading.record.warnings),
+        warnings=tuple(explained(warning) for warning in reading.record.warnings),
         search_space=search_space_view(reading),
         plots=plots_view(reading, looks, shown, tables),
         trials=trials_view(reading, read_logs(store, reading.studies)),

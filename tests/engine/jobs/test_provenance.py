@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raytune_playbook import RunError
 from raytune_playbook.cli import main
 from raytune_playbook.engine.jobs import provenance
 from raytune_playbook.engine.jobs.job_file import Job, load_job
-from raytune_playbook.engine.jobs.provenance import code_state, round_record
+from raytune_playbook.engine.jobs.provenance import code_state, provenance_of, round_record
 from raytune_playbook.engine.rounds import run as running
-from raytune_playbook.records.types import ExamplesRecord
+from raytune_playbook.records.types import ExamplesRecord, RoundRecord
 from raytune_playbook.study.rules_of_thumb import warnings
 
 JOB = """
@@ -114,12 +116,18 @@ def test_a_difference_has_an_end(checkout, monkeypatch):
     assert code_state(checkout)[1] == "diff --git"
 
 
+def recorded(job: Job, storage: str = "rounds") -> tuple[RoundRecord, str]:
+    """A round's record, and its code's difference."""
+    origin = provenance_of(job, storage)
+    return round_record(job.round, origin), origin.difference
+
+
 def test_tr1_the_record_says_whether_all_was_committed(checkout):
     job = load_job(str(checkout / "jobs" / "line.py"))
-    record, difference = round_record(job.round, job, "rounds")
+    record, difference = recorded(job)
     assert (record.commit, record.uncommitted, difference) == (head(checkout), False, "")
     (checkout / "model.py").write_text("WIDTH = 2\n")
-    record, difference = round_record(job.round, job, "rounds")
+    record, difference = recorded(job)
     assert record.uncommitted
     assert "+WIDTH = 2" in difference
 
@@ -127,7 +135,7 @@ def test_tr1_the_record_says_whether_all_was_committed(checkout):
 @pytest.mark.parametrize("storage", ["rounds", "file:///tmp/a place/for 'rounds'", "s3://bucket/rounds?region=eu"])
 def test_tr1_the_command_runs_the_same_job_into_the_same_storage(checkout, monkeypatch, storage):
     job = load_job(str(checkout / "jobs" / "line.py"))
-    record, _ = round_record(job.round, job, storage)
+    record, _ = recorded(job, storage)
     program, *arguments = shlex.split(record.command)
     given: dict[str, object] = {}
 
@@ -143,6 +151,22 @@ def test_tr1_the_command_runs_the_same_job_into_the_same_storage(checkout, monke
     assert given["storage"] == storage
 
 
+def test_tr1_the_version_of_what_is_not_installed_is_unknown(checkout, monkeypatch):
+    """As that of this package is where it is used from its source."""
+    monkeypatch.setattr(provenance, "VERSIONS", ("a-package-that-nobody-installed", "numpy"))
+    record, _ = recorded(load_job(str(checkout / "jobs" / "line.py")))
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert record.versions == {"a-package-that-nobody-installed": "unknown", "numpy": np.__version__, "python": python}
+
+
+def test_tr1_a_round_comes_from_somewhere_even_where_the_working_directory_is_gone(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert (provenance_of(None, "rounds").commit, provenance_of(None, "rounds").difference) == (None, "")
+
+
 def test_in10_overlapping_splits_are_a_warning_of_the_round_beside_its_own(make_round):
     round_ = make_round("overlaps")
     sizes = {"train": 4, "validation": 4}
@@ -151,7 +175,7 @@ def test_in10_overlapping_splits_are_a_warning_of_the_round_beside_its_own(make_
         examples = ExamplesRecord(
             mode="materialized", sources={}, num_examples=sizes, num_bytes=sizes, overlaps=overlaps
         )
-        return round_record(round_, None, "rounds", examples)[0].warnings
+        return round_record(round_, provenance_of(None, "rounds"), examples).warnings
 
     own = warnings(round_)
     sentences = ("train and validation share 2 examples", "validation and test share 1 example")

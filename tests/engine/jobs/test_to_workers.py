@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,3 +93,36 @@ def test_a_job_file_and_the_modules_beside_it_are_loaded_where_they_are_not(tmp_
     load = "import sys, ray.cloudpickle as c; print(c.loads(sys.stdin.buffer.read()).model(None).in_features)"
     done = subprocess.run([sys.executable, "-c", load], input=packed, capture_output=True, check=False, timeout=240)
     assert done.stdout.split() == [b"7"], done.stderr.decode()
+
+
+class Unready(ModuleType):
+    """A lazy module: any use of it imports what is not there."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise ImportError("not now")
+
+
+class Library:
+    """Says that it is a module, as the libraries of cffi do, and has nothing of one."""
+
+    __class__ = ModuleType
+
+
+def test_what_is_no_module_or_not_ready_is_passed_over(tmp_path, monkeypatch):
+    """Cython's extensions leave objects without a `__name__` in `sys.modules`, others lazy modules and more."""
+    (tmp_path / "job.py").write_text(JOB.replace("from helper_beside_the_job import WIDTH", "WIDTH = 7"))
+    unnamed = SimpleNamespace(__file__=str(tmp_path / "unnamed.py"))
+    alias = ModuleType("another_name")
+    alias.__file__ = str(tmp_path / "alias.py")
+    odd = {
+        "unnamed": unnamed,
+        "nothing": None,
+        "unready": Unready("unready"),
+        "number": 3,
+        "an_alias": alias,
+        "library": Library(),
+    }
+    for name, content in odd.items():
+        monkeypatch.setitem(sys.modules, f"{__name__}.{name}", content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert len(pack(load_job(str(tmp_path / "job.py")).round.workload)) < 100_000

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
+from raytune_playbook.engine.gang.changes import Changes
+from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
+from raytune_playbook.engine.pool.events import AttemptStarted, GangChanged
 from raytune_playbook.engine.pool.queue import Leases, QueuedTrial, TrialQueue
 from raytune_playbook.search.suggest import suggest
 
@@ -14,7 +18,7 @@ from raytune_playbook.search.suggest import suggest
 def queue(make_round) -> TrialQueue:
     """A queue with one open round ``r`` of three trials."""
     studies = {study.name: study for study in make_round("queue", trials_per_study=3).studies}
-    opened = TrialQueue()
+    opened = TrialQueue(Changes())
     opened.open(RoundContext("r", "", b"", {}, studies), num_left=3)
     return opened
 
@@ -49,6 +53,38 @@ def test_a_stopped_round_ends_what_waits_and_names_what_runs(queue):
     assert queue.settle(running, AttemptEnd(Cause.EXCEPTION))  # not retried any more
     queue.submit("r", "all", 2)
     assert queue.next() is None
+
+
+def test_a_trial_that_was_asked_to_stop_is_over_however_its_attempt_ends(queue):
+    for index in range(2):
+        queue.submit("r", "all", index)
+    running, waiting = queue.next(), queue.find("r", ("all", "00001"))
+    assert not queue.stop_trial(running)  # a gang has it
+    assert queue.stop_trial(waiting)
+    assert queue.num_left == 2
+    assert queue.settle(running, AttemptEnd(Cause.NODE_LOST))
+    assert queue.num_left == 1
+    assert queue.next() is None
+
+
+def test_a_driver_hears_of_its_own_round_alone_and_nothing_of_a_closed_one(queue):
+    queue.open(replace(queue.context("r"), round_id="s"), num_left=3)
+    for round_id in ("r", "s"):
+        queue.submit(round_id, "all", 0)
+    trials = [queue.next(), queue.next()]
+    started = [AttemptStarted(trial.attempt, "gang-1") for trial in trials]
+    assert [each.name for each in started] == [AttemptName(name, ("all", "00000"), 0) for name in ("r", "s")]
+    numbers = [queue.emit(trial, event) for trial, event in zip(trials, started, strict=True)]
+    queue.emit_to_all(GangChanged("a gang is ready"))
+    for round_id, event in zip(("r", "s"), started, strict=True):
+        assert queue.round(round_id).events.pending == ((1, event), (2, GangChanged("a gang is ready")))
+    queue.round("r").events.acknowledge(2)
+    assert queue.round("r").events.is_acknowledged(numbers[0])
+    assert not queue.round("s").events.is_acknowledged(numbers[1])
+    queue.close("r")
+    assert queue.emit(trials[0], started[0]) is None
+    queue.open(replace(queue.context("s"), round_id="r"), num_left=3)  # as it goes on
+    assert queue.round("r").events.pending == ()
 
 
 def test_the_check_before_trial_0_is_retried_as_a_check_and_counts_as_work(queue):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,16 @@ from raytune_playbook import (
     run,
 )
 from raytune_playbook.data.datasets import find_sources
-from raytune_playbook.engine.rounds.examples import names_of
-from raytune_playbook.engine.rounds.preprocess import preprocess
+from raytune_playbook.data.splits import division_by_hash
+from raytune_playbook.engine.jobs.to_workers import pack
+from raytune_playbook.engine.rounds.examples import examples_of, names_of
+from raytune_playbook.engine.rounds.preprocess import preprocess, preprocessing
+from raytune_playbook.engine.rounds.running import RunningRound
+from raytune_playbook.engine.trained.score import score
+from raytune_playbook.records.claims import claimed
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.store import Storage
+from raytune_playbook.study.fingerprints import examples_fingerprint
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete
 from raytune_playbook.train.workload import Columns
@@ -99,6 +107,11 @@ def round_of(name: str, workload: Workload, mode: str = "streaming", **fields: o
     )
 
 
+def rows_of_study(result, study: str) -> list[dict[str, object]]:
+    rows = result.store.measurements(study, "00000").to_pylist()
+    return [row for row in rows if row["split"] == "validation"]
+
+
 def rows_of(result, index: int) -> pa.Table:
     return result.store.measurements("all", f"{index:05d}").drop_columns(list(TIME_COLUMNS))
 
@@ -126,7 +139,15 @@ def test_pi2_later_rounds_use_what_was_preprocessed_and_only_while_it_fits(gangs
     fresh = run(round_of("fresh", workload, "auto"), storage=str(tmp_path / "other"), gangs=gangs, console=quiet)
     round_ = round_of("saved", workload, "auto")
     # As the command does, which starts a session of its own; this process is connected to a cluster already.
+    datasets = workload.datasets()
+    task = preprocessing(Storage(storage), names_of(workload, datasets, find_sources(datasets)))
+    with (
+        claimed(task, say=pytest.fail),
+        pytest.raises(InputError, match="Examples are preprocessed by one process at a time"),
+    ):
+        preprocess(round_, storage=storage, console=quiet)
     manifest = preprocess(round_, storage=storage, console=quiet)
+    assert sorted(path.name for path in (tmp_path / "preprocessed").iterdir()) == [Path(manifest.folder).name]
     assert preprocess(round_, storage=storage, console=quiet) == manifest
     assert quiet.file.getvalue().count("The examples were preprocessed before:") == 1
     saved = run(round_, storage=storage, gangs=gangs, console=quiet)
@@ -202,8 +223,47 @@ def test_ad7_another_division_is_a_hyperparameter(gangs, folder, tmp_path, quiet
     )
     assert losses.keys() == {0, 1}
     assert losses[0] != losses[1]
-    numbers = result.store.round().examples.num_examples
-    assert sum(numbers.values()) < NUM_TRAIN  # without the test set
+    record = result.store.round().examples
+    assert record.num_examples == {"train": 161, "validation": 46}  # without the test set
+    assert record.division == "exact"
+    assert {name: (each.dtype, each.shape) for name, each in record.columns.items()} == {
+        "x": ("float32", (3,)),
+        "y": ("float32", ()),
+    }
+    # Each division has a validation set of its own, and all have the same test set (rule AD6).
+    looks = [score(result.store, f"data_split={number}/0", "test", workload=round_.workload) for number in (0, 1)]
+    assert [(look.num_examples, look.data_split) for look in looks] == [(23, 0), (23, 1)]
+    (measured,) = (row["loss"] for row in rows_of_study(result, "data_split=1") if row["step"] == looks[1].step)
+    found = score(result.store, "data_split=1/0", "validation", workload=round_.workload).metrics["loss"]
+    assert found == pytest.approx(measured, rel=1e-6)
+
+
+@pytest.mark.parametrize("recorded", [None, "exact", "by hash"])
+def test_a_round_that_was_begun_keeps_dividing_as_it_did(gangs, folder, quiet, recorded):
+    round_ = round_of("divided", OnFiles(str(folder), divided=True), "auto")
+    running = RunningRound(round_, pack(round_.workload), gangs, quiet)
+    examples = examples_of(running, None, None)
+    fresh, fractions = examples.record, round_.workload.datasets().fractions
+    by_hash = division_by_hash(fractions).rows(examples.loaded["all"].hashes)
+    before = None if recorded is None else fresh.model_copy(update={"division": recorded})
+    found = examples_of(running, None, before)
+    num_train = len(by_hash["train"]) if recorded == "by hash" else 161
+    assert (found.record.division, found.record.num_examples["train"]) == (recorded or "exact", num_train)
+    said = "The examples stay divided by each example's hash alone, as they were when the round began"
+    assert (said in quiet.file.getvalue()) == (recorded == "by hash")
+    if recorded == "by hash":  # as all did before there were exact shares
+        of_an_earlier_version = fresh.model_copy(update={"division": None})
+        assert examples_of(running, None, of_an_earlier_version).record.num_examples == found.record.num_examples
+
+
+def test_pi2_what_was_saved_by_hash_alone_is_found_by_whoever_divides_so(folder):
+    workload = OnFiles(str(folder), divided=True)
+    split = workload.datasets()
+    sources = find_sources(split)
+    facts = ("OnFiles", sorted(vars(workload).items()), workload.spec().source_hash, True)
+    before = examples_fingerprint((*facts, (split.fractions, split.key)), {"all": sources.by_split["all"].identity})
+    assert names_of(workload, replace(split, grows=True), sources) == ("OnFiles", before)
+    assert names_of(workload, split, sources)[1] != before
 
 
 @pytest.mark.parametrize("mode", ["auto", "streaming"])

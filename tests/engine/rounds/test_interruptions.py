@@ -17,9 +17,10 @@ import pytest
 import ray
 
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
-from raytune_playbook.engine.driver.requests import stop
+from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.requests import StopRequest, stop
 from raytune_playbook.records.store import RoundStore, Storage
 from tests.waiting import wait_for
 
@@ -51,7 +52,6 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
             # Tune keeps three trials live and may start them in any order; of the first three two end in any case.
             wait_for(lambda: num_done(tmp_path / "stops") >= 2)
             stop_while_others_are_refused()
-            wait_for(lambda: not (tmp_path / "stops" / "stop.json").exists())
         finally:  # what the gangs are at goes on; no other trial is begun any more
             for hold in holds:
                 hold.unlink()
@@ -61,7 +61,7 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
             stop("stops", storage=str(tmp_path), trial="nothing/1")
         with pytest.raises(InputError, match="has one driver at a time"):
             run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
-        stop("stops", storage=str(tmp_path))
+        assert stop("stops", storage=str(tmp_path)) == "Round stops ends at the next evaluation."
 
     broken = tuple(range(3, 8))
     round_ = make_round("stops", trials_per_study=8, fault="hold", broken=broken, marker=str(tmp_path))
@@ -84,6 +84,60 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
     assert finished.trials.equals(again.trials)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT is Ctrl-C, which a process that was started in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_round_that_was_cut_off_leaves_nothing_that_the_next_one_of_its_session_hears(
+    gangs, make_round, tmp_path, quiet, interruptible
+):
+    """Both have a trial of one name, which reports in the next round after it has been cut off in the first."""
+    holds = [tmp_path / name / "hold-0" for name in ("first", "next")]
+    for hold in holds:
+        hold.parent.mkdir()
+        hold.touch()
+
+    def has_begun(name: str) -> bool:
+        return "00001" in [file.stem for file in (tmp_path / name / "cut" / "all" / "trials").glob("*.parquet")]
+
+    def cut_off() -> None:
+        wait_for(lambda: has_begun("first") and num_done(tmp_path / "first" / "cut") == 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(lambda: "press Ctrl-C again" in quiet.file.getvalue())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def let_the_first_go_on() -> None:
+        try:
+            wait_for(lambda: has_begun("next") and num_done(tmp_path / "next" / "cut") == 1)
+            with pytest.raises(InputError, match="runs one round at a time"):
+                run(make_round("third"), storage=str(tmp_path), gangs=gangs, console=quiet)
+            assert [gang.state for gang in gangs.facts()] == [GangState.BUSY] * 2
+            holds[0].unlink()
+            wait_for(lambda: {gang.state for gang in gangs.facts()} == {GangState.BUSY, GangState.READY})
+        finally:
+            holds[1].unlink()
+
+    first, following = (
+        make_round("cut", trials_per_study=2, fault="hold", broken=(1,), marker=str(hold.parent)) for hold in holds
+    )
+    with during(cut_off), pytest.raises(KeyboardInterrupt):
+        run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
+    with during(let_the_first_go_on):
+        undisturbed = run(following, storage=str(tmp_path / "next"), gangs=gangs, console=quiet)
+    again = run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
+    assert [result.store.status().state for result in (undisturbed, again)] == ["finished"] * 2
+    for key in ("00000", "00001"):
+        ours, theirs = (
+            result.store.measurements("all", key).drop_columns(list(TIME_COLUMNS)) for result in (undisturbed, again)
+        )
+        assert ours.equals(theirs), key
+    assert [len(trial["attempts"]) for trial in undisturbed.trials.to_pylist()] == [1, 1]
+
+
 def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_path, quiet):
     hold = tmp_path / "hold-0"
     hold.touch()
@@ -91,13 +145,18 @@ def test_one_trial_stops_on_request_and_the_others_go_on(gangs, make_round, tmp_
     def stop_trial() -> None:
         try:
             wait_for(lambda: num_done(tmp_path / "one") == 3)  # all but the one that waits
-            stop("one", storage=str(tmp_path), trial="all/1")
-            wait_for(lambda: "Stopping trial all/00001 on request." in quiet.file.getvalue())
+            with pytest.raises(InputError, match="must run to be stopped, but all/00000 has ended: completed"):
+                stop("one", storage=str(tmp_path), trial="all/0")
+            with pytest.raises(InputError, match="numbered from 0, and 'all' has 4"):
+                stop("one", storage=str(tmp_path), trial="all/4")
+            assert stop("one", storage=str(tmp_path), trial="1") == "Trial all/00001 ends at the next evaluation."
         finally:
             hold.unlink()
 
     held = {"fault": "hold", "broken": (1,), "marker": str(tmp_path)}
     round_ = make_round("one", trials_per_study=4, steps=30, step_sleep_s=0.1, **held)
+    left_behind = StopRequest(run="of an earlier driver that was killed").model_dump_json().encode()
+    Storage(str(tmp_path)).write("one/requests/0.json", left_behind)
     with during(stop_trial):
         result = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     rows = {row["index"]: row for row in result.trials.to_pylist()}
@@ -193,6 +252,14 @@ def records_of(folder: Path) -> dict[int, dict[str, object]]:
     return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
 
 
+def started_together(command) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """Two commands that run one round, each on a cluster of its own: the one that does, and the one that is refused."""
+    both = [command("run", "job.py") for _ in range(2)]
+    wait_for(lambda: any(process.poll() is not None for process in both))
+    both.sort(key=lambda process: process.poll() is not None)
+    return both[0], both[1]
+
+
 def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -> None:
     """A round that is interrupted in its second trial, killed in a later one, and then goes on to its end.
 
@@ -214,10 +281,14 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
         assert process.poll() is None, process.communicate()[0]
         return held()[0]
 
-    interrupted = command("run", "job.py")  # on a cluster of its own, which the terminal interrupts too
+    interrupted, refused = started_together(command)
     hold_a_trial(interrupted, num_ended=1)
     os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
     hold.unlink()
+    printed, _ = refused.communicate()
+    assert refused.returncode == 2, printed
+    assert printed.startswith("A round has one driver at a time, but ")
+    assert f":{interrupted.pid} runs 'line'; wait for it, or end it with: raytune-playbook stop line" in printed
     printed, _ = interrupted.communicate(timeout=240)
     assert interrupted.returncode == 130, printed
     assert "Interrupted: trials end at their next evaluation" in printed

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from raytune_playbook import InputError, load_model, run
-from raytune_playbook.engine.driver.requests import stop
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.requests import stop
 from raytune_playbook.study.settings import Budget
 from tests.waiting import wait_for
 

@@ -80,7 +80,7 @@ def test_tells_the_round_in_order(mixed_page):
         "finished",
         "24 of 24 trials ended · 20 completed, 3 infeasible (3 diverged), 1 failed",
         "Best trial per scientific value",
-        "Warnings SD4: weight_decay is fixed, but <its> best value",
+        "Warnings weight_decay is fixed, but <its> best value",
         "2 fixed hyperparameters",
         "depth = 20",
         "Hyperparameter axis plots",

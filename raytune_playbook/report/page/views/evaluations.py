@@ -13,6 +13,7 @@ from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.formatting import ABSENT, arm_text, count_text, number_text
 from raytune_playbook.report.page.views.parts import TrialLink, trial_link
 from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.report.rules import explained
 
 Tables = Mapping[TrialId, pa.Table]
 """Measurements of the best trial of every study, and maybe of others."""
@@ -78,7 +79,7 @@ def sample_view(reading: RoundReading, tables: Tables) -> SampleView | None:
             )
             for trial, skew in found
         ),
-        warnings=tuple(_warnings(found)),
+        warnings=tuple(explained(warning) for warning in _warnings(found)),
     )
 
 
@@ -88,7 +89,7 @@ def _warnings(found: Sequence[tuple[Trial, Skew]]) -> list[str]:
     if skewed:
         worst = max(skewed, key=lambda skew: skew.num_standard_errors)
         sentences.append(
-            f"EV5: the sample is not like the whole set: {number_text(worst.sampled)} on it and "
+            f"EV5: The sample is not like the whole set: {number_text(worst.sampled)} on it and "
             f"{number_text(worst.full)} on all, {worst.num_standard_errors:.1f} standard errors apart; evaluate on a "
             "larger sample, or on all examples."
         )

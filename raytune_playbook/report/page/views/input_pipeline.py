@@ -9,6 +9,7 @@ from raytune_playbook.analysis.input_pipeline import INPUT_BOUND_SHARE, StepTime
 from raytune_playbook.records.types import PIPELINE_STAGES, ExamplesRecord
 from raytune_playbook.report.formatting import ABSENT, arm_values_text, duration_text
 from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.report.rules import explained
 
 MAX_SKIPPED_SHOWN = 20
 
@@ -91,8 +92,9 @@ def input_pipeline_view(reading: RoundReading, profiles: Sequence[str]) -> Input
     rows, examples = _rows(reading), reading.record.examples
     if not rows and not profiles and examples is None:
         return None
+    input_bound = finding(reading.trials, examples)
     return InputPipelineView(
-        finding=finding(reading.trials),
+        finding=None if input_bound is None else explained(input_bound),
         examples=None if examples is None else _examples(examples),
         arm_head=", ".join(reading.scientific) or "study",
         part_heads=tuple(_PARTS.values()),

@@ -12,6 +12,7 @@ from raytune_playbook.report.page.views.header import HeaderView
 from raytune_playbook.report.page.views.input_pipeline import InputPipelineView
 from raytune_playbook.report.page.views.plots import PlotsView
 from raytune_playbook.report.page.views.reproduction import ReproductionView
+from raytune_playbook.report.page.views.scores import ScoresView
 from raytune_playbook.report.page.views.search_space import SearchSpaceView
 from raytune_playbook.report.page.views.trials import HoverView, TrialsView
 
@@ -27,6 +28,7 @@ class PageView:
     looks: Looks
     header: HeaderView
     answer: AnswerView
+    scores: ScoresView | None
     sample: SampleView | None
     classes: ClassesView | None
     input_pipeline: InputPipelineView | None

@@ -68,18 +68,18 @@ def test_ev5_the_sample_is_shown_beside_all_examples(reading):
     # 0.01 over sqrt(0.11 x 0.89 x 3600 / 3999 / 400)
     assert (row.step, row.sampled, row.full, row.num_standard_errors) == ("300", "0.1", "0.11", "0.67")
     assert row.is_best
-    assert not any(warning.startswith("EV5: the sample is not like") for warning in view.warnings)
+    assert not any(warning.startswith("The sample is not like") for warning in view.warnings)
 
 
 def test_ev5_a_skewed_sample_is_a_warning_with_the_worst_numbers(reading):
     (warning,) = sampled(reading, [0.10, 0.20, 0.40], [0.11, 0.20, 0.20]).warnings
-    start = "EV5: the sample is not like the whole set: 0.4 on it and 0.2 on all, 10.5 standard errors apart"
+    start = "The sample is not like the whole set: 0.4 on it and 0.2 on all, 10.5 standard errors apart"
     assert warning.startswith(start)
 
 
 def test_ev5_studies_that_the_sample_cannot_tell_apart_are_a_warning(reading):
     (warning,) = sampled(reading, [0.10, 0.105, 0.40], [0.10, 0.10, 0.40]).warnings
-    assert warning.startswith("EV5: 0.1 and 0.105 on a sample of 400 of 4,000 validation examples may differ by chance")
+    assert warning.startswith("0.1 and 0.105 on a sample of 400 of 4,000 validation examples may differ by chance")
 
 
 def test_ev6_correct_predictions_are_counted_per_class_the_rarest_first(reading):

@@ -14,7 +14,7 @@ from raytune_playbook.report.page.views.input_pipeline import InputPipelineView,
 from raytune_playbook.report.reading import read_profiles, read_round
 from raytune_playbook.report.terminal import summary
 
-FINDING = "PI1: training is input-bound: 16% of the steps' time is spent waiting for batches"
+FINDING = "Training is input-bound: 16% of the steps' time is spent waiting for batches"
 
 
 def view_of(store: RoundStore) -> InputPipelineView:

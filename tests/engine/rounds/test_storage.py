@@ -1,0 +1,120 @@
+"""Rounds whose storage is full or becomes read-only, on a small disk of their own."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raytune_playbook import InputError, RunError, run
+from raytune_playbook.engine.gang.state import GangState
+from raytune_playbook.errors import StorageFailure
+from raytune_playbook.records.store import Storage
+from tests.engine.rounds.test_interruptions import during, num_done
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Path]:
+    """A file system of 1 MiB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"this machine mounts no file systems: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no byte of it."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    return ballast
+
+
+def hidden(disk: Path) -> list[Path]:
+    return list(disk.rglob(".*"))
+
+
+def remount(disk: Path, how: str) -> bool:
+    return not subprocess.run(
+        ["mount", "-o", f"remount,{how}", str(disk)], check=False, stderr=subprocess.DEVNULL
+    ).returncode
+
+
+def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file_and_no_other(disk):
+    storage = Storage(str(disk))
+    storage.write("r/status.json", b"old")
+    ballast = fill(disk)
+    with pytest.raises(StorageFailure, match=rf"{disk}/r/status.json cannot be written \(No space left on device\)"):
+        storage.write("r/status.json", bytes(10_000))
+    assert storage.read("r/status.json") == b"old"
+    with pytest.raises(InputError, match="must be writable"):
+        storage.check_writable()
+    assert hidden(disk) == []
+    ballast.unlink()
+    storage.write("r/status.json", bytes(10_000))
+    assert remount(disk, "ro")
+    with pytest.raises(StorageFailure, match=r"deleted \(Read-only file system"):
+        storage.delete("r/status.json")
+    with pytest.raises(RunError, match=r"written \(Read-only file system"):
+        storage.write("r/notes.md", b"")
+
+
+def test_a_full_or_read_only_disk_ends_a_round_which_goes_on_when_there_is_room(
+    gangs, make_round, disk, tmp_path, quiet
+):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    first, second = marks / "hold-0", marks / "hold-1"
+    second.touch()
+    round_ = make_round("full", trials_per_study=3, fault="hold", broken=(0, 1), marker=str(marks))
+
+    def fill_in_the_middle() -> None:
+        try:
+            wait_for(lambda: num_done(disk / "full") == 2)
+            fill(disk)
+        finally:
+            second.unlink()
+
+    def make_read_only_before_the_first_attempt() -> None:
+        try:
+            wait_for(lambda: any(gang.state is GangState.BUSY for gang in gangs.facts()))  # at the check, which waits
+            wait_for(lambda: remount(disk, "ro"))  # when no file is open
+        finally:
+            first.unlink()
+
+    full = pytest.raises(RunError, match=r"^The round stopped: .* \(No space left on device\); make room there")
+    with during(fill_in_the_middle), full as told:
+        run(round_, storage=str(disk), gangs=gangs, console=quiet)
+    assert "What was recorded is kept; go on with: raytune-playbook resume full" in str(told.value)
+    assert hidden(disk) == []
+    kept = {file: file.read_bytes() for file in disk.glob("full/all/trials/*.parquet") if "00001" not in file.name}
+    fill(disk)  # also what the end has freed
+    with pytest.raises(InputError, match="No space left on device"):
+        run(round_, storage=str(disk), gangs=gangs, console=quiet)
+    (disk / "ballast").unlink()
+
+    first.touch()
+    read_only = pytest.raises(RunError, match=r"^The round stopped: .* \(Read-only file system\)")
+    with during(make_read_only_before_the_first_attempt), read_only:
+        run(round_, storage=str(disk), gangs=gangs, console=quiet)
+    with pytest.raises(InputError, match="Read-only file system"):
+        run(round_, storage=str(disk), gangs=gangs, console=quiet)
+    assert remount(disk, "rw")
+    result = run(round_, storage=str(disk), gangs=gangs, console=quiet)
+    assert [trial["outcome"] for trial in result.trials.to_pylist()] == ["completed"] * 3
+    assert len(kept) == 2
+    assert all(file.read_bytes() == content for file, content in kept.items())
+    assert hidden(disk) == []

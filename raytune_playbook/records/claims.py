@@ -128,10 +128,9 @@ class Claim:
         """End it; whoever wants the round has it at once."""
         self._done.set()
         self._thread.join()
-        _held.discard(self.run)
-        if self._is_lost:
-            return
         try:
+            if self._is_lost:
+                return
             if self._subject.is_begun():
                 self._write(self._record.model_copy(update={"is_over": True}))
             else:  # nothing was begun, so nothing is left behind
@@ -139,6 +138,8 @@ class Claim:
         except OSError:  # a full disk, where deleting may still work; if not, the end of this process ends the claim
             with contextlib.suppress(OSError):
                 self._subject.storage.delete(_path(self._subject, self._number))
+        finally:
+            _held.discard(self.run)
 
     def _keep_alive(self) -> None:
         while not self._done.wait(self._patience.beat_s) and not self._is_lost:
@@ -196,11 +197,24 @@ def _claim(subject: Subject, say: Callable[[str], None], patience: Patience) -> 
         number, last = _last(subject)
         if number and (last is None or not _is_over(last)) and not _is_lost(subject, number, last, say, patience):
             continue
-        if create_if_absent(subject.storage, _path(subject, number + 1), _content(mine), lost_s=patience.lost_s):
-            for earlier in _numbers(subject):
-                if earlier < number + 1:
-                    subject.storage.delete(_path(subject, earlier))
-            return Claim(subject, number + 1, mine, patience)
+        if not create_if_absent(subject.storage, _path(subject, number + 1), _content(mine), lost_s=patience.lost_s):
+            continue
+        # Others may have come and gone since the look, and have begun to count anew.
+        if max(_numbers(subject), default=0) != number + 1 or not _is_still(subject, number, last):
+            subject.storage.delete(_path(subject, number + 1))
+            continue
+        for earlier in _numbers(subject):
+            if earlier <= number:
+                subject.storage.delete(_path(subject, earlier))
+        return Claim(subject, number + 1, mine, patience)
+
+
+def _is_still(subject: Subject, number: int, seen: ClaimRecord | None) -> bool:
+    """Whether a claim that was seen to be over, or lost, is still there as it was; so is none where there was none."""
+    try:
+        return number == 0 or _at(subject, number) == seen
+    except FileNotFoundError:
+        return False
 
 
 def _is_lost(
@@ -247,13 +261,23 @@ def _last(subject: Subject) -> tuple[int, ClaimRecord | None]:
     """The number of the last claim, 0 where there was none, and what it holds; None while it is being written."""
     while True:
         number = max(_numbers(subject), default=0)
-        content = subject.storage.read(_path(subject, number)) if number else b""
-        if content is None:  # deleted meanwhile, since a later one followed or nothing was begun
-            continue
-        try:
-            return number, ClaimRecord(**json.loads(content))
-        except (ValueError, TypeError, InputError):
-            return number, None
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, as a later one followed or nothing was begun
+            return number, _at(subject, number) if number else None
+
+
+def _at(subject: Subject, number: int) -> ClaimRecord | None:
+    """What a claim holds; None while it is being written.
+
+    Raises:
+        FileNotFoundError: there is no claim of this number.
+    """
+    content = subject.storage.read(_path(subject, number))
+    if content is None:
+        raise FileNotFoundError(_path(subject, number))
+    try:
+        return ClaimRecord(**json.loads(content))
+    except (ValueError, TypeError, InputError):
+        return None
 
 
 def _numbers(subject: Subject) -> list[int]:

@@ -126,6 +126,8 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Storag
 @pytest.fixture
 def object_store(tmp_path: Path) -> Callable[[], Storage]:
     """Opens a storage that other processes see too, and of which pyarrow does not know that it is local."""
+    # Unlike an object store's, its folders can be half there, which pyarrow's view of it does not bear.
+    (tmp_path / "objects" / "round" / "claims").mkdir(parents=True)
 
     def opened() -> Storage:
         storage = Storage(str(tmp_path / "objects"))

@@ -232,9 +232,10 @@ class Running(nn.Module):
 
 def test_sc3_other_running_statistics_are_estimated_anew_or_left_alone():
     model = convert_batch_norm(Running(), statistics="device").double().train()
+    model.frozen.running_mean.fill_(0.1)  # of which no mean of three is the same to the bit
     average = averaged(model, averaging="uniform")
     average.update(1)
-    given = [torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(i)).double() for i in range(5)]
+    given = [torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(i)).double() for i in range(3)]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     own = dict(model.named_buffers())
     with average.swapped_in(({"x": x} for x in given), lambda batch: model(batch["x"])):

@@ -75,7 +75,7 @@ def test_examples_that_do_not_suit_are_refused_before_ray_starts(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    for (code, said), sentence in zip(json.loads(done.stdout), sentences, strict=True):
+    for (code, said), sentence in zip(json.loads(done.stdout.splitlines()[-1]), sentences, strict=True):
         assert (code, said.count("\n")) == (2, 1), said
         assert sentence in said
     assert not (tmp_path / "rounds").exists()

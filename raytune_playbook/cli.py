@@ -125,7 +125,8 @@ def _run(job: str, profile: str | None, storage: str, address: str | None) -> in
 def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -> int:
     """Finish what is left of a round."""
     from raytune_playbook.engine.rounds.recorded import job_of
-    from raytune_playbook.records.store import RoundStore, Storage
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
 
     _look_at(job_of(RoundStore(Storage(storage), round)))
     from raytune_playbook.engine.rounds.run import resume
@@ -141,7 +142,8 @@ def _resume(round: str, retry_failed: bool, storage: str, address: str | None) -
 def _extend(round: str, num_trials: int, storage: str, address: str | None) -> int:
     """Give a round more trials, and run them."""
     from raytune_playbook.engine.rounds.recorded import job_to_extend
-    from raytune_playbook.records.store import RoundStore, Storage
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
 
     _look_at(job_to_extend(RoundStore(Storage(storage), round), num_trials))
     from raytune_playbook.engine.rounds.run import extend
@@ -151,7 +153,7 @@ def _extend(round: str, num_trials: int, storage: str, address: str | None) -> i
 
 def _look_at(job: str, storage: str | None = None) -> None:
     """Refuse what needs no more than a look, before ray and torch are imported, which takes seconds."""
-    from raytune_playbook.records.store import Storage
+    from raytune_playbook.records.storage import Storage
     from raytune_playbook.submission.staging import require_job_file
 
     require_job_file(Path(job))
@@ -218,7 +220,8 @@ def _preprocess(job: str, storage: str, address: str | None) -> None:
 @_STORAGE
 def _report(round: str, storage: str) -> None:
     """Write a round's page and say where it is."""
-    from raytune_playbook.records.store import RoundStore, Storage
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
     from raytune_playbook.report.page.page import write_page
 
     store = RoundStore(Storage(storage), round)
@@ -230,7 +233,7 @@ def _report(round: str, storage: str) -> None:
 @_STORAGE
 def _rounds(storage: str) -> None:
     """List the rounds in a storage."""
-    from raytune_playbook.records.store import Storage
+    from raytune_playbook.records.storage import Storage
     from raytune_playbook.report.terminal import new_console, rounds_table
 
     new_console().print(rounds_table(Storage(storage)))
@@ -242,7 +245,8 @@ def _rounds(storage: str) -> None:
 @_STORAGE
 def _note(round: str, text: str | None, storage: str) -> None:
     """Show a round's notes, or add a line to them."""
-    from raytune_playbook.records.store import RoundStore, Storage
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
 
     store = RoundStore(Storage(storage), round)
     store.round()
@@ -272,7 +276,8 @@ def _predict(
         raise click.UsageError("Give --data with --output, or --split", click.get_current_context())
     if split is not None:
         from raytune_playbook.engine.trained.score import score
-        from raytune_playbook.records.store import RoundStore, Storage
+        from raytune_playbook.records.storage import Storage
+        from raytune_playbook.records.store import RoundStore
         from raytune_playbook.report.terminal import new_console, score_summary
 
         store = RoundStore(Storage(storage), round)

@@ -11,7 +11,7 @@ import pytest
 
 from raytune_playbook.cli import commands, main
 from raytune_playbook.errors import Infeasible, InputError, RunError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.report import terminal
 
 JOB = """

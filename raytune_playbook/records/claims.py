@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from raytune_playbook.errors import InputError, RunError, StorageError
 from raytune_playbook.records.creation import create_if_absent
 from raytune_playbook.records.driver_process import DriverProcess, this_process
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.study.frozen import FrozenSpec
 
 FOLDER, SUFFIX = "claims", ".json"

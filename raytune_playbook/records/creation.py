@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 
 LOST_S = 30.0
 """A contender that has been there for this long, as seen by one clock, crashed in between; it takes milliseconds."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 
 
 def predictions_folder(study: str, key: str) -> str:

@@ -15,7 +15,8 @@ import uuid
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import ClaimRecord, current_claim, driving
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState
 from raytune_playbook.study.frozen import FrozenSpec
 

@@ -12,7 +12,8 @@ from raytune_playbook.analysis.input_pipeline import finding
 from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
-from raytune_playbook.records.store import RoundStore, Storage, round_names
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import (
     ABSENT,

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from raytune_playbook.analysis.objective import best_of
 from raytune_playbook.errors import StorageError, StorageFailure
 from raytune_playbook.records.columns import STEP, MeasurementRow
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec

@@ -21,9 +21,9 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION, ROW
 from raytune_playbook.study.evaluation_settings import WEIGHT as WEIGHT
+from raytune_playbook.train.checks.trainable import require_per_example
 from raytune_playbook.train.group import Group, synchronized_buffers
 from raytune_playbook.train.model import TrialModel
-from raytune_playbook.train.trainable import require_per_example
 from raytune_playbook.train.workload import Batch, Columns, Workload
 
 PREDICTED = "predicted."

@@ -15,9 +15,9 @@ from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.batch_norm import convert_batch_norm
+from raytune_playbook.train.checks.trainable import require_metrics, require_per_example, require_trainable
 from raytune_playbook.train.group import Group, require_equal
 from raytune_playbook.train.precision import autocast
-from raytune_playbook.train.trainable import require_metrics, require_per_example, require_trainable
 from raytune_playbook.train.workload import Batch, Values, Workload
 
 

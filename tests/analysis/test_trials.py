@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.columns import TIME_COLUMNS, trials_table
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Attempt, Machine, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec

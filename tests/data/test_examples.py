@@ -22,7 +22,7 @@ from raytune_playbook.data.materialized.store import start_store
 from raytune_playbook.data.reading import read_in_order
 from raytune_playbook.data.splits import division_by_hash, exact_division, example_hashes
 from raytune_playbook.errors import DataError, InputError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import Files, InputPipeline, Split
 
 GIB = 2**30

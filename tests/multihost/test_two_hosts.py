@@ -26,7 +26,8 @@ from torch import nn
 from raytune_playbook.data.streaming.windows import Layout, fragment_order, window_order
 from raytune_playbook.engine.gang.host import DRAIN_CHECK_S
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec
 from tests.waiting import wait_for

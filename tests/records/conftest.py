@@ -11,7 +11,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from moto.server import ThreadedMotoServer
 
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundRecord, TrialRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Budget, Objective, Resources

@@ -17,7 +17,8 @@ import pytest
 
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.claims import Claim, ClaimLostError, Patience, claimed, current_claim, driving
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 
 PATIENT = Patience(beat_s=0.1, lost_s=200)
 """Of a test that fails where it would have to wait for an earlier driver."""
@@ -25,7 +26,8 @@ PATIENT = Patience(beat_s=0.1, lost_s=200)
 HOLDER = """
 import sys
 from raytune_playbook.records.claims import ClaimLostError, Patience, claimed, driving
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 round_ = driving(RoundStore(Storage(sys.argv[1]), "round"))
 with claimed(round_, say=print, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
     print("holds", flush=True)

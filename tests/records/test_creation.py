@@ -13,7 +13,7 @@ import pytest
 
 from raytune_playbook.records import creation
 from raytune_playbook.records.creation import contender_prefix, create_if_absent
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 
 NUM_CONTENDERS = 5
 

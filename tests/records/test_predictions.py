@@ -9,7 +9,7 @@ import pyarrow.dataset as pads
 import pytest
 
 from raytune_playbook.records.predictions import predictions_folder, read_predictions, write_predictions
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 
 FOLDER = predictions_folder("all", "00012")
 

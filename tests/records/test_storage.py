@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.store import RoundStore, Storage, round_names
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore, round_names
 
 
 @pytest.mark.parametrize(

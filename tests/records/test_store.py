@@ -13,7 +13,8 @@ import pytest
 
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import trials_table
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Attempt, Machine, RoundStatus, Training
 from raytune_playbook.study.study import StudySpec
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.records.measurements import RunningMeasurements
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float, Hyperparameter

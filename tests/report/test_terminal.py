@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from raytune_playbook.cli import main
 from raytune_playbook.engine.rounds import run as running
 from raytune_playbook.engine.rounds.result import Result
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.terminal import no_answer, rounds_table, summary
 
 JOB = """

@@ -21,7 +21,8 @@ from ray.job_submission import JobSubmissionClient
 
 from raytune_playbook.cli import main
 from raytune_playbook.errors import JobFileError, SubmissionError
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.submission import submit as submission
 from raytune_playbook.submission.job_api import UnreachableError, find_target
 from raytune_playbook.submission.staging import stage_job, stage_package

@@ -14,7 +14,7 @@ import torch
 
 from raytune_playbook.errors import SpecError, StorageError, StorageFailure
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.group import Group

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import PIPELINE_STAGES
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective

@@ -23,7 +23,7 @@ from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.study.settings import Objective

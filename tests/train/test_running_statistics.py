@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare, evaluation_rows
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec

@@ -23,7 +23,7 @@ from raytune_playbook.data.files.find import File
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.splits import Division, Hashes, overlaps
 from raytune_playbook.errors import DataError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
 from raytune_playbook.study.frozen import FrozenSpec
 

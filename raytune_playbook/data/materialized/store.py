@@ -29,7 +29,7 @@ from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
 from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division
 from raytune_playbook.errors import DataError, PlaybookError
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.study.fingerprints import content_hash
 

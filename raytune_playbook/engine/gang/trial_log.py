@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raytune_playbook.engine.gang.messages import Assignment
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

@@ -36,13 +36,14 @@ from raytune_playbook.engine.gang.trial_log import captured_output, storage_fail
 from raytune_playbook.engine.gang.watcher import HOST_TIMEOUT_S, HostWatcher
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
-from raytune_playbook.records.store import Storage, profile_path
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import profile_path
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
+from raytune_playbook.train.checks.given_examples import require_finite_losses
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions
-from raytune_playbook.train.given_examples import require_finite_losses
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table

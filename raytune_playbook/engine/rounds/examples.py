@@ -18,7 +18,8 @@ from raytune_playbook.engine.rounds.found_examples import FoundExamples, find_wi
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.scores import TEST, read_scores
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.formatting import duration_text, looks_text
 from raytune_playbook.report.rules import explained

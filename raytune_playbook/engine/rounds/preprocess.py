@@ -15,7 +15,7 @@ from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import Subject, claimed
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.datasets import InputPipeline, Split

@@ -39,7 +39,8 @@ from raytune_playbook.errors import RunError, SpecError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
-from raytune_playbook.records.store import RoundStore, Storage, profile_path
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore, profile_path
 from raytune_playbook.records.types import Outcome, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles

@@ -11,7 +11,8 @@ from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec, trial_key
 from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps, read_weights

@@ -24,7 +24,8 @@ from raytune_playbook.engine.trained.load import KeptModel, load_kept
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.scores import TEST, ScoreRecord, now, write_score
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.train.prediction import BATCH_SIZE
 from raytune_playbook.train.prediction import predict as predictions_of

@@ -25,7 +25,8 @@ from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import Claim, claimed, driving
 from raytune_playbook.records.scores import TEST, ScoreRecord, write_score
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ExamplesRecord
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.data_split import data_split

@@ -24,7 +24,8 @@ from raytune_playbook.engine.cluster.capacity import (
 from raytune_playbook.engine.cluster.ray_internals import NodeGroup, free_amounts
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.errors import CapacityError
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from tests.waiting import wait_for
 
 

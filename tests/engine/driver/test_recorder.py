@@ -13,7 +13,8 @@ from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause
 from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.study.study import StudySpec
 
 

@@ -39,7 +39,8 @@ from raytune_playbook.engine.trained.score import score
 from raytune_playbook.records.claims import claimed
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.scores import ScoreRecord, now, write_score
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.study.fingerprints import examples_fingerprint
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete

@@ -25,7 +25,8 @@ from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.formatting import number_text
 from tests.waiting import wait_for
 

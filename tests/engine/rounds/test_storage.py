@@ -11,7 +11,7 @@ import pytest
 from raytune_playbook import InputError, RunError, run
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from tests.engine.rounds.test_interruptions import during, num_done
 from tests.waiting import wait_for
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from raytune_playbook import Budget, Float, InputError, InputPipeline, Objective, Round, RunError, Split, run
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.reading import read_round
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.train.workload import Workload

@@ -23,7 +23,8 @@ from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.records.predictions import predictions_folder, write_predictions
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ColumnRecord, ExamplesRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.datasets import Split

@@ -23,7 +23,7 @@ from raytune_playbook.engine.trained.predict import predict
 from raytune_playbook.errors import InputError, SpecError
 from raytune_playbook.records.predictions import predictions_folder, read_predictions
 from raytune_playbook.records.scores import read_scores
-from raytune_playbook.records.store import Storage
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.datasets import Files
 from raytune_playbook.train.prediction import BATCH_SIZE, examples_table

@@ -13,7 +13,8 @@ import pytest
 from jinja2 import UndefinedError
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.store import RoundStore, Storage
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.page import page as page_module
 from raytune_playbook.report.page.page import page_view, write_page
 from raytune_playbook.report.page.rendering import render

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from raytune_playbook.errors import DataError, SpecError
-from raytune_playbook.train.given_examples import require_finite_losses
+from raytune_playbook.train.checks.given_examples import require_finite_losses
+from raytune_playbook.train.checks.trainable import require_trainable
 from raytune_playbook.train.group import Group
-from raytune_playbook.train.trainable import require_trainable
 from raytune_playbook.train.trial_run import TrialRun
 from tests.train.conftest import ARRAYS, batches_of
 

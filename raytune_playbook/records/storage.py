@@ -1,0 +1,134 @@
+"""A storage: a folder on any pyarrow filesystem, whose files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from raytune_playbook.errors import StorageError, StorageFailure
+
+
+class Storage:
+    """A folder on a pyarrow filesystem: ``Storage("rounds")``, ``Storage("s3://bucket/rounds")``.
+
+    Raises:
+        StorageError: the URI cannot be understood or reached.
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
+            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+        except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
+            raise StorageError(
+                f"Storage: a folder's path or a URI that pyarrow knows is needed, but got {uri!r} "
+                f"({first_line(error)}); correct it."
+            ) from None
+        if isinstance(self.fs, pafs.SubTreeFileSystem):
+            raise StorageError(f"Storage: a plain filesystem is needed, but got {uri!r}; name the folder itself.")
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder's path on this machine, or None for a remote storage."""
+        return Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
+
+    def check_writable(self) -> None:
+        """Write and delete a probe, leaving no trace.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        created = self._missing_folders()
+        probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
+        try:
+            self.fs.create_dir(self.root, recursive=True)
+            with self.fs.open_output_stream(probe) as stream:
+                stream.write(b"probe")
+            self.fs.delete_file(probe)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.fs.delete_file(probe)
+            raise StorageError(
+                f"Storage: it must be writable, but {self.uri!r} is not ({first_line(error)}); "
+                "give another with --storage."
+            ) from None
+        finally:
+            for folder in created:
+                folder.rmdir() if folder.exists() and not any(folder.iterdir()) else None
+
+    def _missing_folders(self) -> list[Path]:
+        path = self.local_path
+        return [folder for folder in [path, *path.parents] if not folder.exists()] if path else []
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write one file whole or not at all."""
+        target = f"{self.root}/{path}"
+        with self.failures_told("written", path):
+            folder, _, name = target.rpartition("/")
+            self.fs.create_dir(folder, recursive=True)
+            if self.local_path is None:
+                with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic
+                    stream.write(content)
+                return
+            # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
+            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+            try:
+                with self.fs.open_output_stream(temporary) as stream:
+                    stream.write(content)
+                Path(temporary).replace(target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(temporary).unlink()
+                raise
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content, or None where there is none."""
+        with self.failures_told("read", path):
+            try:
+                with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                    return bytes(stream.read())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def delete(self, path: str) -> None:
+        """Delete one file if it is there."""
+        with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
+            self.fs.delete_file(f"{self.root}/{path}")
+
+    @contextlib.contextmanager
+    def failures_told(self, what: str, path: str) -> Iterator[None]:
+        """Within it an `OSError` becomes a sentence.
+
+        Raises:
+            StorageFailure: something in the storage cannot be, say, ``written``.
+        """
+        try:
+            yield
+        except StorageFailure:
+            raise
+        except OSError as error:
+            why = first_line(error) if error.errno is None else os.strerror(error.errno)
+            raise StorageFailure(
+                f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); make room there, or allow access."
+            ) from error
+
+    def files(self, folder: str) -> list[str]:
+        """Names of the files directly in a folder, sorted; empty where there is no such folder."""
+        infos = self.fs.get_file_info(pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly in the storage, sorted."""
+        infos = self.fs.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for a sentence."""
+    return str(error).partition("\n")[0][:200]

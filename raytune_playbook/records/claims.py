@@ -102,7 +102,6 @@ class Claim:
         self._writing = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep_alive, name="claim", daemon=True)
-        _held.add(record.run)
         self._thread.start()
 
     @property
@@ -129,9 +128,9 @@ class Claim:
         """End it; whoever wants the round has it at once."""
         self._done.set()
         self._thread.join()
+        if self._is_lost:
+            return
         try:
-            if self._is_lost:
-                return
             if self._subject.is_begun():
                 self._write(self._record.model_copy(update={"is_over": True}))
             else:  # nothing was begun, so nothing is left behind
@@ -139,8 +138,6 @@ class Claim:
         except OSError:  # a full disk, where deleting may still work; if not, the end of this process ends the claim
             with contextlib.suppress(OSError):
                 self._subject.storage.delete(_path(self._subject, self._number))
-        finally:
-            _held.discard(self.run)
 
     def _keep_alive(self) -> None:
         while not self._done.wait(self._patience.beat_s) and not self._is_lost:
@@ -173,17 +170,26 @@ def claimed(subject: Subject, *, say: Callable[[str], None], patience: Patience 
     Raises:
         StorageError: another process holds it, or the storage cannot be written.
     """
+    mine = ClaimRecord(run=uuid.uuid4().hex, driver=this_process())
+    _held.add(mine.run)  # before others can see it, who would take it for one that is over
     try:
-        claim = _claim(subject, say, patience or Patience())
+        claim = _written(subject, mine, say, patience or Patience())
+        try:
+            yield claim
+        finally:
+            claim.let_go()
+    finally:
+        _held.discard(mine.run)
+
+
+def _written(subject: Subject, mine: ClaimRecord, say: Callable[[str], None], patience: Patience) -> Claim:
+    try:
+        return _claim(subject, mine, say, patience)
     except OSError as error:
         raise StorageError(
             f"Storage: who works on it is written there, but {subject.storage.uri!r} cannot be "
             f"({str(error.__cause__ or error).partition(chr(10))[0]}); make room, or give another with --storage."
         ) from None
-    try:
-        yield claim
-    finally:
-        claim.let_go()
 
 
 def current_claim(subject: Subject) -> ClaimRecord | None:
@@ -192,8 +198,7 @@ def current_claim(subject: Subject) -> ClaimRecord | None:
     return None if record is None or _is_over(record) else record
 
 
-def _claim(subject: Subject, say: Callable[[str], None], patience: Patience) -> Claim:
-    mine = ClaimRecord(run=uuid.uuid4().hex, driver=this_process())
+def _claim(subject: Subject, mine: ClaimRecord, say: Callable[[str], None], patience: Patience) -> Claim:
     while True:
         number, last = _last(subject)
         if number and (last is None or not _is_over(last)) and not _is_lost(subject, number, last, say, patience):

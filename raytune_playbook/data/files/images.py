@@ -73,7 +73,7 @@ def _stacked(images: list[Array]) -> Array:
 def _list_files(files: Sequence[File], wanted: Files) -> Listing:
     """Several images to a fragment, but one where it shall be left out alone if it cannot be read."""
     if importlib.util.find_spec("PIL") is None:
-        raise DataError("Files: images need Pillow; install it with `pip install 'raytune-playbook[images]'`.")
+        raise DataError("Files: images need Pillow; install it with `pip install pillow`.")
     columns = wanted_columns(wanted)
     require_columns(columns, IMAGE_COLUMNS, "what is made of an image")
     size = 1 if wanted.on_unreadable == "skip" else IMAGES_PER_FRAGMENT

@@ -102,7 +102,7 @@ def _require_optuna() -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise SpecError(
-            "Bayesian optimization needs Optuna, which is not installed; run pip install optuna."
+            "Bayesian optimization needs Optuna, which is not installed; run pip install optuna==5.0.0 scipy."
         ) from None
 
 

@@ -24,7 +24,6 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import InputError, StorageError
@@ -174,8 +173,10 @@ class RoundStore:
             ) from None
 
     def _parquet(self, path: str) -> pa.Table:
-        source = pads.dataset(f"{self.storage.root}/{path}", filesystem=self.storage.fs, format="parquet")
-        return source.to_table()
+        content = self.storage.read(path)  # at once: where a file is opened twice, it may be another by then
+        if content is None:
+            raise FileNotFoundError(f"{self.storage.root}/{path}")
+        return pq.read_table(pa.BufferReader(content))
 
 
 def _concatenated(tables: list[pa.Table]) -> pa.Table:

@@ -139,7 +139,7 @@ def normalize(rank: int, address: str, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"tcp://{address}", rank=rank, world_size=2)
     group = Group(rank, 2, process_group=dist.group.WORLD)
     mine = slice(0, 9) if rank == 0 else slice(9, 13)
-    layer = convert_batch_norm(nn.BatchNorm1d(4), statistics="sync", group=group).double()
+    layer = convert_batch_norm(nn.BatchNorm2d(4), statistics="sync", group=group).double()
     torch.save(normalized(layer, *batch(), mine), folder / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -88,13 +88,15 @@ class Pace:
         return sum(known) / len(known) if known else self.estimate_s
 
     def left_s(self, num_gangs: int, now_s: float) -> float | None:
-        """What is left of the run, each gang taking the next trial when it has ended one; None if unknown."""
+        """What is left of the run, each gang taking the next trial when it has ended one; None if unknown, as without a gang."""
         trial_s = self.trial_s()
         if trial_s is None:
             return None
         left = [max(0.0, (each.whole_s or trial_s) - (now_s - each.started_s)) for each in self._running.values()]
         free_at_s = sorted(left + [0.0] * max(0, num_gangs - len(left)))
+        if not free_at_s:  # all gangs are lost, and nobody knows when the next one starts
+            return None
         heapq.heapify(free_at_s)
         for _ in range(self.num_left - len(self._ended) - len(left)):
             heapq.heappush(free_at_s, heapq.heappop(free_at_s) + trial_s)
-        return max(free_at_s, default=0.0) + CLOSING_S + (0.0 if self._has_begun else FIRST_TRIAL_S)
+        return max(free_at_s) + CLOSING_S + (0.0 if self._has_begun else FIRST_TRIAL_S)

@@ -84,3 +84,12 @@ def test_the_time_between_trials_is_theirs_and_that_in_which_a_gang_starts_anew_
         ended(pace, index, begins_s + 10.0)
     # 10 s, then 10 s and one for the handover, then 10 s and what a handover takes at most.
     assert left_s(pace, 1, 52.0) == pytest.approx((10 + 11 + 13) / 3)
+
+
+def test_while_there_is_no_gang_nobody_knows():
+    pace = Pace(4, STEPS, 3.0)
+    assert pace.left_s(0, 0.0) is None
+    started(pace, 0, 0.0)
+    ended(pace, 0, 5.0, cause=Cause.NODE_LOST, is_final=False)  # its gang is gone
+    assert pace.left_s(0, 5.0) is None
+    assert left_s(pace, 1, 6.0) == pytest.approx(12.0)

@@ -252,7 +252,7 @@ def test_a_round_that_was_begun_keeps_dividing_as_it_did(gangs, folder, tmp_path
     look = {"study": "all", "trial": "00000", "step": 4, "metrics": {}, "num_examples": 23, "source": "files"}
     write_score(RoundStore(storage, "divided"), ScoreRecord(split="test", scored_at=now(), **look))
     found = examples_of(running, storage, before)
-    warned = "Warning AD6: the test set was looked at once;" in quiet.file.getvalue()
+    warned = "Warning: The test set was looked at once;" in quiet.file.getvalue()
     assert warned == (recorded is not None)  # a round that goes on after the end
     num_train = len(by_hash["train"]) if recorded == "by hash" else 161
     assert (found.record.division, found.record.num_examples["train"]) == (recorded or "exact", num_train)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
@@ -31,7 +32,7 @@ def num_done(folder: Path) -> int:
     return sum(
         row["outcome"] is not None
         for file in folder.glob("*/trials/*.parquet")
-        for row in pq.read_table(file).to_pylist()
+        for row in pq.read_table(pa.BufferReader(file.read_bytes())).to_pylist()  # whole, while it may be replaced
     )
 
 

@@ -124,7 +124,7 @@ def test_ck1_models_are_loaded_for_inspection_without_a_cluster(whole, make_roun
             {"trial": "0", "step": 5, "workload": round_.workload},
             "A checkpoint of step 5 must be in .* the steps there",
         ),
-        ({"trial": "7", "workload": round_.workload}, "has no record of '7'"),
+        ({"trial": "7", "workload": round_.workload}, "numbered from 0, and 'all' has 2, but got '7'"),
         ({"trial": "b/0", "workload": round_.workload}, "A trial is named STUDY/INDEX"),
     ]:
         with pytest.raises(InputError, match=words):

@@ -88,7 +88,7 @@ class Pace:
         return sum(known) / len(known) if known else self.estimate_s
 
     def left_s(self, num_gangs: int, now_s: float) -> float | None:
-        """What is left of the run, each gang taking the next trial when it has ended one; None if unknown, as without a gang."""
+        """What is left of the run, each gang taking the next trial when it has ended one; None while nobody knows."""
         trial_s = self.trial_s()
         if trial_s is None:
             return None

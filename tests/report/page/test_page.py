@@ -21,7 +21,7 @@ from raytune_playbook.report.page.rendering import render
 from raytune_playbook.report.reading import read_round
 from raytune_playbook.study.settings import Objective
 
-VOID = {"meta", "br", "wbr"}
+VOID = {"meta", "br"}
 
 
 class Page(HTMLParser):
@@ -35,7 +35,7 @@ class Page(HTMLParser):
         self.rows: dict[str, list[str]] = {}
         self.scripts: list[str] = []
         self.html = Path(path).read_text()
-        self.feed(self.html)
+        self.feed(self.html.replace("<wbr>", ""))  # only where a line may break
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
@@ -212,7 +212,7 @@ def test_no_template_trusts_a_text_that_is_not_its_own():
     trusted = {
         (name, text) for name, source in templates.items() for text in re.findall(r"([^\s(]+)\s*\|\s*safe\b", source)
     }
-    assert {text for _, text in trusted} == {'"<br>"', '"_<wbr>"', '"time/<wbr>"'}
+    assert {text for _, text in trusted} == {'"<br>"', '"_<wbr>"', '"time/<wbr>"', '"=<wbr>"', '"/<wbr>"'}
     assert not any("autoescape" in source for source in templates.values())
 
 

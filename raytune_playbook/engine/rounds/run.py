@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import ray.exceptions
 from rich.console import Console
@@ -95,15 +96,12 @@ def run(
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
-        with told_if_killed(_killed(round)), driver_log() as log, _session(round, gangs, address, console) as session:
-            try:
+        status = _ended(store, round, console, retry_failed=retry_failed)
+        if status is None:
+            held = HeldRound(store, claim)
+            with _killed_told(round), _logged(store), _session(round, gangs, address, console) as session:
                 running = RunningRound(round, packed, session, console, found)
-                held = HeldRound(store, claim)
                 status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
-            finally:
-                with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
-                    if store.exists():
-                        store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -122,8 +120,6 @@ def _run(
     done = recorder.done(but_failed=retry_failed) if recorder else set()
     todo = interleaved(round_.studies, done)
     _announce(running, num_done=len(done))
-    if not todo and (status := store.status()) is not None:
-        return status
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
     context = _context(running, held.claim.run, store.uri, examples, profile)
@@ -139,6 +135,17 @@ def _run(
         with ProgressLine(running.console, round_.objective) as progress:
             left = TrialsLeft(context, todo, round_.budget, estimate_s)
             return Driver(running.session, left, held, recorder, progress).run()
+
+
+def _ended(store: RoundStore, round_: Round, console: Console, *, retry_failed: bool) -> RoundStatus | None:
+    """The status of a round of which no trial is left to run, for which no cluster is needed; else None."""
+    if not store.exists():
+        return None
+    done = Recorder(store, round_.studies).done(but_failed=retry_failed)
+    if interleaved(round_.studies, done):
+        return None
+    console.print(f"  All {len(done)} trials are done already; their records are kept", soft_wrap=True)
+    return store.status()
 
 
 def resume(
@@ -219,11 +226,23 @@ def _context(
     )
 
 
-def _killed(round_: Round) -> str:
-    return (
+def _killed_told(round_: Round) -> AbstractContextManager[None]:
+    return told_if_killed(
         f"The process that ran {round_.name!r} ended all at once: Ray ends it where its cluster is lost, and the "
         "system where memory runs out. What was recorded is kept; run the round again to go on."
     )
+
+
+@contextlib.contextmanager
+def _logged(store: RoundStore) -> Iterator[None]:
+    """What Ray and the pool log within it is kept with the round, once there is one."""
+    with driver_log() as log:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
+                if store.exists():
+                    store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
 
 
 @contextlib.contextmanager

@@ -85,6 +85,7 @@ def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet
     # And once more: there is nothing left to do.
     finished = run(round_, storage=str(tmp_path), gangs=gangs, console=quiet)
     assert finished.trials.equals(again.trials)
+    assert "All 8 trials are done already" in quiet.file.getvalue()
 
 
 @pytest.fixture
@@ -339,6 +340,11 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
     assert f"{len(after_kill)} trials are done already" in printed
     assert after_kill.items() <= ended().items()  # what had ended was not touched
     assert records_of(folder)[cut]["attempts"][-1]["first_step"] >= 4  # not from its beginning
+
+    finished = command("resume", "line", address="127.0.0.1:1")  # where no cluster is, and none is needed
+    printed, _ = finished.communicate(timeout=240)
+    assert finished.returncode == 0, printed
+    assert "All 6 trials are done already" in printed
 
 
 @pytest.mark.timeout(900)

@@ -32,11 +32,11 @@ def job(folder: Path, roles: str = "", more: str = "") -> Path:
     return file
 
 
-def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str) -> str:
-    """The one sentence with which a command is refused."""
+def refused(capsys: pytest.CaptureFixture[str], storage: Path, *arguments: str, before: str = "") -> str:
+    """The one sentence with which a command is refused, and what it may have printed ``before``."""
     assert main([*arguments, "--storage", str(storage)]) == 2
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert printed.out == before
     assert "Traceback" not in printed.err
     assert printed.err.count("\n") == 1
     assert not storage.exists()
@@ -140,7 +140,7 @@ def test_a_job_file_that_parses_arguments_gets_none_and_its_defaults(tmp_path, c
 
 def test_more_workers_than_the_cluster_can_hold_are_refused(cluster, tmp_path, capsys):
     file = job(tmp_path, more="resources=Resources(num_workers=64),")
-    sentence = refused(capsys, tmp_path / "rounds", "run", str(file))
+    sentence = refused(capsys, tmp_path / "rounds", "run", str(file), before="bad: Is it refused?\n")
     assert "64 worker(s) needs 64 CPUs" in sentence
 
 

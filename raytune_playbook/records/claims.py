@@ -17,8 +17,9 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from raytune_playbook.errors import InputError, RunError, StorageError
 from raytune_playbook.records.creation import create_if_absent
@@ -96,6 +97,7 @@ class Claim:
 
     def __init__(self, subject: Subject, number: int, record: ClaimRecord, patience: Patience) -> None:
         self._subject, self._number, self._patience = subject, number, patience
+        self.made: Sequence[Path] = ()  # folders that were not there before it
         self._record = record
         self._seen_at_s = _steady_s()
         self._is_lost = False
@@ -134,7 +136,7 @@ class Claim:
             if self._subject.is_begun():
                 self._write(self._record.model_copy(update={"is_over": True}))
             else:  # nothing was begun, so nothing is left behind
-                _remove(self._subject, self._number)
+                _remove(self._subject, self._number, self.made)
         except OSError:  # a full disk, where deleting may still work; if not, the end of this process ends the claim
             with contextlib.suppress(OSError):
                 self._subject.storage.delete(_path(self._subject, self._number))
@@ -171,9 +173,11 @@ def claimed(subject: Subject, *, say: Callable[[str], None], patience: Patience 
         StorageError: another process holds it, or the storage cannot be written.
     """
     mine = ClaimRecord(run=uuid.uuid4().hex, driver=this_process())
+    missing = subject.storage.missing_folders()
     _held.add(mine.run)  # before others can see it, who would take it for one that is over
     try:
         claim = _written(subject, mine, say, patience or Patience())
+        claim.made = missing
         try:
             yield claim
         finally:
@@ -299,14 +303,14 @@ def _content(record: ClaimRecord) -> bytes:
     return record.model_dump_json(indent=2).encode()
 
 
-def _remove(subject: Subject, number: int) -> None:
+def _remove(subject: Subject, number: int, made: Sequence[Path]) -> None:
     """Delete the claim on what was never begun, and local folders that are empty then."""
     subject.storage.delete(_path(subject, number))
     if subject.storage.local_path is not None:
         folder = subject.storage.local_path / subject.folder
         with contextlib.suppress(OSError):  # not empty
-            (folder / FOLDER).rmdir()
-            folder.rmdir()
+            for each in (folder / FOLDER, folder, *made):
+                each.rmdir()
 
 
 def _steady_s() -> float:

@@ -44,7 +44,7 @@ class Storage:
         Raises:
             StorageError: it cannot be written.
         """
-        created = self._missing_folders()
+        created = self.missing_folders()
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
         try:
             self.fs.create_dir(self.root, recursive=True)
@@ -62,7 +62,8 @@ class Storage:
             for folder in created:
                 folder.rmdir() if folder.exists() and not any(folder.iterdir()) else None
 
-    def _missing_folders(self) -> list[Path]:
+    def missing_folders(self) -> list[Path]:
+        """What of a local storage's path is not there, the innermost first."""
         path = self.local_path
         return [folder for folder in [path, *path.parents] if not folder.exists()] if path else []
 

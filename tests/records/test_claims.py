@@ -99,7 +99,7 @@ def test_a_second_driver_is_told_who_runs_the_round_and_how_to_end_it(stores):
 def test_a_claim_on_a_round_that_was_never_begun_leaves_nothing_behind(store, created_elsewhere):
     with held(store):
         pass
-    assert not (Path(store.storage.root) / store.name).exists()
+    assert not Path(store.storage.root).exists()
     with held(created_elsewhere):
         pass
     assert created_elsewhere.storage.files("round/claims") == ["000001.json"]

@@ -253,5 +253,5 @@ def test_qr8_nothing_is_printed_and_optuna_is_left_as_it_was(capfd: pytest.Captu
 
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(SpecError, match=r"pip install 'raytune-playbook\[bayes\]'"):
+    with pytest.raises(SpecError, match=r"pip install optuna"):
         propose(SQUARE, Evidence(explored(SQUARE, bowl, 8), [], "minimize"), 0)

@@ -277,7 +277,7 @@ class TestOnACluster:
             head.gcs,
         ]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert (done.returncode, done.stdout) == (2, "line: Does a submitted round run?\n"), done.stderr
         assert sentence in done.stderr
         assert done.stderr.count("\n") == 1
         assert TOKEN not in done.stderr

@@ -84,18 +84,17 @@ def run(
         RunError: the round failed; its records are kept.
     """
     console = console or new_console()
-    _say_goal(console, round)  # before what takes its time
     steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
     packed = pack(workload_of(round))
     check_values(round)
     store = RoundStore(Storage(storage), round.name)
     as_recorded(store, round)  # refuses what is another round before a driver is looked for
     store.storage.check_writable()
-    provenance = provenance_of(job, store.storage.uri)
-    found = find_before_ray(round)
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         round = as_recorded(store, round)
+        _say_goal(console, round)  # before what takes its time
+        provenance, found = provenance_of(job, store.storage.uri), find_before_ray(round)
         status = _ended(store, round, console, retry_failed=retry_failed)
         if status is None:
             held = HeldRound(store, claim)
@@ -194,9 +193,9 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
         InputError, RunError: as `run` would before its first trial.
     """
     console = console or new_console()
-    _say_goal(console, round)
     packed = pack(workload_of(round))
     check_values(round)
+    _say_goal(console, round)
     found = find_before_ray(round)
     with driver_log(), _session(round, None, address, console) as session:
         running = RunningRound(round, packed, session, console, found)

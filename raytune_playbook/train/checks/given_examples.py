@@ -28,6 +28,9 @@ def require_finite_losses(run: TrialRun, suspects: Iterable[tuple[str, Columns]]
     Raises:
         DataError: the loss or its gradient is not finite with one of them, and is without.
     """
+    suspects = list(suspects)
+    if not suspects:  # as all workers know, since all have the same
+        return
     model = initial_model(run.workload, run.trial, run.group)
     batch = dict(next(run.data.training_batches(run.trial, first_batch=0)))
     finite = torch.stack([_rows(column).isfinite().all(1) for column in batch.values()]).all(0)

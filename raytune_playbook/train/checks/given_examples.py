@@ -6,7 +6,7 @@ A loss may leave such numbers out, and its gradient hold them all the same, so b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Columns
 
 
-def require_finite_losses(run: TrialRun, suspects: Iterable[tuple[str, Columns]]) -> None:
+def require_finite_losses(run: TrialRun, suspects: Sequence[tuple[str, Columns]]) -> None:
     """Put each suspect into a training batch of a model that has not been trained yet.
 
     Args:
@@ -28,7 +28,6 @@ def require_finite_losses(run: TrialRun, suspects: Iterable[tuple[str, Columns]]
     Raises:
         DataError: the loss or its gradient is not finite with one of them, and is without.
     """
-    suspects = list(suspects)
     if not suspects:  # as all workers know, since all have the same
         return
     model = initial_model(run.workload, run.trial, run.group)

@@ -228,7 +228,10 @@ class Hosts:
             process = self.start(self.head, *arguments, stdout=output, stderr=subprocess.STDOUT)
         try:
             yield
-            assert process.wait(timeout=ROUND_TIMEOUT_S) == 0, log.read_text()
+            assert process.wait(timeout=ROUND_TIMEOUT_S) == 0
+        except BaseException as failure:
+            failure.add_note(f"what the rounds printed:\n{log.read_text()}")
+            raise
         finally:
             process.kill()
             process.wait()

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ray.exceptions
@@ -21,7 +22,7 @@ from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
-from raytune_playbook.engine.tune.round_search import RoundSearch
+from raytune_playbook.engine.tune.round_search import RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
 from raytune_playbook.records.claims import Claim, ClaimLostError
@@ -46,17 +47,17 @@ class TrialsLeft:
 
     Fields:
         trials: (study, index) in the order in which they are to run.
-        estimate_s: seconds of each, from the check before trial 0; None where it gave none.
+        estimates_s: seconds of each by study, from the check before trial 0, where it gave them.
     """
 
     context: RoundContext
     trials: list[tuple[StudySpec, int]]
     budget: Budget
-    estimate_s: float | None = None
+    estimates_s: Mapping[str, float]
 
     def pace(self) -> Pace:
         """What of it will have been measured."""
-        return Pace(len(self.trials), self.budget.max_train_steps, self.estimate_s)
+        return Pace(num_by_study(self.trials), self.budget.max_train_steps, self.estimates_s)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,10 @@ steps, and on gangs that share their machines' cores as they do in the round.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from raytune_playbook.engine.gang.messages import TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
@@ -45,21 +48,21 @@ class _Running:
 
 @dataclass
 class Pace:
-    """What a run has measured of its trials.
+    """What a run has measured of its trials; those of one study are taken to cost the same.
 
     Fields:
-        num_left: trials that this run is to train, those included that have ended.
+        num_trials: trials that this run is to train by study, those included that have ended.
         num_steps: of a trial.
-        estimate_s: of a trial, from the check before trial 0; what counts until a trial reports.
+        estimates_s: of a trial by study, from the check before trial 0; they count until a trial reports.
     """
 
-    num_left: int
+    num_trials: Mapping[str, int]
     num_steps: int
-    estimate_s: float | None
+    estimates_s: Mapping[str, float]
     _has_begun: bool = False
     _running: dict[TrialKey, _Running] = field(default_factory=dict)
     _free_s: dict[str, float] = field(default_factory=dict)
-    _took_s: list[float] = field(default_factory=list)
+    _took_s: dict[str, list[float]] = field(default_factory=dict)
     _ended: set[TrialKey] = field(default_factory=set)
 
     def heard(self, event: Event, now_s: float) -> None:
@@ -78,25 +81,45 @@ class Pace:
                 if running is not None:
                     self._free_s[running.gang] = now_s
                     if event.is_final:
-                        self._took_s.append(now_s - running.started_s)
+                        self._took_s.setdefault(event.name.key[0], []).append(now_s - running.started_s)
                 if event.is_final:
                     self._ended.add(event.name.key)
 
-    def trial_s(self) -> float | None:
-        """What a trial takes: the mean of those that have ended, else of those that run, else the estimate."""
-        known = self._took_s or [whole for each in self._running.values() if (whole := each.whole_s) is not None]
-        return sum(known) / len(known) if known else self.estimate_s
+    def trials_s(self) -> dict[str, float]:
+        """What a trial of each study takes, where that is known.
+
+        It is the mean of those that have ended, else of those that run, else the check's estimate, times what the
+        estimates were wrong by in the studies where more is known; else what one of the other studies takes.
+        """
+        measured = {study: fmean(took) for study, took in self._took_s.items()}
+        for study in self.num_trials:
+            wholes = [whole for key, each in self._running.items() if key[0] == study and (whole := each.whole_s)]
+            if wholes and study not in measured:
+                measured[study] = fmean(wholes)
+        both = measured.keys() & self.estimates_s.keys()
+        factor = sum(measured[study] for study in both) / sum(self.estimates_s[study] for study in both) if both else 1
+        known = {study: factor * estimate_s for study, estimate_s in self.estimates_s.items()} | measured
+        other_s = [fmean(known.values())] if known else []
+        return {study: known.get(study, each) for study in self.num_trials for each in other_s}
 
     def left_s(self, num_gangs: int, now_s: float) -> float | None:
         """What is left of the run, each gang taking the next trial when it has ended one; None while nobody knows."""
-        trial_s = self.trial_s()
-        if trial_s is None:
+        if not (trials_s := self.trials_s()):
             return None
-        left = [max(0.0, (each.whole_s or trial_s) - (now_s - each.started_s)) for each in self._running.values()]
-        free_at_s = sorted(left + [0.0] * max(0, num_gangs - len(left)))
+        running = [
+            (each.whole_s or trials_s[study], now_s - each.started_s) for (study, _), each in self._running.items()
+        ]
+        free_at_s = [max(0.0, whole_s - has_run_s) for whole_s, has_run_s in running]
+        free_at_s += [0.0] * (num_gangs - len(running))
         if not free_at_s:  # all gangs are lost, and nobody knows when the next one starts
             return None
         heapq.heapify(free_at_s)
-        for _ in range(self.num_left - len(self._ended) - len(left)):
+        for trial_s in self._waiting_s(trials_s):
             heapq.heappush(free_at_s, heapq.heappop(free_at_s) + trial_s)
         return max(free_at_s) + CLOSING_S + (0.0 if self._has_begun else FIRST_TRIAL_S)
+
+    def _waiting_s(self, trials_s: Mapping[str, float]) -> list[float]:
+        """What the trials take that no gang has yet, in the order in which they will run: study after study by turns."""
+        begun = Counter(study for study, _ in self._ended | self._running.keys())
+        turns = [(turn, trials_s[study]) for study, num in self.num_trials.items() for turn in range(begun[study], num)]
+        return [trial_s for _, trial_s in sorted(turns, key=lambda each: each[0])]

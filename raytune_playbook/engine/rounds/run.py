@@ -35,7 +35,7 @@ from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
-from raytune_playbook.engine.tune.round_search import interleaved
+from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
 from raytune_playbook.errors import RunError, SpecError, StorageFailure
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
@@ -123,7 +123,7 @@ def _run(
     examples = examples_of(running, store.storage, recorded)
     context = _context(running, held.claim.run, store.uri, examples, profile)
     with _opened(running.session, context, num_left=len(todo)):
-        estimate_s = try_out(running, context, num_left=len(todo))
+        estimates_s = try_out(running, context, num_by_study(todo))
         held.claim.require()
         if is_new:
             record = round_record(round_, provenance, examples.record)
@@ -132,7 +132,7 @@ def _run(
             store.extend(round_.budget, round_.studies)
         recorder = recorder or Recorder(store, round_.studies)
         with ProgressLine(running.console, round_.objective) as progress:
-            left = TrialsLeft(context, todo, round_.budget, estimate_s)
+            left = TrialsLeft(context, todo, round_.budget, estimates_s)
             return Driver(running.session, left, held, recorder, progress).run()
 
 
@@ -186,8 +186,13 @@ def extend(
     return run(job.round.extended(num_trials), storage=storage, address=address, job=job, console=console)
 
 
-def check(round: Round, *, address: str | None = None, console: Console | None = None) -> None:
-    """Train a few steps and evaluate once on one gang, and record nothing.
+def check(
+    round: Round, *, gangs: Gangs | None = None, address: str | None = None, console: Console | None = None
+) -> None:
+    """Train a few steps of each study and evaluate on one gang, and record nothing.
+
+    Args:
+        gangs, address, console: as for `run`.
 
     Raises:
         InputError, RunError: as `run` would before its first trial.
@@ -197,12 +202,12 @@ def check(round: Round, *, address: str | None = None, console: Console | None =
     check_values(round)
     _say_goal(console, round)
     found = find_before_ray(round)
-    with driver_log(), _session(round, None, address, console) as session:
+    with driver_log(), _session(round, gangs, address, console) as session:
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
         context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
         with _opened(session, context, num_left=0):
-            try_out(running, context, num_left=price(round).num_trials)
+            try_out(running, context, num_by_study(interleaved(round.studies, set())))
 
 
 # ---------------------------------------------------------------------- before the first trial

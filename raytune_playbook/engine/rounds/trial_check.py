@@ -1,13 +1,14 @@
-"""The check before trial 0: a few steps and an evaluation on one gang, not recorded.
+"""The check before trial 0: a few steps and an evaluation of each study on one gang, not recorded.
 
-It trains a round's first points, up to the first one that is not infeasible, since an infeasible one shows little of
-what a round needs.
+It trains a study's first points, up to the first one that is not infeasible, since an infeasible one shows little of
+what a study needs.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -23,7 +24,8 @@ from raytune_playbook.report.formatting import duration_text, number_text
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.settings import Budget, Objective
+from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
 from raytune_playbook.train.workload import Values
@@ -31,34 +33,67 @@ from raytune_playbook.train.workload import Values
 CHECK_STEPS = 3
 
 MAX_POINTS = 3
-"""As many points are trained before the check says that none of them could be."""
+"""As many points of a study are trained before the check says that none of them could be."""
+
+MAX_STUDIES = 8
+"""As many studies are tried out, evenly spaced among those of the round."""
 
 
-def try_out(running: RunningRound, context: RoundContext, *, num_left: int) -> float | None:
-    """Train a few steps and evaluate on one gang; the estimate of a trial's seconds follows from their time.
+@dataclass(frozen=True)
+class Tried:
+    """What came of the check of one study.
+
+    Fields:
+        ended: how its last point did.
+        infeasible: why, by what the terminal calls the trial, of those before it and of itself.
+    """
+
+    study: StudySpec
+    ended: AttemptEnd
+    infeasible: Mapping[str, str]
+
+
+def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str, int]) -> dict[str, float]:
+    """Train a few steps and evaluate on one gang, and estimate what a trial takes.
+
+    Args:
+        num_left: trials that are left, by study.
+
+    Returns:
+        A trial's seconds by study, of those whose check gave them.
 
     Raises:
         InputError: the workload breaks a rule, or reports no such metric as the round is judged by.
         RunError: its code raises.
     """
     round_, session, console = running.round, running.session, running.console
-    points, infeasible = _points(round_)
+    studies = [study for study in round_.studies if num_left[study.name]]
+    num = min(len(studies), MAX_STUDIES)
+    chosen = [studies[number * len(studies) // num] for number in range(num)]
+    with console.status("Starting workers and checking a few steps and an evaluation ..."):
+        tried = [_try_out(running, context, study) for study in chosen]
+    estimates_s = {
+        each.study.name: trial_s for each in tried if (trial_s := _trial_s(each.ended, round_.budget)) is not None
+    }
+    estimate_s = Pace(num_left, round_.budget.max_train_steps, estimates_s).left_s(session.capacity(), 0.0)
+    about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
+    console.print(f"  Check: {_what_happened(tried, round_)}{about}", soft_wrap=True, markup=False)
+    _say_what_is_not_finite(console, context.examples)
+    return estimates_s
+
+
+def _try_out(running: RunningRound, context: RoundContext, study: StudySpec) -> Tried:
+    points, infeasible = _points(running.round, study)
     ended = AttemptEnd(Cause.STOPPED)
     for spec in points:
-        with console.status("Starting workers and checking a few steps and an evaluation ..."):
-            ended = session.try_out(context, _shortened(spec))
-        _require_success(ended)
+        ended = running.session.try_out(context, _shortened(spec))
+        _require_success(ended, _shown(spec))
         if ended.end is not None:
-            _require_metric(ended.end, round_.objective)
+            _require_metric(ended.end, running.round.objective)
         if ended.cause is not Cause.INFEASIBLE:
             break
-        infeasible[spec.key] = ended.end.reason or "" if ended.end else ""
-    trial_s = _trial_s(ended, round_)
-    estimate_s = Pace(num_left, round_.budget.max_train_steps, trial_s).left_s(session.capacity(), 0.0)
-    about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
-    console.print(f"  Check: {_what_happened(ended, infeasible, round_)}{about}", soft_wrap=True, markup=False)
-    _say_what_is_not_finite(console, context.examples)
-    return trial_s
+        infeasible[_shown(spec)] = ended.end.reason or "" if ended.end else ""
+    return Tried(study, ended, infeasible)
 
 
 def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
@@ -74,16 +109,20 @@ def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
         )
 
 
-def _points(round_: Round) -> tuple[list[TrialSpec], dict[str, str]]:
-    """The points to train, and by the key of their trial why earlier ones are infeasible: the workload says so."""
-    study, declared = round_.studies[0], {}
+def _points(round_: Round, study: StudySpec) -> tuple[list[TrialSpec], dict[str, str]]:
+    """The points to train, and why earlier ones are infeasible where the workload says so."""
+    declared: dict[str, str] = {}
     points = [suggest(study, index) for index in range(min(study.num_trials, NUM_CHECKED))]
     for spec in points:
         if (reason := workload_of(round_).infeasible(Values(spec.values))) is None:
             break
-        declared[spec.key] = f"declared: {reason}"
+        declared[_shown(spec)] = f"declared: {reason}"
     left = points[len(declared) :]
     return (left[:MAX_POINTS], declared) if left else (points[:1], {})
+
+
+def _shown(spec: TrialSpec) -> str:
+    return f"{spec.study}/{spec.key}"
 
 
 def _shortened(spec: TrialSpec) -> TrialSpec:
@@ -92,12 +131,12 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(update={"max_train_steps": steps, "evaluation_interval_steps": steps, "values": values})
 
 
-def _require_success(ended: AttemptEnd) -> None:
+def _require_success(ended: AttemptEnd, trial: str) -> None:
     if ended.is_input_error:
         raise SpecError(ended.error or "")
     if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
         shown = from_users_code(ended.traceback or ended.error or "")
-        raise RunError(f"The check before trial 0 failed, so no trial was started.\n{shown}")
+        raise RunError(f"The check before trial 0 failed with the values of {trial}, so no trial was started.\n{shown}")
 
 
 def _require_metric(end: End, objective: Objective) -> None:
@@ -106,35 +145,53 @@ def _require_metric(end: End, objective: Objective) -> None:
         raise SpecError(sentence)
 
 
-def _what_happened(ended: AttemptEnd, infeasible: Mapping[str, str], round_: Round) -> str:
-    """What the check shows, in words.
+def _what_happened(tried: Sequence[Tried], round_: Round) -> str:
+    """What the check shows, in words."""
+    infeasible = {trial: reason for each in tried for trial, reason in each.infeasible.items()}
+    trials_of = {
+        reason: [trial for trial in infeasible if infeasible[trial] == reason] for reason in infeasible.values()
+    }
+    parts = [f"{_are('trial', trials)} infeasible ({reason})" for reason, trials in trials_of.items()]
+    studies_of: dict[str, list[str]] = {}
+    for each in tried:
+        studies_of.setdefault(_outcome(each, round_.objective), []).append(each.study.name)
+    for outcome, studies in studies_of.items():
+        parts.append(outcome + _where(studies, round_))
+    return "; ".join(parts)
 
-    Args:
-        infeasible: why, by the key of the trial.
-    """
-    trials_of = {reason: [key for key in infeasible if infeasible[key] == reason] for reason in infeasible.values()}
-    points = "; ".join(f"{_are('trial', keys)} infeasible ({reason})" for reason, keys in trials_of.items())
+
+def _outcome(tried: Tried, objective: Objective) -> str:
+    ended = tried.ended
     if ended.cause is Cause.INFEASIBLE:
-        return f"{points}; no other values were tried, so it is not known whether the rest works"
+        return "no other values were tried, so it is not known whether the rest works"
     if ended.end is None or ended.cause is not Cause.COMPLETED:
         return f"it ended early ({ended.cause}), so it is not known whether a trial works"
-    objective, steps = round_.objective, ended.end.training.num_steps
-    value = ended.end.metrics[objective.split][objective.metric]
+    steps, value = ended.end.training.num_steps, ended.end.metrics[objective.split][objective.metric]
     works = f"{steps} steps and an evaluation work"
     if not math.isfinite(value):
         works = f"{steps} steps were trained, but {objective.name} is then {number_text(value)}"
-    return f"{points}; with the values of the next trial {works}" if infeasible else works
+    return f"with the values of the next trial {works}" if tried.infeasible else works
 
 
-def _are(what: str, keys: Sequence[str]) -> str:
-    return f"{what}s {', '.join(keys)} are" if len(keys) > 1 else f"{what} {keys[0]} is"
+def _where(studies: Sequence[str], round_: Round) -> str:
+    """In which studies that is so, where the round has several."""
+    num = len(round_.studies)
+    if num == 1:
+        return ""
+    if len(studies) == num:
+        return f" in each of the {num} studies"
+    return f" ({', '.join(studies)})" if len(studies) <= 2 else f" in {len(studies)} of the {num} studies"
 
 
-def _trial_s(ended: AttemptEnd, round_: Round) -> float | None:
+def _are(what: str, names: Sequence[str]) -> str:
+    return f"{what}s {', '.join(names)} are" if len(names) > 1 else f"{what} {names[0]} is"
+
+
+def _trial_s(ended: AttemptEnd, budget: Budget) -> float | None:
     end = ended.end
     if end is None or end.step_s is None or (evaluations_s := end.training.evaluations_s) is None:
         return None
-    training, budget = end.training, round_.budget
+    training = end.training
     steps_s = 0.0 if training.time_by_part is None else training.time_by_part.total_s
     num_evaluations = 1 + -(-budget.max_train_steps // budget.evaluation_interval_steps)
     # Its two evaluations as they came: a trial's later ones, which are faster than the first, keep checkpoints.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +20,11 @@ def interleaved(studies: Sequence[StudySpec], done: set[tuple[str, int]]) -> lis
         for study in studies
         if index < study.num_trials and (study.name, index) not in done
     ]
+
+
+def num_by_study(trials: Sequence[tuple[StudySpec, int]]) -> Counter[str]:
+    """How many of them each study has."""
+    return Counter(study.name for study, _ in trials)
 
 
 class RoundSearch(InOrderSearch):

@@ -12,7 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from raytune_playbook import Budget, Float, InputError, InputPipeline, Objective, Round, RunError, Split, run
+from raytune_playbook import (
+    Budget,
+    Categorical,
+    Float,
+    InputError,
+    InputPipeline,
+    Objective,
+    Round,
+    RunError,
+    Split,
+    run,
+)
+from raytune_playbook.engine.rounds.run import check
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.reading import read_round
@@ -120,7 +132,7 @@ class Unlucky(Regression):
 def test_the_check_says_what_happened(gangs, tmp_path, quiet):
     study = round_of(Regression()).studies[0]
     first, second = (float(suggest(study, index).values["learning_rate"]) for index in range(2))
-    declared = "trial 00000 is infeasible (declared: out of reach)"
+    declared = "trial all/00000 is infeasible (declared: out of reach)"
     nan = "infeasible (NaN: training loss at step 1)"
     for name, workload, words in [
         (
@@ -128,8 +140,8 @@ def test_the_check_says_what_happened(gangs, tmp_path, quiet):
             Unlucky(first, 0.0),
             f"{declared}; with the values of the next trial 3 steps and an evaluation work",
         ),
-        ("nan", Unlucky(0.0, first), f"trial 00000 is {nan}; with the values of the next trial 3 steps"),
-        ("both", Unlucky(first, second), f"{declared}; trial 00001 is {nan}; no other values were tried"),
+        ("nan", Unlucky(0.0, first), f"trial all/00000 is {nan}; with the values of the next trial 3 steps"),
+        ("both", Unlucky(first, second), f"{declared}; trial all/00001 is {nan}; no other values were tried"),
     ]:
         run(round_of(workload).model_copy(update={"name": name}), storage=str(tmp_path), gangs=gangs, console=quiet)
         assert f"Check: {words}" in quiet.file.getvalue()
@@ -143,6 +155,62 @@ def test_the_check_says_what_happened(gangs, tmp_path, quiet):
     never = read_round(RoundStore(Storage(str(tmp_path)), "never")).trials
     assert {trial.reason for trial in never} == {"NaN: validation never was never finite"}
     assert "NaN or Inf found" not in quiet.file.getvalue()
+
+
+class Arms(Regression):
+    """What an arm does is its name: it works, raises, or is infeasible."""
+
+    def defaults(self):
+        return {**super().defaults(), "arm": "works"}
+
+    def infeasible(self, values):
+        return "too large" if values.text("arm") == "infeasible" else None
+
+    def loss(self, model, batch, values):
+        if values.text("arm") == "raises":
+            raise ArithmeticError("not with these")
+        losses = super().loss(model, batch, values)
+        return losses * torch.nan if values.text("arm") == "nan" and model.training else losses
+
+
+def of_arms(*arms: str) -> Round:
+    return Round(
+        name="checked",
+        goal="What does the check say?",
+        workload=Arms(),
+        scientific={"arm": Categorical(arms)},
+        objective=Objective(metric="loss"),
+        budget=Budget(num_trials=len(arms), max_train_steps=4, evaluation_interval_steps=2),
+        resources=RESOURCES,
+    )
+
+
+def test_each_study_is_tried_out(said, tmp_path):
+    with pytest.raises(RunError, match="failed with the values of arm=raises/00000") as caught:
+        said(of_arms("works", "infeasible", "raises"))
+    assert "ArithmeticError: not with these" in str(caught.value)
+    assert not (tmp_path / "checked").exists()
+
+
+@pytest.mark.parametrize(
+    ("arms", "words"),
+    [
+        (("works", "too"), "Check: 3 steps and an evaluation work in each of the 2 studies"),
+        (
+            tuple(f"works{number}" for number in range(12)),
+            "Check: 3 steps and an evaluation work in 8 of the 12 studies",
+        ),
+        (
+            ("nan", "infeasible", "works"),
+            "Check: trial arm=nan/00000 is infeasible (NaN: training loss at step 1); trial arm=infeasible/00000 is "
+            "infeasible (declared: too large); no other values were tried, so it is not known whether the rest works "
+            "(arm=nan, arm=infeasible); 3 steps and an evaluation work (arm=works)",
+        ),
+    ],
+)
+def test_the_check_says_in_which_studies(gangs, quiet, arms, words):
+    check(of_arms(*arms), gangs=gangs, console=quiet)
+    assert words in quiet.file.getvalue()
 
 
 class Raises(Regression):

@@ -24,6 +24,7 @@ import cloudpickle
 import torch
 import torch.distributed as dist
 
+from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.train.group import Group
 
 TIMEOUT_S = 280.0
@@ -90,6 +91,39 @@ class Workers:
                 process.start()
                 processes.append(process)
         return Running(processes, folder)
+
+
+class Notes:
+    """A watcher of a trial that remembers all it was told, and wishes to stop once a step was begun."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.reports: list[list[dict[str, Any]]] = []
+        self.steps: list[int] = []
+        self._stop_at = stop_at
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for report in self.reports for row in report]
+
+    @property
+    def timeless_rows(self) -> list[dict[str, Any]]:
+        """Without what differs from run to run."""
+        return [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in self.rows]
+
+    def of(self, *splits: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["split"] in splits]
+
+    def new_measurements(self, rows: list[Any]) -> None:
+        self.reports.append([dict(row) for row in rows])
+
+    def stepped(self, step: int) -> None:
+        self.steps.append(step)
+
+    def evaluated(self) -> None:
+        pass
+
+    def wants_stop(self) -> bool:
+        return self._stop_at is not None and bool(self.steps) and self.steps[-1] >= self._stop_at
 
 
 def found_by(running: Mapping[int, Running], *, exit_code: int = 0) -> dict[int, list[Any]]:

@@ -1,4 +1,4 @@
-"""A small workload over arrays, and a watcher that remembers."""
+"""A small workload over arrays."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
+from tests.workers import Notes
 
 NUM_FEATURES = 6
 
@@ -75,39 +76,9 @@ def batches_of(workload: Workload, trial: TrialSpec, group: Group) -> SharedBatc
     )
 
 
-class Notes:
-    """A watcher that remembers all it was told, and wishes to stop once a step was begun."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.reports: list[list[dict[str, object]]] = []
-        self.steps: list[int] = []
-        self._stop_at = stop_at
-
-    @property
-    def rows(self) -> list[dict[str, object]]:
-        return [row for report in self.reports for row in report]
-
-    def new_measurements(self, rows: list[dict[str, object]]) -> None:
-        self.reports.append([dict(row) for row in rows])
-
-    def stepped(self, step: int) -> None:
-        self.steps.append(step)
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return self._stop_at is not None and self.steps[-1] >= self._stop_at
-
-
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def make_notes() -> type[Notes]:
-    return Notes
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from raytune_playbook.train.model import initial_model
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 from tests.train.conftest import batches_of
+from tests.workers import Notes
 
 FOLDER = "all/checkpoints/00000"
 EVALUATED = (0, 8, 16, 20)
@@ -33,25 +34,17 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-class Watcher:
-    """Remembers what it was told, and dies when a step is begun."""
+class Mortal(Notes):
+    """Dies when a step is begun."""
 
     def __init__(self, dies_at: int | None = None) -> None:
-        self.rows: list[dict[str, object]] = []
+        super().__init__()
         self._dies_at = dies_at
 
-    def new_measurements(self, rows):
-        self.rows += [dict(row) for row in rows]
-
-    def stepped(self, step):
+    def stepped(self, step: int) -> None:
+        super().stepped(step)
         if step == self._dies_at:
             raise Killed
-
-    def evaluated(self):
-        pass
-
-    def wants_stop(self):
-        return False
 
 
 class Dying(Storage):
@@ -81,11 +74,11 @@ def attempt(small):
 
     def run(trial, checkpoints, dies_at=None, workload=small):
         data = batches_of(workload, trial, Group())
-        watcher, end = Watcher(dies_at), None
+        notes, end = Mortal(dies_at), None
         with contextlib.suppress(Killed):
-            end = train(TrialRun(workload, trial, data, Group(), watcher), checkpoints)
+            end = train(TrialRun(workload, trial, data, Group(), notes), checkpoints)
         state = {name: tensor.clone() for name, tensor in workload.models[-1].state_dict().items()}
-        return end, watcher.rows, state
+        return end, notes.rows, state
 
     return run
 

@@ -28,7 +28,7 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
-from tests.workers import Workers
+from tests.workers import Notes, Workers
 
 STEPS, INTERVAL = 6, 2
 FOLDER = "all/checkpoints/00000"
@@ -95,25 +95,17 @@ class SlowData:
         return {"decode": self._num_taken * 0.25, "read": self._num_taken * 1.0}
 
 
-class Notes:
-    """A watcher that remembers the rows of training steps, and may cut the trial off."""
+class CutOff(Notes):
+    """The trial is cut off where a step is begun."""
 
-    def __init__(self, cut_at: int | None = None) -> None:
-        self.steps: list[dict[str, Any]] = []
-        self._cut_at = cut_at
-
-    def new_measurements(self, rows: list[Any]) -> None:
-        self.steps += [row for row in rows if row["split"] == "step"]
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
 
     def stepped(self, step: int) -> None:
-        if step == self._cut_at:
+        super().stepped(step)
+        if step == self._at:
             raise InterruptedError
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def a_trial() -> TrialSpec:
@@ -134,7 +126,7 @@ def trained(
 ) -> tuple[End, list[dict[str, Any]]]:
     trial, group, notes = a_trial(), group or Group(), Notes()
     data = SlowData(trial, group, wait_s=wait_s, transfer_s=transfer_s)
-    return train(TrialRun(workload or Sleepy(), trial, data, group, notes)), notes.steps
+    return train(TrialRun(workload or Sleepy(), trial, data, group, notes)), notes.of("step")
 
 
 @pytest.fixture
@@ -173,16 +165,16 @@ def test_pi1_evaluations_are_no_part_of_the_steps(patched_time):
 
 def test_pi1_a_resumed_trial_has_the_times_of_both_attempts(tmp_path, patched_time):
     trial, group, storage = a_trial(), Group(), Storage(str(tmp_path))
-    cut = Notes(cut_at=5)
+    cut = CutOff(5)
     with pytest.raises(InterruptedError):
         slow = SlowData(trial, group, wait_s=SLEEP_S)
         train(TrialRun(Sleepy(metrics_s=SLEEP_S), trial, slow, group, cut), Checkpoints(storage, FOLDER, trial))
     notes = Notes()
     end = train(TrialRun(Sleepy(), trial, SlowData(trial, group), group, notes), Checkpoints(storage, FOLDER, trial))
     assert end.first_step == 4
-    assert notes.steps[:4] == cut.steps  # their times, too
+    assert notes.of("step")[:4] == cut.of("step")  # their times, too
     training = end.training
-    assert training.time_by_part.wait_s == pytest.approx(4 * SLEEP_S) == sum(row["wait_s"] for row in notes.steps)
+    assert training.time_by_part.wait_s == pytest.approx(4 * SLEEP_S) == sum(row["wait_s"] for row in notes.of("step"))
     assert training.evaluations_s == pytest.approx(6 * SLEEP_S)
     assert training.train_s == pytest.approx(10 * SLEEP_S)
     assert end.training.stages["decode"] == STEPS * 0.25  # what the first attempt lost is not counted
@@ -200,7 +192,7 @@ def test_a_checkpoint_of_another_version_is_left_and_its_trial_starts_anew(tmp_p
     again = Notes()
     end = train(TrialRun(Sleepy(), trial, SlowData(trial, group), group, again), Checkpoints(storage, FOLDER, trial))
     assert (end.outcome, end.first_step) == ("completed", 0)
-    assert [row["loss"] for row in again.steps] == [row["loss"] for row in first.steps]
+    assert [row["loss"] for row in again.of("step")] == [row["loss"] for row in first.of("step")]
     assert "another version of this package" in caplog.text
 
 

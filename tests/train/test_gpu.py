@@ -30,8 +30,9 @@ from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from raytune_playbook.workloads.digits import DigitsResNet
-from tests.train.conftest import Notes, batches_of
+from tests.train.conftest import batches_of
 from tests.train.test_waits import KINDS, Counting, average_by_indexing
+from tests.workers import Notes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -47,7 +48,7 @@ def trained(run_alone) -> Trained:
 
     def run(workload: Workload, trial: TrialSpec, device: str = "cuda") -> tuple[End, list[dict[str, object]]]:
         end, notes = run_alone(workload, trial, device=device)
-        return end, [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in notes.rows]
+        return end, notes.timeless_rows
 
     return run
 
@@ -120,7 +121,7 @@ def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, 
     end = train(TrialRun(workload, trial, data, group, notes))
     steps_s = end.training.time_by_part.total_s
     assert steps_s + end.training.evaluations_s <= (time.perf_counter() - started_s) * 1.01
-    steps = [row for row in notes.rows if row["split"] == "step"]
+    steps = notes.of("step")
     parts_s = {name: sum(row[name] for row in steps[8:]) for name in TIME_COLUMNS}
     return {name: seconds / sum(parts_s.values()) for name, seconds in parts_s.items()}
 

@@ -20,16 +20,17 @@ from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Workload
 from tests.train.conftest import batches_of
+from tests.workers import Notes
 
 Run = Callable[..., tuple[End, list[Mapping[str, Any]], list[bytes]]]
 
 
 @pytest.fixture
-def run(make_notes: Callable[..., Any]) -> Run:
+def run() -> Run:
     """A function that trains a trial and traces some of its steps: how it ended, its rows, its traces."""
 
     def run_(workload: Workload, trial: TrialSpec, steps: ProfileSteps | None, stop_at: int | None = None):
-        group, notes, traces = Group(), make_notes(stop_at), []
+        group, notes, traces = Group(), Notes(stop_at), []
         data = batches_of(workload, trial, group)
         profile = None if steps is None else Profile(steps, traces.append)
         end = train(TrialRun(workload, trial, data, group, notes), profile=profile)
@@ -84,12 +85,12 @@ def test_pi4_a_trial_that_ends_amid_the_steps_leaves_what_it_has_traced(small, m
     assert [event["name"] for event in events_of(trace) if event["name"].startswith("step ")] == ["step 7", "step 8"]
 
 
-def test_pi4_a_trace_that_cannot_be_saved_fails_no_trial(small, make_trial, make_notes, caplog):
+def test_pi4_a_trace_that_cannot_be_saved_fails_no_trial(small, make_trial, caplog):
     def refuse(content: bytes) -> None:
         raise OSError("the disk is full")
 
     trial, group = make_trial(), Group()
     data = batches_of(small, trial, group)
-    end = train(TrialRun(small, trial, data, group, make_notes(None)), profile=Profile(ProfileSteps(2, 3), refuse))
+    end = train(TrialRun(small, trial, data, group, Notes()), profile=Profile(ProfileSteps(2, 3), refuse))
     assert end.outcome == "completed"
     assert "the trace of steps 2 to 3 is lost: the disk is full" in caplog.text

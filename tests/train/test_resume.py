@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
@@ -34,7 +33,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
-from tests.workers import KILLED, Workers, found_by
+from tests.workers import KILLED, Notes, Workers, found_by
 
 SIZES = (1, 2, 3, 4)
 FOLDER = "all/checkpoints/00003"
@@ -63,27 +62,19 @@ class Cut(BaseException):
     pass
 
 
-class Watcher:
-    """Remembers, and ends the trial or the process when a step is begun."""
+class Ending(Notes):
+    """Ends the trial or the process when a step is begun."""
 
     def __init__(self, cut_at: int | None, killed_at: int | None) -> None:
-        self.rows: list[dict[str, Any]] = []
+        super().__init__()
         self._cut_at, self._killed_at = cut_at, killed_at
 
-    def new_measurements(self, rows: list[Any]) -> None:
-        self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
-
     def stepped(self, step: int) -> None:
+        super().stepped(step)
         if step == self._killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
         if step == self._cut_at:
             raise Cut
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def examples(num: int, seed: int) -> dict[str, np.ndarray]:
@@ -136,17 +127,17 @@ def attempt(
     cut_at: int | None = None,
     killed_at: int | None = None,
 ) -> dict[str, Any]:
-    workload, watcher = Small(), Watcher(cut_at, killed_at)
+    workload, notes = Small(), Ending(cut_at, killed_at)
     data = SharedBatches(TrialExamples(ARRAYS), trial, BatchShare(12, group.rank, group.size), group.device)
     try:
-        end = train(TrialRun(workload, trial, data, group, watcher), checkpoints)
+        end = train(TrialRun(workload, trial, data, group, notes), checkpoints)
     except Cut:
         return {}
     ended = {"outcome": end.outcome, "num_steps": end.training.num_steps, "best": end.training.best_checkpoint_step}
     return {
         "end": ended,
         "first_step": end.first_step,
-        "rows": watcher.rows,
+        "rows": notes.timeless_rows,
         "state": workload.models[-1].state_dict(),
     }
 

@@ -28,7 +28,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
-from tests.workers import Workers
+from tests.workers import Notes, Workers
 
 FOLDER, NUM_STEPS, C = "all/checkpoints/00000", 12, 3
 LOWEST = torch.finfo(torch.float32).min
@@ -88,23 +88,6 @@ class Remembered(Workload):
         logits = model(batch["x"])
         # What is added to all logits counts too.
         return F.cross_entropy(logits, batch["label"], reduction="none") + 0.1 * logits.square().mean(1)
-
-
-class Notes:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def new_measurements(self, rows: list[Any]) -> None:
-        self.rows += rows
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def a_trial(averaging: str) -> TrialSpec:

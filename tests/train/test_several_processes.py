@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare, evaluation_rows
 from raytune_playbook.errors import SpecError
-from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.seeds import WorkerSeedName, worker_seed
 from raytune_playbook.study.settings import Objective
@@ -31,7 +30,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
-from tests.workers import Workers, found_by
+from tests.workers import Notes, Workers, found_by
 
 FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3, 4)
@@ -109,26 +108,6 @@ class Outputs(Small):
         return {"value": model(batch["x"]).square().sum(1)}
 
 
-class Notes:
-    """A watcher that remembers, and on one rank wishes to stop."""
-
-    def __init__(self, stop_at: int | None) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self._step, self._stop_at = -1, stop_at
-
-    def new_measurements(self, rows: list[Any]) -> None:
-        self.rows += [{name: value for name, value in row.items() if name not in TIME_COLUMNS} for row in rows]
-
-    def stepped(self, step: int) -> None:
-        self._step = step
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return self._stop_at is not None and self._step >= self._stop_at
-
-
 def a_trial(**values: Value) -> TrialSpec:
     return TrialSpec(
         study="all",
@@ -149,7 +128,7 @@ def trained(group: Group, stop_at: int | None = None, **values: Value) -> dict[s
     end = train(TrialRun(workload, trial, data, group, notes))
     return {
         "outcome": (end.outcome, end.reason, end.training.num_steps),
-        "rows": notes.rows,
+        "rows": notes.timeless_rows,
         "masks": workload.masks,
         "state": workload.models[-1].state_dict(),
     }

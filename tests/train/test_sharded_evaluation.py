@@ -29,7 +29,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Columns, Values, Workload
-from tests.workers import Workers, found_by
+from tests.workers import Notes, Workers, found_by
 
 FLOAT32 = Values({"precision": "float32"})
 SIZES = (2, 3)
@@ -156,29 +156,10 @@ def modelled(group: Group) -> dict[str, Any]:
     return found
 
 
-class Notes:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def new_measurements(self, rows: list[Any]) -> None:
-        self.rows += [dict(row) for row in rows if row["split"] != "step"]
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
-
-
 def trained(group: Group) -> dict[str, Any]:
     trial, notes, saved = trial_of(evaluation_sample=20, batch_norm="sync"), Notes(), {}
     end = train(TrialRun(Scored(), trial, data_of(trial, group), group, notes), save_predictions=saved.__setitem__)
-    return {"outcome": end.outcome, "rows": notes.rows, "saved": saved}
+    return {"outcome": end.outcome, "rows": [row for row in notes.rows if row["split"] != "step"], "saved": saved}
 
 
 def twice(group: Group) -> str | None:

@@ -17,27 +17,9 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Columns, Workload
+from tests.workers import Notes
 
 Rows = list[dict[str, Any]]
-
-
-class Notes:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.rows: Rows = []
-
-    def new_measurements(self, rows: Rows) -> None:
-        self.rows += rows
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 @pytest.fixture
@@ -61,6 +43,6 @@ def train_alone() -> Callable[..., Rows]:
         )
         notes = Notes()
         assert train(TrialRun(workload, trial, data, Group(), notes)).outcome == "completed"
-        return [row for row in notes.rows if row["split"] in ("train", "validation")]
+        return notes.of("train", "validation")
 
     return run

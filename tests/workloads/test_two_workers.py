@@ -9,7 +9,6 @@ import torch
 
 from raytune_playbook.data.batches import SharedBatches, TrialExamples
 from raytune_playbook.data.order import BatchShare
-from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
@@ -20,7 +19,7 @@ from raytune_playbook.train.workload import Workload
 from raytune_playbook.workloads.digits import DigitsResNet
 from raytune_playbook.workloads.tabular import BreastCancer, Diabetes
 from raytune_playbook.workloads.text import StandardLibraryText
-from tests.workers import Workers
+from tests.workers import Notes, Workers
 
 WORKLOADS: dict[str, tuple[Workload, dict[str, Value]]] = {
     "digits": (DigitsResNet(), {"width": 8, "batch_size": 32, "virtual_batch_size": 8}),
@@ -31,25 +30,6 @@ WORKLOADS: dict[str, tuple[Workload, dict[str, Value]]] = {
 CASES = [(name, kind) for name in ("digits", "cancer", "diabetes") for kind in ("sync", "device", "ghost")]
 CASES.append(("text", "sync"))  # which has no batch norm
 NUM_EXAMPLES = 64
-
-
-class Notes:
-    """A watcher that remembers."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def new_measurements(self, rows: list[dict[str, Any]]) -> None:
-        self.rows += rows
-
-    def stepped(self, step: int) -> None:
-        pass
-
-    def evaluated(self) -> None:
-        pass
-
-    def wants_stop(self) -> bool:
-        return False
 
 
 def trained(group: Group) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -85,7 +65,7 @@ def measured(name: str, kind: str, datasets: Any, group: Group) -> list[dict[str
     )
     notes = Notes()
     assert train(TrialRun(workload, trial, data, group, notes)).outcome == "completed"
-    return [{key: value for key, value in row.items() if key not in TIME_COLUMNS} for row in notes.rows]
+    return notes.timeless_rows
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ class Pace:
         return max(free_at_s) + CLOSING_S + (0.0 if self._has_begun else FIRST_TRIAL_S)
 
     def _waiting_s(self, trials_s: Mapping[str, float]) -> list[float]:
-        """What the trials take that no gang has yet, in the order in which they will run: study after study by turns."""
+        """What the trials take that no gang has yet, in the order in which they will run: the studies take turns."""
         begun = Counter(study for study, _ in self._ended | self._running.keys())
         turns = [(turn, trials_s[study]) for study, num in self.num_trials.items() for turn in range(begun[study], num)]
         return [trial_s for _, trial_s in sorted(turns, key=lambda each: each[0])]

@@ -197,7 +197,7 @@ def test_each_study_is_tried_out(said, tmp_path):
     [
         (("works", "too"), "Check: 3 steps and an evaluation work in each of the 2 studies"),
         (
-            tuple(f"works{number}" for number in range(12)),
+            tuple(f"arm{number}" for number in range(12)),
             "Check: 3 steps and an evaluation work in 8 of the 12 studies",
         ),
         (

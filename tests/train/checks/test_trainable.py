@@ -12,6 +12,7 @@ from raytune_playbook.train.checks.trainable import require_trainable
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.trial_run import TrialRun
 from tests.train.conftest import ARRAYS, batches_of
+from tests.workers import Notes
 
 
 def with_parameter(dtype: torch.dtype, *, requires_grad: bool = True) -> nn.Module:
@@ -103,7 +104,7 @@ BEARS = [
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize(("how", "fault"), BEARS)
-def test_an_example_that_training_does_not_bear_is_named(small, make_trial, make_notes, number, how, fault):
+def test_an_example_that_training_does_not_bear_is_named(small, make_trial, number, how, fault):
     class Linear(type(small)):
         def model(self, values):
             return nn.Linear(6, 2)
@@ -120,7 +121,7 @@ def test_an_example_that_training_does_not_bear_is_named(small, make_trial, make
     suspects[1][1]["x"] = broken["x"].copy()
     suspects[1][1]["x"][0, 2] = number
     trial, group, workload = make_trial(), Group(), Linear()
-    run = TrialRun(workload, trial, batches_of(workload, trial, group), group, make_notes())
+    run = TrialRun(workload, trial, batches_of(workload, trial, group), group, Notes())
     if fault is None:
         require_finite_losses(run, suspects)
     else:
@@ -129,14 +130,14 @@ def test_an_example_that_training_does_not_bear_is_named(small, make_trial, make
             require_finite_losses(run, suspects)
 
 
-def test_what_is_not_finite_without_the_example_is_no_fault_of_its(small, make_trial, make_notes):
+def test_what_is_not_finite_without_the_example_is_no_fault_of_its(small, make_trial):
     class Broken(type(small)):
         def loss(self, model, batch, values):
             return super().loss(model, batch, values) * torch.nan
 
     example = {name: values[3:4] for name, values in ARRAYS["train"].items()}
     trial, group, workload = make_trial(), Group(), Broken()
-    run = TrialRun(workload, trial, batches_of(workload, trial, group), group, make_notes())
+    run = TrialRun(workload, trial, batches_of(workload, trial, group), group, Notes())
     require_finite_losses(run, [("it is fine", example)])
 
 

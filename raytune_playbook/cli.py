@@ -185,7 +185,7 @@ def _stop(round: str, trial: str | None, storage: str) -> None:
 @_JOB
 @_ADDRESS
 def _check(job: str, address: str | None) -> None:
-    """Train a few steps and evaluate, and record nothing.
+    """Train a few steps of each study and evaluate, and record nothing.
 
     JOB is a Python file that defines a Round.
     """

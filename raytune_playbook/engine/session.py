@@ -181,7 +181,7 @@ class Gangs:
                 raise
             raise RunError(
                 f"The Ray cluster is lost: {what}; what was recorded is kept, so mend or start the cluster, and run "
-                "the round again to go on."
+                "this again to go on."
             ) from None
 
     @property

@@ -63,6 +63,14 @@ class ClusterAddress:
         return what
 
 
+def driver_gone(doing: str, then: str) -> str:
+    """What there is to say of a driver that ended without a word, such as ``"ran 'digits'"``."""
+    return (
+        f"The process that {doing} ended all at once: Ray ends it where its cluster is lost, and the system where "
+        f"memory runs out. {then}"
+    )
+
+
 @contextlib.contextmanager
 def told_if_killed(sentence: str) -> Iterator[None]:
     """Within it a process of its own prints the sentence to stderr when this process ends all at once."""

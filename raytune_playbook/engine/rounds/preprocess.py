@@ -6,6 +6,7 @@ from rich.console import Console
 
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find, folder_of
+from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
@@ -51,9 +52,14 @@ def preprocess(
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
             return manifest
+        gone = driver_gone(
+            f"preprocessed the examples of {round.name!r}", "Nothing of it counts; preprocess them again."
+        )
         with (
+            told_if_killed(gone),
             driver_log(),
             Gangs(round.resources, address=address, keep_idle_s=0) as session,
+            session.losses_told(),
             console.status("Preprocessing the examples ..."),
         ):
             how = session.preparation(packed, label=workload.label_column, pipeline=InputPipeline())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import ray.exceptions
 from rich.console import Console
@@ -18,7 +17,7 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
-from raytune_playbook.engine.cluster.loss import told_if_killed
+from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
 from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
@@ -98,7 +97,8 @@ def run(
         status = _ended(store, round, console, retry_failed=retry_failed)
         if status is None:
             held = HeldRound(store, claim)
-            with _killed_told(round), _logged(store), _session(round, gangs, address, console) as session:
+            gone = driver_gone(f"ran {round.name!r}", "What was recorded is kept; run the round again to go on.")
+            with told_if_killed(gone), _logged(store), _session(round, gangs, address, console) as session:
                 running = RunningRound(round, packed, session, console, found)
                 status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
     page = write_page(store)
@@ -202,7 +202,8 @@ def check(
     check_values(round)
     _say_goal(console, round)
     found = find_before_ray(round)
-    with driver_log(), _session(round, gangs, address, console) as session:
+    gone = driver_gone(f"checked {round.name!r}", "Nothing was recorded; check the round again.")
+    with told_if_killed(gone), driver_log(), _session(round, gangs, address, console) as session:
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
         context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
@@ -227,13 +228,6 @@ def _context(
         num_best_checkpoints=budget.num_best_checkpoints,
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
         profile=profile,
-    )
-
-
-def _killed_told(round_: Round) -> AbstractContextManager[None]:
-    return told_if_killed(
-        f"The process that ran {round_.name!r} ended all at once: Ray ends it where its cluster is lost, and the "
-        "system where memory runs out. What was recorded is kept; run the round again to go on."
     )
 
 

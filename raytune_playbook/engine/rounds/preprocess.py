@@ -52,9 +52,7 @@ def preprocess(
         if manifest is not None:
             console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
             return manifest
-        gone = driver_gone(
-            f"preprocessed the examples of {round.name!r}", "Nothing of it counts; preprocess them again."
-        )
+        gone = driver_gone(f"preprocessed the examples of {round.name!r}", "Preprocess them again.")
         with (
             told_if_killed(gone),
             driver_log(),

@@ -126,9 +126,11 @@ def _shown(spec: TrialSpec) -> str:
 
 
 def _shortened(spec: TrialSpec) -> TrialSpec:
+    """A few steps show whether a loss is a number, but not whether it diverges."""
     steps = min(CHECK_STEPS, spec.max_train_steps)
     values = spec.values | {"warmup_steps": 0, "decay_steps": None}
-    return spec.model_copy(update={"max_train_steps": steps, "evaluation_interval_steps": steps, "values": values})
+    length = {"max_train_steps": steps, "evaluation_interval_steps": steps}
+    return spec.model_copy(update=length | {"values": values, "divergence_factor": math.inf})
 
 
 def _require_success(ended: AttemptEnd, trial: str) -> None:

@@ -32,6 +32,9 @@ from raytune_playbook.train.workload import Values
 
 CHECK_STEPS = 3
 
+NEVER = 1e300
+"""A divergence factor that no loss exceeds: a few steps show whether it is a number, and not whether it diverges."""
+
 MAX_POINTS = 3
 """As many points of a study are trained before the check says that none of them could be."""
 
@@ -126,11 +129,10 @@ def _shown(spec: TrialSpec) -> str:
 
 
 def _shortened(spec: TrialSpec) -> TrialSpec:
-    """A few steps show whether a loss is a number, but not whether it diverges."""
     steps = min(CHECK_STEPS, spec.max_train_steps)
     values = spec.values | {"warmup_steps": 0, "decay_steps": None}
     length = {"max_train_steps": steps, "evaluation_interval_steps": steps}
-    return spec.model_copy(update=length | {"values": values, "divergence_factor": math.inf})
+    return spec.model_copy(update=length | {"values": values, "divergence_factor": NEVER})
 
 
 def _require_success(ended: AttemptEnd, trial: str) -> None:

@@ -252,16 +252,16 @@ def command(tmp_path):
             process.wait()
 
 
-@pytest.mark.parametrize("victim", ["dashboard agent", "raylet"])
-def test_a_lost_cluster_is_one_sentence(command, tmp_path, victim):
+def test_a_lost_cluster_is_one_sentence(command, tmp_path):
     """Its node goes with its dashboard agent; Ray may end the driver before that can say a word."""
-    (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
+    (tmp_path / "job.py").write_text(
+        JOB.replace("HOLD", str(tmp_path / "hold")).replace("num_workers=2", "num_workers=1")
+    )
     (tmp_path / "hold").touch()
     running = command("run", "job.py")
     wait_for(lambda: records_of(tmp_path / "rounds" / "line") or running.poll() is not None)
     started = psutil.Process(running.pid).children(recursive=True)
-    named = {"dashboard agent": "DashboardAgent", "raylet": "/raylet "}[victim]
-    (killed,) = [process for process in started if named in f"{' '.join(process.cmdline())} ".partition("--")[0]]
+    (killed,) = [process for process in started if "DashboardAgent" in " ".join(process.cmdline())]
     try:
         killed.kill()
         printed, _ = running.communicate(timeout=120)
@@ -350,15 +350,15 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
 
 @pytest.mark.timeout(900)
 def test_ck2_ctrl_c_and_sigkill_of_the_command_leave_a_round_that_goes_on_as_if_undisturbed(
-    command, cluster, tmp_path, quiet
+    command, gangs, cluster, tmp_path, quiet
 ):
     (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
     (tmp_path / "undisturbed.py").write_text(JOB.replace("HOLD", str(tmp_path / "never")))
     folder = tmp_path / "rounds" / "line"
 
-    round_ = load_job(str(tmp_path / "undisturbed.py")).round
+    round_ = load_job(str(tmp_path / "undisturbed.py")).round.model_copy(update={"resources": gangs.resources})
     with ThreadPoolExecutor() as threads:
-        undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), console=quiet)
+        undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), gangs=gangs, console=quiet)
         interrupt_kill_and_resume(command, cluster.address, folder, tmp_path / "hold")
     assert len(undisturbed.result().trials) == 6
     for index, trial in enumerate(undisturbed.result().trials.to_pylist()):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import logging
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,3 +77,17 @@ def workers(tmp_path_factory: pytest.TempPathFactory) -> Workers:
 def quiet() -> Console:
     """A console that keeps what is printed: ``quiet.file.getvalue()``."""
     return Console(file=io.StringIO(), width=200, highlight=False)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Path]:
+    """A file system of 16 MiB in memory, which has room for the page."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"this machine mounts no file systems: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -17,6 +17,7 @@ import pytest
 
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.claims import Claim, ClaimLostError, Patience, claimed, current_claim, driving
+from raytune_playbook.records.driver_process import DriverProcess
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 
@@ -124,6 +125,15 @@ def test_a_killed_driver_on_this_machine_is_known_at_once(store):
         with held(store):
             pass
     assert current_claim(driving(store)) is None
+
+
+def test_a_claim_that_was_let_go_is_over_for_those_who_cannot_see_its_process(created, monkeypatch):
+    with held(created):
+        pass
+    monkeypatch.setattr(DriverProcess, "is_here", lambda _: False)
+    assert current_claim(driving(created)) is None
+    with held(created):  # at once
+        pass
 
 
 def test_another_process_of_the_same_number_is_not_taken_for_the_driver(store):

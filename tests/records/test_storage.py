@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from raytune_playbook.errors import StorageError
+from raytune_playbook.errors import InputError, RunError, StorageError, StorageFailure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, round_names
+from tests.disks import fill, hidden, remount
 
 
 @pytest.mark.parametrize(
@@ -110,3 +111,22 @@ def test_rounds_of_a_storage(created):
     assert round_names(created.storage) == ["round"]
     assert round_names(Storage(created.storage.uri + "/nowhere")) == []
     assert not RoundStore(created.storage, "no round").exists()
+
+
+def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file_and_no_other(disk):
+    storage = Storage(str(disk))
+    storage.write("r/status.json", b"old")
+    ballast = fill(disk)
+    with pytest.raises(StorageFailure, match=rf"{disk}/r/status.json cannot be written \(No space left on device\)"):
+        storage.write("r/status.json", bytes(10_000))
+    assert storage.read("r/status.json") == b"old"
+    with pytest.raises(InputError, match="must be writable"):
+        storage.check_writable()
+    assert hidden(disk) == []
+    ballast.unlink()
+    storage.write("r/status.json", bytes(10_000))
+    assert remount(disk, "ro")
+    with pytest.raises(StorageFailure, match=r"deleted \(Read-only file system"):
+        storage.delete("r/status.json")
+    with pytest.raises(RunError, match=r"written \(Read-only file system"):
+        storage.write("r/notes.md", b"")

@@ -2,72 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from raytune_playbook import InputError, RunError, run
 from raytune_playbook.engine.gang.state import GangState
-from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.storage import Storage
+from tests.disks import fill, hidden, remount
 from tests.engine.rounds.test_interruptions import during, num_done
 from tests.waiting import wait_for
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Path]:
-    """A file system of 16 MiB in memory, which has room for the page."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"this machine mounts no file systems: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte of it."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        for size in (2**16, 1):
-            with pytest.raises(OSError, match="No space left on device"):
-                while True:
-                    file.write(bytes(size))
-    return ballast
-
-
-def hidden(disk: Path) -> list[Path]:
-    return list(disk.rglob(".*"))
-
-
-def remount(disk: Path, how: str) -> bool:
-    return not subprocess.run(
-        ["mount", "-o", f"remount,{how}", str(disk)], check=False, stderr=subprocess.DEVNULL
-    ).returncode
-
-
-def test_a_write_that_fails_is_one_sentence_and_leaves_the_old_file_and_no_other(disk):
-    storage = Storage(str(disk))
-    storage.write("r/status.json", b"old")
-    ballast = fill(disk)
-    with pytest.raises(StorageFailure, match=rf"{disk}/r/status.json cannot be written \(No space left on device\)"):
-        storage.write("r/status.json", bytes(10_000))
-    assert storage.read("r/status.json") == b"old"
-    with pytest.raises(InputError, match="must be writable"):
-        storage.check_writable()
-    assert hidden(disk) == []
-    ballast.unlink()
-    storage.write("r/status.json", bytes(10_000))
-    assert remount(disk, "ro")
-    with pytest.raises(StorageFailure, match=r"deleted \(Read-only file system"):
-        storage.delete("r/status.json")
-    with pytest.raises(RunError, match=r"written \(Read-only file system"):
-        storage.write("r/notes.md", b"")
 
 
 def test_a_full_or_read_only_disk_ends_a_round_that_goes_on_when_there_is_room(

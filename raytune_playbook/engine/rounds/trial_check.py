@@ -7,8 +7,10 @@ what a study needs.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich.console import Console
 
@@ -48,12 +50,19 @@ class Tried:
 
     Fields:
         ended: how its last point did.
+        took_s: from asking for that until then, in which workers may have started.
         infeasible: why, by what the terminal calls the trial, of those before it and of itself.
     """
 
     study: StudySpec
     ended: AttemptEnd
+    took_s: float
     infeasible: Mapping[str, str]
+
+    @property
+    def beside_s(self) -> float | None:
+        """What it took beside its training, which a trial's own clock does not see."""
+        return None if self.ended.end is None else max(0.0, self.took_s - self.ended.end.training.train_s)
 
 
 def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str, int]) -> dict[str, float]:
@@ -75,9 +84,7 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
     chosen = [studies[number * len(studies) // num] for number in range(num)]
     with console.status("Starting workers and checking a few steps and an evaluation ..."):
         tried = [_try_out(running, context, study) for study in chosen]
-    estimates_s = {
-        each.study.name: trial_s for each in tried if (trial_s := _trial_s(each.ended, round_.budget)) is not None
-    }
+    estimates_s = _estimates_s(tried, round_.budget)
     estimate_s = Pace(num_left, round_.budget.max_train_steps, estimates_s).left_s(session.capacity(), 0.0)
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
     console.print(f"  Check: {_what_happened(tried, round_)}{about}", soft_wrap=True, markup=False)
@@ -87,16 +94,18 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
 
 def _try_out(running: RunningRound, context: RoundContext, study: StudySpec) -> Tried:
     points, infeasible = _points(running.round, study)
-    ended = AttemptEnd(Cause.STOPPED)
+    ended, took_s = AttemptEnd(Cause.STOPPED), 0.0
     for spec in points:
+        asked_s = time.monotonic()
         ended = running.session.try_out(context, _shortened(spec))
+        took_s = time.monotonic() - asked_s
         _require_success(ended, _shown(spec))
         if ended.end is not None:
             _require_metric(ended.end, running.round.objective)
         if ended.cause is not Cause.INFEASIBLE:
             break
         infeasible[_shown(spec)] = ended.end.reason or "" if ended.end else ""
-    return Tried(study, ended, infeasible)
+    return Tried(study, ended, took_s, infeasible)
 
 
 def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
@@ -189,6 +198,17 @@ def _where(studies: Sequence[str], round_: Round) -> str:
 
 def _are(what: str, names: Sequence[str]) -> str:
     return f"{what}s {', '.join(names)} are" if len(names) > 1 else f"{what} {names[0]} is"
+
+
+def _estimates_s(tried: Sequence[Tried], budget: Budget) -> dict[str, float]:
+    """A trial's seconds by study, with what each takes beside its training: the first one waited for workers."""
+    beside_s = [each.beside_s for each in tried[1:] if each.beside_s is not None]
+    trials_s = {each.study.name: _trial_s(each.ended, budget) for each in tried}
+    return {
+        study: trial_s + (fmean(beside_s) if beside_s else 0.0)
+        for study, trial_s in trials_s.items()
+        if trial_s is not None
+    }
 
 
 def _trial_s(ended: AttemptEnd, budget: Budget) -> float | None:

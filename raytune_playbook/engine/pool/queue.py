@@ -5,7 +5,7 @@ A plain data structure, which the pool's event loop alone touches.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from raytune_playbook.engine.gang.changes import Changes
@@ -131,9 +131,13 @@ class TrialQueue:
 
     @property
     def num_left(self) -> int:
-        """Trials of all open rounds that have not ended for good, those included that Tune has yet to submit."""
-        unrecorded = sum(not trial.is_recorded and trial.final is None for trial in self._trials.values())
-        return unrecorded + sum(round_.num_left for round_ in self._rounds.values())
+        """Trials of all open rounds that have not ended for good, those included that Tune has yet to submit.
+
+        Those of the check come before a round's own.
+        """
+        waiting = (trial for trial in self._trials.values() if not trial.is_recorded and trial.final is None)
+        checks = Counter(trial.round_id for trial in waiting)
+        return sum(max(round_.num_left, checks[name]) for name, round_ in self._rounds.items())
 
     # ------------------------------------------------------------------ trials
 

@@ -207,7 +207,7 @@ def check(
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
         context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
-        with _opened(session, context, num_left=0):
+        with _opened(session, context, num_left=1):  # from one study to the next its gang is kept
             try_out(running, context, num_by_study(interleaved(round.studies, set())))
 
 

@@ -87,12 +87,11 @@ def test_a_driver_hears_of_its_own_round_alone_and_nothing_of_a_closed_one(queue
     assert queue.round("r").events.pending == ()
 
 
-def test_the_check_before_trial_0_is_retried_as_a_check_and_counts_as_work(queue):
+def test_the_check_before_trial_0_is_retried_as_a_check_and_comes_before_the_trials(queue):
     spec = suggest(queue.context("r").studies["all"], 0)
     queue.try_out("r", spec)
-    assert queue.num_left == 3 + 1
+    assert queue.num_left == 3  # no gang more is wanted for it
     assert not attempt(queue, Cause.WORKER_DIED)[1]
-    assert queue.num_left == 3 + 1
     assert attempt(queue, Cause.EXCEPTION)[1]
     assert queue.num_left == 3
     queue.try_out("r", spec)
@@ -100,11 +99,14 @@ def test_the_check_before_trial_0_is_retried_as_a_check_and_counts_as_work(queue
 
 
 def test_a_check_alone_is_retried_too(queue):
-    """``raytune-playbook check`` opens a round of no trials."""
+    """A round may have no trial left."""
     queue.open(queue.context("r"), num_left=0)
     queue.try_out("r", suggest(queue.context("r").studies["all"], 0))
+    assert queue.num_left == 1
     assert not attempt(queue, Cause.NODE_LOST)[1]
+    assert queue.num_left == 1
     assert attempt(queue, Cause.COMPLETED)[1]
+    assert queue.num_left == 0
 
 
 def test_a_check_whose_round_is_closed_is_not_retried(queue):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from raytune_playbook import (
     Budget,
     Categorical,
     Float,
+    Gangs,
     InputError,
     InputPipeline,
     Objective,
@@ -211,6 +213,23 @@ def test_each_study_is_tried_out(said, tmp_path):
 def test_the_check_says_in_which_studies(gangs, quiet, arms, words):
     check(of_arms(*arms), gangs=gangs, console=quiet)
     assert words in quiet.file.getvalue()
+
+
+class Watched(Gangs):
+    """A session that remembers which gangs there were."""
+
+    names: ClassVar[set[str]] = set()
+
+    def try_out(self, context, spec):
+        ended = super().try_out(context, spec)
+        self.names.update(gang.name for gang in self.facts())
+        return ended
+
+
+def test_a_check_of_several_studies_starts_one_gang(cluster, quiet):
+    with Watched(RESOURCES, keep_idle_s=0) as session:
+        check(of_arms("one", "two", "three"), gangs=session, console=quiet)
+    assert session.names == {"gang-1"}
 
 
 class Raises(Regression):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,8 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from tests.workers import Workers
@@ -54,10 +55,8 @@ def _started_by(item: pytest.Item) -> str | None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A head node of `NUM_CPUS` logical CPUs, to which tests may add nodes; this process is connected to it."""
-    with socket.socket() as probe:  # the default port may be another cluster's
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": port}
+    # The default port may be another cluster's.
+    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": free_port()}
     running = Cluster(initialize_head=True, connect=False, head_node_args=head)
     ray.init(address=running.address, log_to_driver=False, logging_level=logging.ERROR)
     yield running

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +35,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values
 from raytune_playbook.workloads.digits import DigitsResNet
+from tests.ports import free_port
 
 NUM_WORKERS = 2
 BATCH_SIZE = 128
@@ -140,9 +140,7 @@ def worker(rank: int, port: int, num_pairs: int, num_steps: int, queue: mp.Simpl
 
 def speed(num_pairs: int, num_steps: int) -> dict[str, object]:
     """Examples per second of our loop over those of the hand-written one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     context = mp.get_context("spawn")
     queue = context.SimpleQueue()
     workers = [

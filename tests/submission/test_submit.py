@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from raytune_playbook.submission import submit as submission
 from raytune_playbook.submission.job_api import UnreachableError, find_target
 from raytune_playbook.submission.staging import stage_job, stage_package
 from raytune_playbook.submission.submit import Job, JobStatus, State
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 TOKEN = "a-token-of-the-tests-0123456789abcdef"
@@ -44,12 +44,6 @@ class Head:
     """Of Ray itself."""
     folder: Path
     """Where it was started."""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -83,13 +77,13 @@ def head() -> Iterator[Head]:
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     (folder / "token").write_text(TOKEN)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    port, dashboard_port = _free_port(), _free_port()
+    port, dashboard_port = free_port(), free_port()
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000", "--node-ip-address=127.0.0.1"),
         *(f"--port={port}", f"--dashboard-port={dashboard_port}", f"--temp-dir={folder / 'ray'}"),
-        *(f"--ray-client-server-port={_free_port()}", f"--dashboard-agent-listen-port={_free_port()}"),
-        *(f"--dashboard-agent-grpc-port={_free_port()}", f"--metrics-export-port={_free_port()}"),
+        *(f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"),
+        *(f"--dashboard-agent-grpc-port={free_port()}", f"--metrics-export-port={free_port()}"),
         *("--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=true", "--dashboard-host=127.0.0.1"),
     ]
     environment = {
@@ -309,7 +303,7 @@ class TestOnACluster:
 
 class TestRefusals:
     def test_an_unreachable_address(self, job: Path) -> None:
-        address = f"http://127.0.0.1:{_free_port()}"
+        address = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(SubmissionError, match=f"{address} does not answer .*check the address"):
             submission.submit(Job(job, "/nowhere"), address)
 
@@ -329,7 +323,7 @@ class TestRefusals:
     def test_a_long_absence_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(submission, "UNREACHABLE_LIMIT_S", 0.3)
         with pytest.raises(SubmissionError, match="does not answer"):
-            submission.wait("any", f"http://127.0.0.1:{_free_port()}", poll_interval_s=0.1)
+            submission.wait("any", f"http://127.0.0.1:{free_port()}", poll_interval_s=0.1)
 
     def test_a_refusal_is_not_asked_for_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []

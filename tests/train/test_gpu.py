@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -30,6 +29,7 @@ from raytune_playbook.train.profiler import Profile
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from raytune_playbook.workloads.digits import DigitsResNet
+from tests.ports import free_port
 from tests.train.conftest import batches_of
 from tests.train.test_waits import KINDS, Counting, average_by_indexing
 from tests.workers import Notes
@@ -249,12 +249,6 @@ def normalized(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def batch(device: str) -> Tensor:
     return torch.randn(8, C, 3, 3, generator=torch.manual_seed(0), dtype=torch.float64).to(device)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_bn1_synchronized_batch_norm_over_nccl_with_one_rank():

@@ -7,7 +7,7 @@ few trials of every study (rule IN5); the loss and the gradient's norm of single
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,13 @@ import pyarrow.compute as pc
 from raytune_playbook.analysis.class_counts import NUM_CORRECT, NUM_OF_CLASS
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, STANDARD_ERROR
 from raytune_playbook.analysis.trials import TrialId
-from raytune_playbook.records.columns import TRAIN_STEPS_SPLIT
+from raytune_playbook.records.columns import GRADIENT_NORM, LEARNING_RATE, LOSS, SPLIT, STEP, TRAIN_STEPS_SPLIT
+
+DIGESTED = (LOSS, GRADIENT_NORM, LEARNING_RATE)
+"""Of the columns of training steps those that are curves to look at; the others tell where time went."""
+
+MAX_DIGEST_RUNS = 100
+"""Into so many runs of steps a digest cuts a trial's training."""
 
 
 class Evaluation(NamedTuple):
@@ -37,46 +43,91 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
+class StepDigest:
+    """What a metric of single training steps came to, from all steps of a trial.
+
+    Fields:
+        num_steps: at which it was measured, finite or not.
+        num_not_finite: of them.
+        quantiles: of its finite values at 0, 1, ..., 100 percent, of shape (101,); NaN without any.
+        means: over at most `MAX_DIGEST_RUNS` runs of equal length, against their last step; of finite values.
+    """
+
+    num_steps: int
+    num_not_finite: int
+    quantiles: npt.NDArray[np.float64]
+    means: Curve
+
+    def share_above(self, threshold: float) -> float:
+        """The share of the finite values that are larger, to within a hundredth."""
+        return 1.0 - float(
+            np.interp(threshold, self.quantiles, np.linspace(0, 1, len(self.quantiles)), left=0, right=1)
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class TrialCurves:
     """All curves of one trial.
 
     Fields:
         trial: which one.
-        evaluations: metrics of every split that was evaluated.
-        steps: metrics of the training steps, such as ``loss`` and ``gradient_norm``.
+        evaluations: metrics of every split that was evaluated, with all their points.
+        steps: metrics of the training steps, such as ``loss`` and ``gradient_norm``; they may be thinned.
+        digests: of the same metrics, from all steps.
+        about: what was measured about metrics: counts of classes, numbers of examples and standard errors.
     """
 
     trial: TrialId
     evaluations: Mapping[Evaluation, Curve]
     steps: Mapping[str, Curve]
+    digests: Mapping[str, StepDigest] = field(default_factory=dict)
+    about: Mapping[Evaluation, Curve] = field(default_factory=dict)
 
 
-def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_points: int | None = None) -> TrialCurves:
+def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_step_points: int | None = None) -> TrialCurves:
     """The curves in one trial's measurements; a metric that was never measured on a split has none.
 
     Args:
         trial: whose measurements they are.
         measurements: None where there are none.
-        max_points: thins each curve, see `thinned`; None keeps all points.
+        max_step_points: thins the curves of single steps, see `thinned`; None keeps all points.
     """
-    evaluations: dict[Evaluation, Curve] = {}
-    steps: dict[str, Curve] = {}
     if measurements is None:
-        return TrialCurves(trial, evaluations, steps)
-    for split in sorted(measurements["split"].unique().to_pylist()):
-        rows = measurements.filter(pc.equal(measurements["split"], split)).sort_by("step")
-        for metric in rows.column_names:
-            if not is_metric(metric) or rows[metric].null_count == rows.num_rows:
+        return TrialCurves(trial, {}, {})
+    evaluations: dict[Evaluation, Curve] = {}
+    about: dict[Evaluation, Curve] = {}
+    steps: dict[str, Curve] = {}
+    digests: dict[str, StepDigest] = {}
+    for split in sorted(measurements[SPLIT].unique().to_pylist()):
+        rows = measurements.filter(pc.equal(measurements[SPLIT], split)).sort_by(STEP)
+        for name in rows.column_names:
+            if name in (STEP, SPLIT) or rows[name].null_count == rows.num_rows:
                 continue
-            valid = rows.filter(pc.is_valid(rows[metric]))
-            curve = Curve(valid["step"].to_numpy(), valid[metric].to_numpy())
-            if max_points is not None:
-                curve = thinned(curve, max_points)
-            if split == TRAIN_STEPS_SPLIT:
-                steps[metric] = curve
-            else:
-                evaluations[Evaluation(split, metric)] = curve
-    return TrialCurves(trial, evaluations, steps)
+            valid = rows.filter(pc.is_valid(rows[name]))
+            curve = Curve(valid[STEP].to_numpy(), valid[name].to_numpy())
+            if split != TRAIN_STEPS_SPLIT:
+                (evaluations if is_metric(name) else about)[Evaluation(split, name)] = curve
+            elif name in DIGESTED:
+                steps[name] = curve if max_step_points is None else thinned(curve, max_step_points)
+                digests[name] = digest_of(curve.steps, curve.values)
+    return TrialCurves(trial, evaluations, steps, digests, about)
+
+
+def digest_of(steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> StepDigest:
+    """What a metric of single steps came to.
+
+    Args:
+        steps: rising, of shape (num_steps,).
+        values: of the same shape.
+    """
+    finite = np.isfinite(values)
+    kept = values[finite]
+    quantiles = np.quantile(kept, np.linspace(0, 1, 101)) if len(kept) else np.full(101, np.nan)
+    run_length = max(1, -(-len(kept) // MAX_DIGEST_RUNS))
+    starts = np.arange(0, len(kept), run_length)
+    ends = np.minimum(starts + run_length, len(kept))
+    means = np.add.reduceat(kept, starts) / (ends - starts) if len(kept) else kept
+    return StepDigest(len(values), int(len(values) - len(kept)), quantiles, Curve(steps[finite][ends - 1], means))
 
 
 def thinned(curve: Curve, max_points: int) -> Curve:

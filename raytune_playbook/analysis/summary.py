@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.best import best_trial, ranked
+from raytune_playbook.analysis.evidence import same_text
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Outcome, RoundRecord
 from raytune_playbook.study.frozen import Value
@@ -135,18 +136,13 @@ def _arms(study: StudySpec, trials: Sequence[Trial], objective: Objective) -> li
         return [ArmResult(study.name, study.arm, best_trial(trials, objective), ended)]
     by_values: dict[tuple[str, ...], list[Trial]] = {}
     for trial in trials:
-        by_values.setdefault(tuple(_text(trial.values.get(name)) for name in study.arms[0]), []).append(trial)
+        by_values.setdefault(tuple(same_text(trial.values.get(name)) for name in study.arms[0]), []).append(trial)
     found = []
     for arm in study.arms:
-        if of_arm := by_values.get(tuple(map(_text, arm.values()))):
+        if of_arm := by_values.get(tuple(map(same_text, arm.values()))):
             ended = counts(of_arm, planned=len({trial.index for trial in of_arm}))
             found.append(ArmResult(study.name, arm, best_trial(of_arm, objective), ended))
     return found
-
-
-def _text(value: Value) -> str:
-    """The same for 32 as for 32.0 and "32": a table gives a value back in its column's type."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def counts(trials: Sequence[Trial], *, planned: int) -> Counts:

@@ -7,56 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from raytune_playbook.analysis.evaluation_sample import STANDARD_ERROR, standard_error_column
 from raytune_playbook.analysis.summary import Counts
+from raytune_playbook.analysis.wording import number_text, value_text, values_text
 from raytune_playbook.records.scores import TEST, ScoreRecord
 from raytune_playbook.report.rules import explained
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
-
-ABSENT = "—"
-
-
-def value_text(value: Value) -> str:
-    """A hyperparameter's value, numbers with four significant digits."""
-    match value:
-        case None:
-            return "none"
-        case float():
-            return f"{value:.4g}"
-        case _:
-            return str(value)
-
-
-def values_text(values: Mapping[str, Value]) -> str:
-    """Several values: ``learning_rate=0.0123, dropout=0.1``."""
-    return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
-
-
-def number_text(value: float | None, digits: int = 4) -> str:
-    """A measured number."""
-    return ABSENT if value is None else f"{value:.{digits}g}"
-
-
-def count_text(count: int | None) -> str:
-    """A whole number with its thousands apart."""
-    return ABSENT if count is None else f"{count:,}"
-
-
-def duration_text(seconds: float | None) -> str:
-    """A duration in the units that suit it: ``12.3 ms``, ``45.7 s``, ``3 min 05 s`` or ``2 h 10 min``.
-
-    An estimate, which is known to no more than a second, is rounded by who tells it.
-    """
-    if seconds is None:
-        return ABSENT
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    if float(f"{seconds:.3g}") < 60:
-        return f"{seconds:.3g} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def objective_text(objective: Objective) -> str:

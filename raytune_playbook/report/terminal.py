@@ -10,22 +10,13 @@ from rich.text import Text
 
 from raytune_playbook.analysis.input_pipeline import finding
 from raytune_playbook.analysis.summary import RoundSummary
+from raytune_playbook.analysis.wording import ABSENT, count_text, number_text, value_text
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.records.types import Outcome, RoundState
-from raytune_playbook.report.formatting import (
-    ABSENT,
-    arm_values_text,
-    count_text,
-    counts_text,
-    looks_text,
-    metrics_text,
-    number_text,
-    objective_text,
-    value_text,
-)
+from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
 from raytune_playbook.report.reading import RoundReading, read_round
 from raytune_playbook.report.rules import explained
 

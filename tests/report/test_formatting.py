@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.report.formatting import duration_text, log_ticks, number_text, objective_text, range_text
+from raytune_playbook.analysis.wording import duration_text, number_text
+from raytune_playbook.report.formatting import log_ticks, objective_text, range_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.settings import Objective
 

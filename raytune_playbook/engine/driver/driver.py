@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import ray.exceptions
 from ray import tune
 
+from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
@@ -29,7 +30,6 @@ from raytune_playbook.records.claims import Claim, ClaimLostError
 from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState, RoundStatus
-from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 

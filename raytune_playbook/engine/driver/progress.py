@@ -15,9 +15,9 @@ from rich.live import Live
 from rich.text import Text
 
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.driver.recorder import Tally
 from raytune_playbook.records.types import Outcome
-from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.study.settings import Objective
 
 PRINT_EVERY_S = 30.0

@@ -8,6 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
+from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.data.datasets import Source, Sources
 from raytune_playbook.data.examples import Examples, division_name, prepare
 from raytune_playbook.data.files.listing import Listing
@@ -21,7 +22,7 @@ from raytune_playbook.records.scores import TEST, read_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ExamplesRecord
-from raytune_playbook.report.formatting import duration_text, looks_text
+from raytune_playbook.report.formatting import looks_text
 from raytune_playbook.report.rules import explained
 from raytune_playbook.study.data_split import data_split, refuse_data_split
 from raytune_playbook.study.datasets import Split

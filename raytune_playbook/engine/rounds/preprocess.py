@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.data.examples import save
 from raytune_playbook.data.materialized.preprocessed import Manifest, find, folder_of
 from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
@@ -17,7 +18,6 @@ from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import Subject, claimed
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.report.formatting import duration_text
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.datasets import InputPipeline, Split
 from raytune_playbook.study.round import Round

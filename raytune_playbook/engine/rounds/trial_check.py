@@ -15,6 +15,7 @@ from statistics import fmean
 from rich.console import Console
 
 from raytune_playbook.analysis.metrics import not_reported
+from raytune_playbook.analysis.wording import duration_text, number_text
 from raytune_playbook.data.examples import SAMPLED_FRAGMENTS, Examples
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
@@ -22,7 +23,6 @@ from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import RunError, SpecError
-from raytune_playbook.report.formatting import duration_text, number_text
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from raytune_playbook.analysis.axis import Axis, AxisPoint
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.report.figures.style import MARGIN, MARKS, Look, Looks, trial_name, value_axis
-from raytune_playbook.report.formatting import log_ticks, value_text
+from raytune_playbook.report.formatting import log_ticks
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 

@@ -19,6 +19,7 @@ from ray.util.state import list_actors
 
 from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
 from raytune_playbook.analysis.divergence import diverged_again
+from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.engine.driver import driver
 from raytune_playbook.engine.driver.recorder import Tally
 from raytune_playbook.engine.gang.state import GangState
@@ -27,7 +28,6 @@ from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report.formatting import number_text
 from tests.waiting import wait_for
 
 

@@ -11,16 +11,8 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.summary import ArmResult
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.report.formatting import (
-    ABSENT,
-    count_text,
-    counts_text,
-    duration_text,
-    number_text,
-    objective_text,
-    value_text,
-    values_text,
-)
+from raytune_playbook.analysis.wording import ABSENT, count_text, duration_text, number_text, value_text, values_text
+from raytune_playbook.report.formatting import counts_text, objective_text
 from raytune_playbook.report.page.views.parts import TrialLink, step_text, trial_link, trial_value
 from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION

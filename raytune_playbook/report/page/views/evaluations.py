@@ -10,7 +10,8 @@ import pyarrow as pa
 from raytune_playbook.analysis.class_counts import ClassCount, class_counts, gained
 from raytune_playbook.analysis.evaluation_sample import Skew, noise_warning, skews
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.report.formatting import ABSENT, arm_text, count_text, number_text
+from raytune_playbook.analysis.wording import ABSENT, count_text, number_text
+from raytune_playbook.report.formatting import arm_text
 from raytune_playbook.report.page.views.parts import TrialLink, trial_link
 from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.report.rules import explained

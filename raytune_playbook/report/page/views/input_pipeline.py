@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.input_pipeline import INPUT_BOUND_SHARE, StepTime, finding, of_each_study, of_round
+from raytune_playbook.analysis.wording import ABSENT, duration_text
 from raytune_playbook.records.types import PIPELINE_STAGES, ExamplesRecord
-from raytune_playbook.report.formatting import ABSENT, arm_values_text, duration_text
+from raytune_playbook.report.formatting import arm_values_text
 from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.report.rules import explained
 

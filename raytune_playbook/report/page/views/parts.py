@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import ABSENT, count_text, value_text
 from raytune_playbook.report.figures.style import trial_name
-from raytune_playbook.report.formatting import ABSENT, count_text, value_text
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ def _curve_figures(
     """A figure by its title for every metric, the objective's first, then the metrics of single training steps."""
     objective = reading.objective
     ranks = _ranks(reading, shown)
-    drawn = [(trial, curves_of(trial.id, tables.get(trial.id), max_points=MAX_POINTS_PER_CURVE)) for trial in shown]
+    drawn = [
+        (trial, curves_of(trial.id, tables.get(trial.id), max_step_points=MAX_POINTS_PER_CURVE)) for trial in shown
+    ]
     # The best is drawn last, on top of the others.
     drawn.sort(key=lambda pair: ranks.get(pair[0].id, len(ranks)), reverse=True)
     found = dict.fromkeys(metric for _, curves in drawn for _, metric in curves.evaluations)

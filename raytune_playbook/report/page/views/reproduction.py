@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.report.formatting import values_text
+from raytune_playbook.analysis.wording import values_text
 from raytune_playbook.report.reading import RoundReading
 
 

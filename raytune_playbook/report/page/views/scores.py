@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.records.scores import ScoreRecord
-from raytune_playbook.report.formatting import count_text, looks_text, metrics_text
+from raytune_playbook.report.formatting import looks_text, metrics_text
 from raytune_playbook.report.page.views.parts import TrialLink, trial_link
 from raytune_playbook.report.reading import RoundReading
 

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.input_pipeline import step_time
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.analysis.wording import ABSENT, count_text, duration_text, number_text
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.figures.style import trial_name
-from raytune_playbook.report.formatting import (
-    ABSENT,
-    arm_text,
-    arm_values_text,
-    count_text,
-    duration_text,
-    number_text,
-)
+from raytune_playbook.report.formatting import arm_text, arm_values_text
 from raytune_playbook.report.page.views.parts import step_text, trial_value
 from raytune_playbook.report.reading import RoundReading
 from raytune_playbook.study.frozen import Value

@@ -1,0 +1,1 @@
+"""Questions about training curves: what one sees only by looking at them."""

@@ -7,8 +7,17 @@ from __future__ import annotations
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Detector, Finding
+from raytune_playbook.analysis.findings.space.boundary import boundary
+from raytune_playbook.analysis.findings.space.density import density
+from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
+from raytune_playbook.analysis.findings.space.instability import limited_by_instability
 
-DETECTORS: tuple[Detector, ...] = ()
+DETECTORS: tuple[Detector, ...] = (
+    boundary,
+    density,
+    infeasible_share,
+    limited_by_instability,
+)
 """In the order of the playbook's checklist."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.sampled.chance import chance_of
-from raytune_playbook.analysis.sampled.forest import explained_shares
+from raytune_playbook.analysis.sampled.forest import MAX_BOXES, explained_shares
 from raytune_playbook.analysis.sampled.points import Floats, points_of, scores_of
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Hyperparameter
 from raytune_playbook.study.study import StudySpec
@@ -50,7 +51,9 @@ def importances(evidence: Evidence) -> tuple[Importance, ...]:
     arms: dict[str, list[Arm]] = {}
     for arm in evidence.arms:
         arms.setdefault(arm.study, []).append(arm)
-    found = (_importance(study, arms.get(study.name, []), evidence) for study in evidence.studies)
+    # The work grows with the square: as much for many studies together as for one.
+    max_boxes = round(MAX_BOXES / math.sqrt(max(1, len(evidence.studies))))
+    found = (_importance(study, arms.get(study.name, []), evidence, max_boxes) for study in evidence.studies)
     return tuple(importance for importance in found if importance is not None)
 
 
@@ -68,7 +71,7 @@ def values_of(costs: Floats) -> Floats:
     return values
 
 
-def _importance(study: StudySpec, arms: Sequence[Arm], evidence: Evidence) -> Importance | None:
+def _importance(study: StudySpec, arms: Sequence[Arm], evidence: Evidence, max_boxes: int) -> Importance | None:
     space: dict[str, Hyperparameter] = dict(study.space)
     for name in study.arms[0] if study.arms else ():
         # Beside what was tuned in a joint study, its scientific values explain something.
@@ -80,7 +83,7 @@ def _importance(study: StudySpec, arms: Sequence[Arm], evidence: Evidence) -> Im
     values = values_of(points.costs)
     if chance is None or np.ptp(values) == 0:
         return None
-    shares = explained_shares(np.nan_to_num(points.units, nan=0.5), values)
+    shares = explained_shares(np.nan_to_num(points.units, nan=0.5), values, max_boxes)
     by_name = {name: float(share) for name, share in zip(space, shares.single, strict=True)}
     names = list(space)
     pairs = sorted(shares.pairs.items(), key=lambda pair: -pair[1])

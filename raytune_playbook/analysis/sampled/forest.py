@@ -21,10 +21,10 @@ from sklearn.ensemble import RandomForestRegressor
 
 from raytune_playbook.analysis.sampled.points import Floats
 
-MAX_BOXES = 2000
+MAX_BOXES = 1500
 """Of all trees together: the work grows with their square."""
 
-MAX_TREES = 32
+MIN_TREES, MAX_TREES = 6, 32
 
 MAX_PAIRED = 6
 """Of so many dimensions all pairs are looked at."""
@@ -43,17 +43,18 @@ class Shares:
     pairs: dict[tuple[int, int], float]
 
 
-def explained_shares(units: Floats, values: Floats) -> Shares:
+def explained_shares(units: Floats, values: Floats, max_boxes: int = MAX_BOXES) -> Shares:
     """What explains values at points of the unit cube.
 
     Args:
         units: of shape (num_points, num_dimensions).
         values: of shape (num_points,).
+        max_boxes: of all trees, about.
     """
     num_points, num_dimensions = units.shape
     # Small boxes where points are few; as many trees as keep the number of boxes bounded.
-    min_leaf = max(1, num_points // 200)
-    num_trees = max(4, min(MAX_TREES, MAX_BOXES * min_leaf // max(num_points, 1)))
+    min_leaf = max(1, MIN_TREES * num_points // max_boxes)
+    num_trees = max(MIN_TREES, min(MAX_TREES, max_boxes * min_leaf // max(num_points, 1)))
     forest = RandomForestRegressor(num_trees, min_samples_leaf=min_leaf, random_state=0)
     forest.fit(units, values)
     lows, highs, means = _boxes(forest, num_dimensions)

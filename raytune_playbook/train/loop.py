@@ -74,6 +74,7 @@ def train(
         step_s=so_far.steps.mean_s,
         evaluation_s=so_far.evaluations.mean_s,
         metrics=so_far.metrics,
+        read=run.values.read,
     )
 
 
@@ -88,7 +89,7 @@ def _train(
     workload, trial, data, group, watcher = run.workload, run.trial, run.data, run.group, run.watcher
     values, clock = run.values, run.group.clock
     # ------------------------------------------------------------------ model, optimizer, schedule
-    model = initial_model(workload, trial, group)
+    model = initial_model(workload, trial, values, group)
     so_far.num_parameters = sum(parameter.numel() for parameter in model.module.parameters())
     gradients = FlatGradients(model.module, group)
     update_rule = optimizer(model.module, values)

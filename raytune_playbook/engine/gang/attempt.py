@@ -138,7 +138,7 @@ def _with_times_of_the_slowest(ends: list[End]) -> End | None:
     first, trainings = ends[0], [end.training for end in ends]
     slowest = max(trainings, key=lambda training: training.input_s)
     times = replace(first.training, time_by_part=slowest.time_by_part, stages=slowest.stages)
-    return replace(first, training=times)
+    return replace(first, training=times, read=frozenset().union(*(end.read for end in ends)))
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.wording import duration_text, number_text
+from raytune_playbook.analysis.wording import bytes_text, duration_text, number_text
 from raytune_playbook.report.formatting import log_ticks, objective_text, range_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.settings import Objective
@@ -40,6 +40,23 @@ def test_log_ticks_are_few_and_round(low, high, ticks):
 )
 def test_durations_have_the_unit_that_suits_them(seconds, text):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (None, "—"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 KiB"),
+        (45.67 * 2**20, "45.7 MiB"),
+        (999.9 * 2**20, "0.976 GiB"),
+        (80 * 2**30, "80 GiB"),
+        (1500 * 2**30, "1.465 TiB"),
+    ],
+)
+def test_memory_has_the_unit_that_suits_it(num_bytes, text):
+    assert bytes_text(num_bytes) == text
 
 
 def test_in13_the_choice_of_the_objective_is_in_words():

@@ -47,7 +47,7 @@ TRAININGS = [
     )
     for place, waited_s in enumerate((0.4, 0.2, 6.0))
 ]
-"""What the trials' training came to by the place of their study: steps of 20 s in all; of the first the memory is not known."""
+"""What the trials' training came to by the place of their study: 20 s of steps; the memory of the first is unknown."""
 
 
 def best_error(values: dict[str, Value], offset: float) -> float:

@@ -11,7 +11,8 @@ import pytest
 
 from raytune_playbook.records.columns import STEP_COLUMNS, measurements_table
 from raytune_playbook.records.measurements import RunningMeasurements
-from raytune_playbook.records.store import RoundStore, read_stream
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.measurement_reading import read_stream
 
 STUDY, KEY = "activation=relu", "00003"
 

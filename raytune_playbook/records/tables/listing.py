@@ -3,8 +3,8 @@
 A *single* is a file of one trial. A *part* holds many trials that have ended, and takes the place of their singles, and
 maybe of older parts: it is written whole before they are deleted. So whoever reads meanwhile sees a trial in both, and
 never in neither. A single counts before a part, for it is of a later attempt or the same, and a newer part before an
-older one. A *stream* holds the measurements of a trial that runs or was cut off, and counts before both: what was
-sealed beside it is of an earlier attempt, or the same.
+older one. A *stream* holds the measurements of a trial that runs or was cut off, and counts before both, for it goes
+once they are sealed: what was sealed beside it is of an earlier attempt.
 """
 
 from __future__ import annotations

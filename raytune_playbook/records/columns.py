@@ -63,6 +63,7 @@ _TRAINING: list[tuple[str, pa.DataType]] = [
     ("best_checkpoint_step", pa.int64()),
     ("num_steps", pa.int64()),
     ("num_parameters", pa.int64()),
+    ("peak_memory_bytes", pa.int64()),
     ("train_s", pa.float64()),
     *_TIMES,
     ("evaluations_s", pa.float64()),

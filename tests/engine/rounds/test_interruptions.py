@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import ray
@@ -314,6 +315,12 @@ def records_of(folder: Path) -> dict[int, dict[str, object]]:
     return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
 
 
+def evaluated(folder: Path, index: int) -> list[int]:
+    """The steps at which a trial has been evaluated, as far as the storage shows it."""
+    measured = RoundStore(Storage(str(folder.parent)), folder.name).measurements("all", f"{index:05d}")
+    return [] if measured is None else measured.filter(pc.field("split") == "validation")["step"].to_pylist()
+
+
 def started_together(command) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
     """Two commands that run one round, each on a cluster of its own: the one that does, and the one that is refused."""
     both = [command("run", "job.py") for _ in range(2)]
@@ -344,7 +351,11 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
         return held()[0]
 
     interrupted, refused = started_together(command)
-    hold_a_trial(interrupted, num_ended=1)
+    live = hold_a_trial(interrupted, num_ended=1)
+    # Held in its second interval, the trial is there with its first one for whoever looks at a round that runs.
+    wait_for(lambda: evaluated(folder, live) == [0, 4] or interrupted.poll() is not None)
+    assert records_of(folder)[live]["outcome"] is None
+    assert [attempt["ended"] for attempt in records_of(folder)[live]["attempts"]] == [None]
     os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
     hold.unlink()
     printed, _ = refused.communicate()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from raytune_playbook.analysis.findings.changes import Drop, Fix, NumTrials, SearchOver, TrainSteps
-from raytune_playbook.analysis.next_study import NextStudy
+from raytune_playbook.analysis.next_study import NextStudy, ProposedChange
 from raytune_playbook.procedures.propose.roles import Roles, dropped, fixed, searched
+from raytune_playbook.study.hyperparameters.space import conditions_first
 from raytune_playbook.study.round import MAX_STUDIES, Round
 
 
@@ -32,7 +33,10 @@ def applied(round_: Round, next_study: NextStudy, name: str, *, num_trials: int 
 def _with_roles(round_: Round, next_study: NextStudy) -> Round:
     given = round_.scientific, round_.nuisance, round_.configurations, round_.fixed, round_.reasons
     roles = Roles(*given, frozenset(round_.defaults))
-    for proposed in next_study.changes:
+    # First what may exist under some scientific values only, then these: what depends on a value goes with it.
+    order = conditions_first(round_.scientific)[::-1]
+    places = {name: place for place, name in enumerate(order, 1)}
+    for proposed in sorted(next_study.changes, key=lambda each: places.get(_name(each), 0)):
         match proposed.change:
             case SearchOver(name, hyperparameter):
                 roles = searched(roles, name, hyperparameter)
@@ -53,6 +57,11 @@ def _with_roles(round_: Round, next_study: NextStudy) -> Round:
     )
     is_grid = round_.search == "grid" and all(1 <= len(study.space) <= 2 and not study.arms for study in new.studies)
     return new.model_copy(update={"search": "grid"}) if is_grid else new
+
+
+def _name(proposed: ProposedChange) -> str:
+    change = proposed.change
+    return change.name if isinstance(change, SearchOver | Fix | Drop) else ""
 
 
 def _num_trials(old: Round, new: Round, next_study: NextStudy) -> int:

@@ -17,8 +17,8 @@ from raytune_playbook.procedures.propose.words import changes_text, closed_text,
 from raytune_playbook.procedures.propose.workload import workload_source
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report.insight import Insight
-from raytune_playbook.report.page.page import read_insight
+from raytune_playbook.report.insight import Insight, insight_of
+from raytune_playbook.report.reading import read_curves, read_round
 from raytune_playbook.study.round import Round
 
 Say = Callable[[str], None]
@@ -40,7 +40,7 @@ def propose(round: Round, result: Result, *, num_trials: int | None = None) -> R
     """
     store = result.store
     round = as_recorded(store, round)
-    next_study = read_insight(store).next_study
+    next_study = _insight(store).next_study
     if not next_study.changes:
         return None
     return applied(round, next_study, next_name(store), num_trials=num_trials)
@@ -61,7 +61,7 @@ def write_job(
     Raises:
         InputError: there is no such round, its job file is gone or defines another round by now, or the file is there.
     """
-    insight = read_insight(store)
+    insight = _insight(store)
     for text in (unfinished_text(insight), None if insight.next_study.changes else closed_text(insight)):
         if text is not None:
             say(text)
@@ -85,6 +85,11 @@ def write_job(
 
 
 # ---------------------------------------------------------------------- where it comes from
+
+
+def _insight(store: RoundStore) -> Insight:
+    reading = read_round(store)
+    return insight_of(reading, read_curves(store, reading))
 
 
 def _job(store: RoundStore) -> Job:
@@ -172,10 +177,13 @@ def _text(insight: Insight, job: Job, new: Round, target: Path, store: RoundStor
     workload = workload_source(job)
     if workload.is_users and target.parent.resolve() != job.path.parent:
         raise JobFileError(
-            f"The next job file imports its workload from beside {job.path}, so it has to lie there, but --output names "
-            f"{_shown(target)}; name a file in {job.path.parent}."
+            f"The next job file imports its workload from beside {job.path}, so it has to lie there, but --output "
+            f"names {_shown(target)}; name a file in {job.path.parent}."
         )
-    run, made_by = _run_command(target, store), shlex.join(["raytune-playbook", "propose", store.name, *_storage(store)])
+    run, made_by = (
+        _run_command(target, store),
+        shlex.join(["raytune-playbook", "propose", store.name, *_storage(store)]),
+    )
     return job_source(new, workload, header(insight, new, run=run, propose=made_by, job=_shown(job.path)))
 
 
@@ -186,10 +194,12 @@ def _write(target: Path, text: str, new: Round, *, may_be_there: bool) -> None:
         with target.open("w" if may_be_there else "x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise JobFileError(f"The job file {_shown(target)} cannot be written: {error.strerror}; name another.") from None
+        raise JobFileError(
+            f"The job file {_shown(target)} cannot be written: {error.strerror}; name another."
+        ) from None
     try:
         loaded = load_job(str(target)).round
-        if loaded != new or loaded.fingerprint != new.fingerprint:
+        if loaded.model_dump() != new.model_dump() or loaded.fingerprint != new.fingerprint:
             raise JobFileError(
                 f"The next job file cannot import the workload of this one: from {_shown(target)} it is another; give "
                 "the old job file a name that no other module has."

@@ -26,8 +26,11 @@ from raytune_playbook.study.hyperparameters.hyperparameter import (
 )
 from raytune_playbook.study.round import Round
 
-_ALWAYS = frozenset({"objective", "budget", "seed"})
+_ALWAYS = frozenset({"objective", "budget", "resources", "seed"})
 """Fields of a round that are written even where they are at their defaults."""
+
+_TELLING = frozenset({"metric", "split", "num_workers"})
+"""The same of an objective and of resources."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,11 @@ def _hyperparameter(hyperparameter: Hyperparameter, names: set[str]) -> Node:
 
 
 def _spec(spec: FrozenSpec, names: set[str]) -> Node:
-    """A specification by those of its fields that are not at their defaults; of an objective the metric and the split
-    always, since they say what it is."""
+    """A specification by those of its fields that are not at their defaults, or that say what it is."""
     names.add(type(spec).__name__)
-    always = ("metric", "split")
     fields = {
         name: _node(getattr(spec, name), names)
         for name, field in type(spec).model_fields.items()
-        if name in always or field.is_required() or getattr(spec, name) != field.get_default(call_default_factory=True)
+        if name in _TELLING or field.is_required() or getattr(spec, name) != field.get_default(call_default_factory=True)
     }
     return call(type(spec).__name__, (), fields)

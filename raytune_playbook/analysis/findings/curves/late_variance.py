@@ -33,7 +33,7 @@ from raytune_playbook.analysis.wording import number_text
 
 RULE, QUESTION = "IN7", "Does the error vary much from step to step late in training?"
 
-HIGH = 0.03
+HIGH = 0.05
 """A standard deviation from step to step of less than this share of the metric is not high."""
 
 _FEWEST_BENDS = 6

@@ -41,7 +41,7 @@ MIN_RISE = 0.05
 SIGNIFICANT = 3.5
 """Standard errors by which the rise exceeds noise: the lowest of many points lies low by chance alone."""
 
-MIN_SHARE = 0.05
+MIN_SHARE = 0.1
 """In so many of all trials it is worth a look."""
 
 _CHANCES_TO_BE_SMALLER = 0.75

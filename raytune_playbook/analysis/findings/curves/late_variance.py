@@ -113,10 +113,7 @@ def _is_high(evidence: Evidence, trials: Sequence[Trial], found: LateVariance) -
     stacks = evaluated(evidence, trials[:1], VALIDATION)
     num = num_examples(evidence, trials[0], VALIDATION)
     is_counted = any(wrong_examples(evidence, stack) is not None for stack in stacks)
-    level = found.level
-    if is_counted and evidence.objective.goal == "maximize":
-        level = 1 - level  # of an accuracy what is missing
-    return found.deviation > HIGH * level and not (num and is_counted and found.deviation <= 1 / num)
+    return found.deviation > HIGH * found.level and not (num and is_counted and found.deviation <= 1 / num)
 
 
 def _decided_by(evidence: Evidence) -> float | None:

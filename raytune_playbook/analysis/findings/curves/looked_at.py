@@ -111,6 +111,6 @@ def wrong_examples(evidence: Evidence, stack: Stack, split: str = VALIDATION) ->
     num = num_examples(evidence, stack.trials[0], split) if stack.trials else None
     if not num:
         return None
-    wrong = num * (stack.values if evidence.objective.goal == "minimize" else 1 + stack.values)
+    wrong = num * stack.values
     is_count = np.abs(wrong - np.round(wrong)) < 1e-3
     return np.round(wrong) if is_count.all() and (wrong > -0.5).all() and (wrong < num + 0.5).all() else None

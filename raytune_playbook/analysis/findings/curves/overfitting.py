@@ -27,7 +27,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
 )
 from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
 from raytune_playbook.analysis.findings.curves.regularizers import more_regularization
-from raytune_playbook.analysis.findings.curves.stacks import Stack, direction, evaluated, stacked, training_loss
+from raytune_playbook.analysis.findings.curves.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
@@ -110,16 +110,13 @@ def _of_stack(evidence: Evidence, stack: Stack) -> list[Overfit]:
     rises = (found.significance > SIGNIFICANT) & (by >= MIN_RISE * np.abs(found.lowest))
     if num and is_counted:
         # Two models of one trial get at least half of their wrong examples wrong together; the rest differs by chance.
-        is_minimized = evidence.objective.goal == "minimize"
-        wrong = num * (found.end + found.lowest + (0 if is_minimized else 2))
-        rises &= num * by > 2 * np.sqrt(wrong / 2)
-    sign = direction(evidence)
+        rises &= num * by > 2 * np.sqrt(num * (found.end + found.lowest) / 2)
     return [
         Overfit(
             stack.trials[row],
-            sign * float(found.lowest[row]),
+            stack.as_measured(float(found.lowest[row])),
             int(stack.steps[found.place[row]]),
-            sign * float(found.end[row]),
+            stack.as_measured(float(found.end[row])),
         )
         for row in np.flatnonzero(rises)
         if _training_goes_on(evidence, stack.trials[row], int(stack.steps[found.place[row]]))
@@ -216,8 +213,6 @@ def _qualifications(evidence: Evidence, found: Sequence[Overfit], looked_at: Seq
 
 def _left_of_training(evidence: Evidence, trials: Sequence[Trial]) -> float | None:
     """What the best-fitting trial leaves of the training metric's value at the start; None where that is not known."""
-    if evidence.objective.goal == "maximize":
-        return None  # of which zero is no aim
     stacks = [stack for stack in evaluated(evidence, trials, TRAIN) if stack.values.shape[1] >= MIN_POINTS]
     starts = [stack.values[:, 0] for stack in stacks]
     shares = [

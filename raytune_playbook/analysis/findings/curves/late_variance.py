@@ -22,6 +22,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     is_fixed,
     no_curves,
     num_examples,
+    share_text,
     too_few_evaluations,
     wrong_examples,
 )
@@ -74,7 +75,7 @@ def late_variance(evidence: Evidence) -> Sequence[Finding]:
         numbers["difference"] = decided_by
     metric = evidence.objective.metric
     varies = f"late in training the {metric} on validation varies by {number_text(found.deviation, 2)} from one "
-    varies += f"evaluation to the next ({found.share:.0%} of it)"
+    varies += f"evaluation to the next ({share_text(evidence, found.share)})"
     if not _is_high(evidence, trials, found):
         few = ", less than one example" if found.share > HIGH else ""
         return [Finding(RULE, QUESTION, Status.PASSES, f"It does not: {varies}{few}.", numbers)]

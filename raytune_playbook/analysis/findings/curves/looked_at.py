@@ -70,6 +70,11 @@ def arm_text(arm: Arm) -> str:
     return values_text(arm.values) or arm.study
 
 
+def share_text(evidence: Evidence, share: float) -> str:
+    """A share of the objective's metric; of one that should be large, of what it lacks."""
+    return f"{share:.0%}" + (" of what it lacks" if evidence.objective.goal == "maximize" else "")
+
+
 def number_of(trial: Trial, name: str) -> float | None:
     """A hyperparameter's value in a trial, where it is a number; also of one with a qualified name."""
     value = value_of(trial, name)

@@ -58,9 +58,9 @@ def sentences(*findings: Finding, **fixed: int | float | str | None) -> list[str
 
 
 def test_in16_a_change_is_said_with_what_was_before_and_why() -> None:
-    high = finding("IN1", PROBLEM, rate(0.003, 3), sentence="Good points lie at the end 0.3. Widen it.")
+    high = finding("IN1", PROBLEM, rate(0.003, 3), sentence="Good points lie at 0.3. Widen it.")
     assert sentences(high) == [
-        "Search learning_rate from 0.003 to 3 on a log scale (it was 0.003 to 0.3): Good points lie at the end 0.3 (IN1)."
+        "Search learning_rate from 0.003 to 3 on a log scale (it was 0.003 to 0.3): Good points lie at 0.3 (IN1)."
     ]
     assert sentences(finding("IN1", LOOK, SearchOver("dropout", Float(0.01, 0.5, scale="log")))) == [
         "Search dropout from 0.01 to 0.5 on a log scale (it was 0 to 0.5 on a linear scale): It was seen (IN1)."

@@ -97,8 +97,14 @@ def test_what_nothing_reads_is_refused_with_the_name_that_was_meant_and_changes_
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"fixed": {}}, "it is used with batch_norm='ghost' and a model that has batch norm alone, so choose that"),
-        ({"name": "beta2"}, "it is used with the optimizers adam, nadam, torch_adam, torch_adamw, torch_nadam alone"),
+        (
+            {"fixed": {}},
+            "it is only used with batch_norm='ghost' and a model that has batch norm, so choose that, or fix it.",
+        ),
+        (
+            {"name": "beta2"},
+            "it is only used with the optimizers adam, nadam, torch_adam, torch_adamw, torch_nadam, so",
+        ),
         ({"name": "alpha"}, "so none of its values would change anything; read it in the workload's first steps, or"),
     ],
 )

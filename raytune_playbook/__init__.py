@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -53,6 +54,7 @@ __all__ = [
     "Workload",
     "load_model",
     "predict",
+    "propose",
     "read_optuna",
     "read_ray_tune",
     "read_table",
@@ -70,6 +72,7 @@ _LATER = {
     "Workload": "raytune_playbook.train.workload",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
+    "propose": "raytune_playbook.procedures.propose.propose",
     "read_optuna": "raytune_playbook.report.foreign.read",
     "read_ray_tune": "raytune_playbook.report.foreign.read",
     "read_table": "raytune_playbook.report.foreign.read",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.wording import duration_text, number_text
+from raytune_playbook.analysis.wording import bytes_text, duration_text, number_text
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,23 @@ from raytune_playbook.analysis.wording import duration_text, number_text
 )
 def test_durations_have_the_unit_that_suits_them(seconds, text):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (None, "—"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "0.977 KiB"),
+        (45.67 * 2**20, "45.7 MiB"),
+        (999.9 * 2**20, "0.976 GiB"),
+        (80 * 2**30, "80 GiB"),
+        (1500 * 2**30, "1.465 TiB"),
+    ],
+)
+def test_memory_has_the_unit_that_suits_it(num_bytes, text):
+    assert bytes_text(num_bytes) == text
 
 
 def test_absent_is_a_dash_and_zero_is_a_number():

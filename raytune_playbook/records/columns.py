@@ -149,6 +149,11 @@ def _training_columns(training: Training | None) -> dict[str, object]:
     return columns | {"stages": {} if training is None else dict(training.stages)}
 
 
+def value_type(values: Sequence[Value]) -> pa.DataType:
+    """The type of a column that holds all of these values of one hyperparameter."""
+    return _value_column(values).type
+
+
 def _value_column(values: Sequence[Value]) -> pa.Array:
     types = {type(value) for value in values} - {type(None)}
     if not types:

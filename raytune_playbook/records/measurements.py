@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.records.columns import STEP_COLUMNS, MeasurementRow, measurements_table
-from raytune_playbook.records.store import RoundStore, running_prefix
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.listing import running_prefix, single_file
 
 PUT_SHARE = 0.1
 """Of the time so much goes into putting objects at most: where that takes long, they are put less often."""
@@ -102,7 +103,7 @@ class RunningMeasurements:
         self._end_stream()
         sink = pa.BufferOutputStream()
         pq.write_table(self.table(), sink)
-        self._storage.write(f"{self._folder}/{self._key}.parquet", sink.getvalue().to_pybytes())
+        self._storage.write(f"{self._folder}/{single_file(self._key)}", sink.getvalue().to_pybytes())
         for file in self._storage.files(self._folder):
             if file.removeprefix(".").startswith(running_prefix(self._key)):  # with the dot it was never finished
                 self._storage.delete(f"{self._folder}/{file}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.scores import ScoreRecord, read_scores
-from raytune_playbook.records.store import NUM_THREADS, RoundStore, profiles_folder
+from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
@@ -108,16 +108,23 @@ def read_curves(store: RoundStore, reading: RoundReading) -> dict[TrialId, Trial
 
     The curves of single steps are thinned to `MAX_STEP_POINTS`; their digests are from all steps.
     """
-    if reading.curves is not None:
-        return reading.curves
+    return reading.curves if reading.curves is not None else _curves(store, reading)[0]
 
-    def of(trial: Trial) -> TrialCurves | None:
-        table = store.measurements(*trial.id)
-        return None if table is None else curves_of(trial.id, table, max_step_points=MAX_STEP_POINTS)
 
-    with ThreadPoolExecutor(NUM_THREADS) as threads:
-        found = list(threads.map(of, reading.trials))
-    return {curves.trial: curves for curves in found if curves is not None}
+def _curves(store: RoundStore, reading: RoundReading) -> tuple[dict[TrialId, TrialCurves], tuple[str, ...]]:
+    """The curves of all trials that have measurements, and a sentence for each file of them that cannot be read."""
+    found: dict[TrialId, TrialCurves] = {}
+    broken: list[str] = []
+    for study in reading.studies:
+        make = partial(_curves_of, study.name)
+        readable = store.readable_measurements(study.name, make)
+        found |= {curves.trial: curves for curves in readable.found.values()}
+        broken += readable.broken
+    return {trial.id: found[trial.id] for trial in reading.trials if trial.id in found}, tuple(broken)
+
+
+def _curves_of(study: str, key: str, measurements: pa.Table) -> TrialCurves:
+    return curves_of((study, key), measurements, max_step_points=MAX_STEP_POINTS)
 
 
 def read_measurements(store: RoundStore, trials: Iterable[Trial]) -> dict[TrialId, pa.Table]:

@@ -13,7 +13,8 @@ from raytune_playbook.records import measurements
 from raytune_playbook.records.columns import STEP_COLUMNS, measurements_table
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.records.store import RoundStore, read_stream
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.measurement_reading import read_stream
 
 STUDY, KEY = "activation=relu", "00003"
 

@@ -17,8 +17,16 @@ from raytune_playbook.analysis.findings.curves.rising_loss import rising_loss
 from raytune_playbook.analysis.findings.curves.waiting import waiting
 from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Detector, Finding
+from raytune_playbook.analysis.findings.space.boundary import boundary
+from raytune_playbook.analysis.findings.space.density import density
+from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
+from raytune_playbook.analysis.findings.space.instability import limited_by_instability
 
 DETECTORS: tuple[Detector, ...] = (
+    boundary,
+    density,
+    infeasible_share,
+    limited_by_instability,
     instability,
     clipping,
     warmup,

@@ -85,7 +85,7 @@ def test_late_metrics_are_kept_everywhere(said, tmp_path):
     store = RoundStore(Storage(str(tmp_path)), "checked")
     for trial in read_round(store).trials:
         assert (trial.outcome, trial.objective, trial.best_step) == ("completed", 2.0, 2)
-        sealed = pq.read_table(tmp_path / "checked" / "all" / "measurements" / f"{trial.key}.parquet").to_pylist()
+        sealed = store.measurements(*trial.id).to_pylist()
         validation = [row for row in sealed if row["split"] == "validation"]
         assert [row["score"] for row in validation] == [None, 2.0, 4.0, 6.0]
         assert [row["further"] for row in validation] == [None, None, -4.0, -6.0]

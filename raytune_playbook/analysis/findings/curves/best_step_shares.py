@@ -46,9 +46,8 @@ def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
         "early_share": float(np.mean(shares <= EARLY_SHARE)),
     }
     if length.is_late:
-        found = (
-            f"{numbers['late_share']:.0%} of the better trials were best in the last {1 - LATE_SHARE:.0%} of training"
-        )
+        late = f"{numbers['late_share']:.0%} of the better trials"
+        found = f"{late} were best in the last {1 - LATE_SHARE:.0%} of training"
         if length.asks_for_fewer:
             return [_unclear(f"{found}, but their curves are saturated long before", numbers)]
         also = ", as the end of a decay brings with it" if length.decays else ""

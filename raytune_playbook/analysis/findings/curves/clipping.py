@@ -1,7 +1,7 @@
 """Are most updates clipped? (Rule UN7.)
 
-See the playbook's "Gradient clipping": clipping more than half of the updates "is, in essence, a strange way of reducing
-the learning rate"; "you probably should just cut the learning rate instead".
+See the playbook's "Gradient clipping": clipping more than half of the updates "is, in essence, a strange way of
+reducing the learning rate"; "you probably should just cut the learning rate instead".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ learning rate is too large; "instability is only an issue when it forces you to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Fix
@@ -28,7 +28,7 @@ from raytune_playbook.analysis.findings.curves.unstable import (
     unstable_trials,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.records.columns import GRADIENT_NORM
 
@@ -122,7 +122,7 @@ def _proposal(
     evidence: Evidence,
     unstable: Sequence[Unstable],
     known: Sequence[Trial],
-    ids: set[tuple[str, str]],
+    ids: Set[TrialId],
     onset: float | None,
 ) -> Proposal:
     is_early = sum(one.kind is Kind.EARLY for one in unstable) >= len(unstable) / 2
@@ -153,7 +153,7 @@ def _warmup(evidence: Evidence) -> int | None:
     return max(1, int(WARMUP_SHARE * steps)) if has_none and steps else None
 
 
-def _clipping_norm(evidence: Evidence, known: Sequence[Trial], ids: set[tuple[str, str]]) -> float | None:
+def _clipping_norm(evidence: Evidence, known: Sequence[Trial], ids: Set[TrialId]) -> float | None:
     """The 90th percentile of the gradient norms of the best trial that is stable; where that much is clipped already,
     half of the present threshold. None where norms were not logged or nothing can be clipped."""
     if not is_fixed(evidence, "clipping_norm"):

@@ -76,7 +76,8 @@ def late_variance(evidence: Evidence) -> Sequence[Finding]:
     varies = f"late in training the {metric} on validation varies by {number_text(found.deviation, 2)} from one "
     varies += f"evaluation to the next ({found.share:.0%} of it)"
     if not _is_high(evidence, trials, found):
-        return [Finding(RULE, QUESTION, Status.PASSES, f"It does not: {varies}.", numbers)]
+        few = ", less than one example" if found.share > HIGH else ""
+        return [Finding(RULE, QUESTION, Status.PASSES, f"It does not: {varies}{few}.", numbers)]
     if decided_by is not None and luck < decided_by:
         sentence = (
             f"It does: {varies}; but the answer rests on a difference of {number_text(decided_by, 2)}, which luck of "
@@ -120,12 +121,12 @@ def _is_high(evidence: Evidence, trials: Sequence[Trial], found: LateVariance) -
 
 def _decided_by(evidence: Evidence) -> float | None:
     """The difference that the answer rests on: between the best values, else between the best trial and the middle of
-    the better half; None with a single trial."""
+    the best quarter; None with a single trial."""
     best = sorted(_judged(best_of_arms(evidence)), reverse=evidence.objective.goal == "maximize")
     if len(best) > 1:
         return abs(best[1] - best[0])
-    better = _judged(evidence.ranked)[: max(2, len(evidence.ranked) // 2)]
-    return abs(better[len(better) // 2] - better[0]) if len(better) > 1 else None
+    quarter = _judged(evidence.ranked)[: max(3, len(evidence.ranked) // 4)]
+    return abs(quarter[len(quarter) // 2] - quarter[0]) if len(quarter) > 1 else None
 
 
 def _judged(trials: Sequence[Trial]) -> list[float]:
@@ -136,12 +137,10 @@ def _cause(evidence: Evidence, trials: Sequence[Trial], found: LateVariance) -> 
     """Which of the playbook's causes the training metric points at."""
     in_training = variance_of(evidence, trials, TRAIN)
     if in_training is None:
-        return (
-            "Likely causes are batch variance, a small validation set, or a learning rate that is too high at the end."
-        )
+        return "The batches, a small validation set, or a learning rate that is too high at the end may be the cause."
     if in_training.deviation >= found.deviation / 2:
-        return "On training examples it varies as well, so batch variance or the learning rate at the end is the cause."
-    return "On training examples it varies far less, so the validation set is small for such differences."
+        return "On training examples it varies as well: the batches, or the learning rate at the end, are the cause."
+    return "On training examples it varies far less: the validation set is small for such differences."
 
 
 def _remedy(evidence: Evidence) -> Proposal:

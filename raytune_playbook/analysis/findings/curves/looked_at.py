@@ -26,8 +26,8 @@ DECAYS = ("linear", "cosine")
 WARMUP_SHARE = 0.05
 """Of training: the longest warmup that does not ask for more steps (rule UN5)."""
 
-BEST_FEW = 3
-"""So many of an arm's best trials are looked at together."""
+BEST_FEW = 5
+"""At most so many of an arm's best trials are looked at together, and no more than a third of them."""
 
 
 def completed(evidence: Evidence) -> list[Trial]:
@@ -36,7 +36,7 @@ def completed(evidence: Evidence) -> list[Trial]:
 
 
 def best_few(arm: Arm) -> tuple[Trial, ...]:
-    return arm.ranked[:BEST_FEW]
+    return arm.ranked[: min(BEST_FEW, -(-len(arm.ranked) // 3))]
 
 
 def best_of_arms(evidence: Evidence) -> list[Trial]:

@@ -89,15 +89,24 @@ def noise_about(values: Floats, degree: int, *, smallest: Floats | float = 0.0) 
     correlation = np.where(squares > 0, correlation, 0.0)
     inflation = (1 + correlation) / (1 - correlation)
     deviation = np.maximum(np.sqrt(squares / (num_points - num_terms)), smallest)
-    return Noise(deviation, inflation, np.maximum(2.0, (num_points - num_terms) / inflation))
+    independent = (1 - correlation**2) / (1 + correlation**2)  # share of the points, for the estimate of a variance
+    return Noise(deviation, inflation, np.maximum(2.0, (num_points - num_terms) * independent))
 
 
-def trend(values: Floats, *, smallest: Floats | float = 0.0) -> Trend:
-    """The straight line through each curve, of three points or more."""
+def trend(values: Floats, *, noise_from: Floats | None = None, smallest: Floats | float = 0.0) -> Trend:
+    """The straight line through each curve, of three points or more.
+
+    Args:
+        noise_from: a longer part of the same curves, which tells more of their noise; None for ``values``.
+        smallest: as of `noise_about`.
+    """
     num_points = values.shape[1]
     places = np.linspace(-0.5, 0.5, num_points)
     change = values @ places / (places @ places)
-    noise = noise_about(values, 1, smallest=smallest)
+    if noise_from is None or noise_from.shape[1] < MIN_POINTS:
+        noise = noise_about(values, 1, smallest=smallest)
+    else:
+        noise = noise_about(noise_from, 2, smallest=smallest)
     error = noise.deviation * np.sqrt(noise.inflation / (places @ places))
     return Trend(change, significance(change, error, noise.freedom))
 

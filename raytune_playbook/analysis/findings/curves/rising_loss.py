@@ -20,7 +20,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     trials_text,
 )
 from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, rise
-from raytune_playbook.analysis.findings.curves.stacks import stacked, training_loss
+from raytune_playbook.analysis.findings.curves.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
@@ -56,22 +56,22 @@ def rising_loss(evidence: Evidence) -> Sequence[Finding]:
     looked_at = [trial for stack in stacks for trial in stack.trials]
     if not looked_at:
         return [no_curves(RULE, QUESTION, evidence, "Training losses")]
-    risen: list[_Risen] = []
-    for stack in stacks:
-        found = rise(stack.values)
-        fallen = np.maximum(stack.values[:, 0] - found.lowest, np.abs(found.lowest))
-        rises = (found.significance > SIGNIFICANT) & (found.end - found.lowest >= MIN_RISE * fallen)
-        risen += [
-            _Risen(
-                stack.trials[row], float(found.lowest[row]), int(stack.steps[found.place[row]]), float(found.end[row])
-            )
-            for row in np.flatnonzero(rises)
-        ]
+    risen = [one for stack in stacks for one in _risen(stack)]
     numbers = {"num_rising": float(len(risen)), "num_trials": float(len(looked_at))}
     if not risen:
         sentence = f"It rises in none of {count_text(len(looked_at))} completed trials."
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     return [_finding(evidence, risen, looked_at, numbers)]
+
+
+def _risen(stack: Stack) -> list[_Risen]:
+    found = rise(stack.values)
+    fallen = np.maximum(stack.values[:, 0] - found.lowest, np.abs(found.lowest))
+    rises = (found.significance > SIGNIFICANT) & (found.end - found.lowest >= MIN_RISE * fallen)
+    return [
+        _Risen(stack.trials[row], float(found.lowest[row]), int(stack.steps[found.place[row]]), float(found.end[row]))
+        for row in np.flatnonzero(rises)
+    ]
 
 
 def _finding(
@@ -80,12 +80,12 @@ def _finding(
     rank = {trial.id: place for place, trial in enumerate(evidence.ranked)}
     risen = sorted(risen, key=lambda one: rank.get(one.trial.id, len(rank)))
     ids = tuple(one.trial.id for one in risen)
-    too_large = _learning_rate_that_is_too_large(risen, looked_at)
+    too_large = _learning_rate_that_is_too_large(evidence, risen, looked_at)
     if too_large is not None:
         sentence = (
             f"It rises in {len(risen)} of {count_text(len(looked_at))} completed trials "
             f"({trials_text([one.trial for one in risen])}), all of them with learning rates from "
-            f"{number_text(too_large, 3)} on, above those of most others: a matter of optimization, not of the pipeline."
+            f"{number_text(too_large, 3)} on, above those of the best: it is optimization, not the pipeline."
         )
         return Finding(RULE, QUESTION, Status.PASSES, sentence, numbers | {"learning_rate": too_large}, ids)
     first = risen[0]
@@ -104,13 +104,16 @@ def _finding(
     return Finding(RULE, QUESTION, status, sentence, numbers, ids, withholds=is_problem, proposal=Proposal(advice))
 
 
-def _learning_rate_that_is_too_large(risen: Sequence[_Risen], looked_at: Sequence[Trial]) -> float | None:
-    """The smallest learning rate of the trials whose loss rises, where most others have smaller ones; None where the
-    learning rate does not tell them apart."""
+def _learning_rate_that_is_too_large(
+    evidence: Evidence, risen: Sequence[_Risen], looked_at: Sequence[Trial]
+) -> float | None:
+    """The smallest learning rate of the trials whose loss rises, where the best trials and most others have smaller
+    ones; None where the learning rate does not tell them apart."""
     ids = {one.trial.id for one in risen}
     rates = [(trial.id in ids, number_of(trial, "learning_rate")) for trial in looked_at]
     rising = np.array([rate for is_rising, rate in rates if is_rising and rate is not None])
     others = np.array([rate for is_rising, rate in rates if not is_rising and rate is not None])
-    if not len(others) or len(rising) < len(risen):
+    best = [number_of(trial, "learning_rate") for trial in best_of_arms(evidence)]
+    if not len(others) or len(rising) < len(risen) or any(rate is None or rate >= rising.min() for rate in best):
         return None
     return float(rising.min()) if float(np.mean(others < rising.min())) >= 0.75 else None

@@ -29,9 +29,9 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
 from raytune_playbook.analysis.findings.curves.noise import (
     MIN_POINTS,
     QUANTIZATION,
+    noise_about,
     running_mean,
     significance,
-    step_to_step,
     trend,
 )
 from raytune_playbook.analysis.findings.curves.stacks import Floats, Stack, evaluated
@@ -56,7 +56,7 @@ _MIN_GAIN = {False: 0.02, True: 0.05}
 """What the last quarter must gain, as a share of the metric, by whether the learning rate decays: then a part of it is
 what every end of a decay brings."""
 
-_SIGNIFICANT = 2.5
+_SIGNIFICANT = 2.3
 _FEWEST_EXAMPLES = 4
 """So many validation examples that come right are hardly chance: all of four changes go one way in 1 of 16 cases."""
 
@@ -125,16 +125,14 @@ def training_length(evidence: Evidence) -> TrainingLength:
     threshold = _SIGNIFICANT + 0.3 * math.log(max(1, len(arms)))
     ends = tuple(end for arm in arms if (end := _end_of(evidence, arm, decays, threshold)) is not None)
     better = [
-        (of_arm.trials[:half], of_arm.shares[:half])
-        for of_arm in best_steps(evidence)
-        if (half := -(-len(of_arm.shares) // 2))
+        pair
+        for steps in best_steps(evidence)
+        for pair in zip(steps.trials[: -(-len(steps.trials) // 2)], steps.shares, strict=False)
     ]
-    shares = np.array([share for _, of_arm in better for share in of_arm])
-    trials = [trial for of_arm, _ in better for trial in of_arm]
+    trials, shares = [trial for trial, _ in better], np.array([share for _, share in better])
     is_enough = len(shares) >= FEWEST_TRIALS
-    is_late = (
-        is_enough and float(np.mean(shares > LATE_SHARE)) >= MOSTLY and _last_quarter_gains(evidence, trials, decays)
-    )
+    is_late = is_enough and float(np.mean(shares > LATE_SHARE)) >= MOSTLY
+    is_late = is_late and _last_quarter_gains(evidence, trials, decays)
     is_early = is_enough and float(np.mean(shares <= EARLY_SHARE)) >= ALWAYS
     max_train_steps = max((study.max_train_steps for study in evidence.studies), default=0)
     return TrainingLength(ends, tuple(shares.tolist()), max_train_steps, decays, is_late, is_early)
@@ -154,9 +152,8 @@ def longer(evidence: Evidence, length: TrainingLength) -> Proposal:
         more = "; the cosine stretches, and the learning rate is tuned again."
     elif schedules == {"constant"}:
         more = ", or let the learning rate decay (schedule cosine or linear)."
-    return Proposal(
-        f"Train for {count_text(steps)} steps instead of {count_text(length.max_train_steps)}{more}", tuple(changes)
-    )
+    instead = f"{count_text(steps)} steps instead of {count_text(length.max_train_steps)}"
+    return Proposal(f"Train for {instead}{more}", tuple(changes))
 
 
 def shorter(evidence: Evidence, length: TrainingLength) -> Proposal | None:
@@ -193,7 +190,7 @@ def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End
     mean, num_points = stack.values.mean(axis=0, keepdims=True), stack.values.shape[1]
     window = max(5, math.ceil(num_points / 4))
     num = num_examples(evidence, stack.trials[0], VALIDATION) if wrong_examples(evidence, stack) is not None else None
-    found = trend(mean[:, -window:], smallest=QUANTIZATION / num if num else 0.0)
+    found = trend(mean[:, -window:], noise_from=mean[:, -2 * window :], smallest=QUANTIZATION / num if num else 0.0)
     change, level = float(found.change[0]), abs(float(mean[0, -window:].mean()))
     last_half = float(trend(mean[:, -max(3, window // 2) :]).change[0])
     is_improving = (
@@ -222,11 +219,12 @@ def _saturated_share(stack: Stack) -> float:
     mean = stack.values.mean(axis=0, keepdims=True)
     num_points = mean.shape[1]
     level = float(mean[0, -max(2, num_points // 4) :].mean())
-    noise = float(step_to_step(mean[:, -max(4, num_points // 2) :])[0])
-    tolerance = max(0.05 * abs(level), 0.005 * abs(float(mean[0, 0]) - level), 2 * noise)
+    noise = float(noise_about(mean[:, -max(5, num_points // 2) :], 1).deviation[0])
+    tolerance = max(0.05 * abs(level), 0.005 * abs(float(mean[0, 0]) - level), 3 * noise)
     length = max(1, num_points // 20)
-    away = np.flatnonzero(np.abs(running_mean(mean, length)[0] - level) > tolerance)
-    first = int(away[-1]) + 1 if len(away) else 0
+    is_away = np.abs(running_mean(mean, length)[0] - level) > tolerance
+    away = np.flatnonzero(is_away[1:] & is_away[:-1])  # a single one may be chance
+    first = int(away[-1]) + 2 if len(away) else 0
     return float(stack.steps[min(num_points - 1, first + length // 2)] / stack.steps[-1]) if stack.steps[-1] else 1.0
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import number_of
 from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, running_mean
@@ -35,6 +35,8 @@ SPIKE = 10.0
 
 _NOISE = 6.0
 """Standard deviations of noise that a rise exceeds."""
+
+_FIRST_FEW = 3
 
 _NOISE_POINTS = 20
 """From so many points before it the noise of a point is estimated."""
@@ -118,18 +120,24 @@ def learning_rate_of_onset(evidence: Evidence, unstable: Sequence[Unstable]) -> 
 def _by_start(known: Sequence[tuple[Trial, TrialCurves]]) -> list[Unstable]:
     """Trials whose loss, at least two points in a row, was far above its start early in training."""
     found = []
+    evaluated = {trial.id: curves.evaluations.get(Evaluation("train", LOSS)) for trial, curves in known}
     for stack in _losses_of_steps(known):
-        early = np.array([is_early(step, stack.steps[-1]) for step in stack.steps])
-        start = stack.values[:, 0]
-        pairs = np.minimum(stack.values[:, 1:], stack.values[:, :-1])[:, early[1:]]
-        if pairs.shape[1] == 0:
-            continue
+        num_early = sum(is_early(step, stack.steps[-1]) for step in stack.steps)
+        early = stack.values[:, : max(2, num_early)]
+        # A single batch is no measure of the loss at the start; without an evaluation there the first few have to do.
+        start = np.array([_loss_at_start(evaluated[trial.id]) for trial in stack.trials])
+        start = np.where(np.isfinite(start), np.fmax(start, early[:, 0]), early[:, :_FIRST_FEW].max(axis=1))
+        pairs = np.minimum(early[:, 1:], early[:, :-1])
         highest = pairs.max(axis=1)
-        rows = np.flatnonzero((start > 0) & (highest > FAR_OFF * start))
-        for row in rows:
-            step = int(stack.steps[1:][early[1:]][pairs[row].argmax()])
+        for row in np.flatnonzero((start > 0) & (highest > FAR_OFF * start)):
+            step = int(stack.steps[1 + pairs[row].argmax()])
             found.append(Unstable(stack.trials[row], Kind.EARLY, step, float(highest[row] / start[row])))
     return found
+
+
+def _loss_at_start(curve: Curve | None) -> float:
+    """What training examples cost before the first step; NaN where that was not evaluated."""
+    return float(curve.values[0]) if curve is not None and len(curve.steps) and curve.steps[0] == 0 else float("nan")
 
 
 def _losses_of_steps(known: Sequence[tuple[Trial, TrialCurves]]) -> list[Stack]:
@@ -186,9 +194,9 @@ def _by_spikes(known: Sequence[tuple[Trial, TrialCurves]]) -> list[Unstable]:
 
 def spike_of(curves: TrialCurves | None) -> tuple[float, int] | None:
     """The largest gradient norm after the beginning, as a multiple of the trial's 90th percentile, and its step."""
-    norms, digest = (
-        (None, None) if curves is None else (curves.steps.get(GRADIENT_NORM), curves.digests.get(GRADIENT_NORM))
-    )
+    if curves is None:
+        return None
+    norms, digest = curves.steps.get(GRADIENT_NORM), curves.digests.get(GRADIENT_NORM)
     if norms is None or digest is None or len(norms.steps) == 0 or not digest.quantiles[90] > 0:
         return None
     last = float(norms.steps[-1])

@@ -38,7 +38,7 @@ RULE, QUESTION = "IN6", "Does any trial overfit?"
 MIN_RISE = 0.05
 """A rise by less than this share of the lowest error is no problem."""
 
-SIGNIFICANT = 3.5
+SIGNIFICANT = 4.0
 """Standard errors by which the rise exceeds noise: the lowest of many points lies low by chance alone."""
 
 MIN_SHARE = 0.1

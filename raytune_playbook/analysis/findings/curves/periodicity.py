@@ -114,7 +114,7 @@ def _tested(evidence: Evidence, name: str, stack: Stack) -> Iterator[_Series]:
         rows = np.flatnonzero(batch_sizes == batch_size)
         if (period := strongest_period(values[rows])) is not None:
             num = None if evidence.examples is None else evidence.examples.num_examples.get("train")
-            epoch = num / batch_size if num and batch_size else None
+            epoch = num / float(batch_size) if num and batch_size else None
             yield _Series(name, tuple(stack.trials[row] for row in rows), float(intervals[0]), epoch, period)
 
 
@@ -123,7 +123,7 @@ def _tested(evidence: Evidence, name: str, stack: Stack) -> Iterator[_Series]:
 
 def _periodic(found: Sequence[_Series]) -> Finding:
     of_validation = [one for one in found if one.name.startswith(VALIDATION)]
-    first = min(of_validation or found, key=lambda one: one.period.probability)
+    first = min(of_validation or found, key=lambda one: (not one.is_epoch, one.period.probability))
     names = " and ".join(dict.fromkeys(one.name for one in found))
     every = f"every {count_text(round(first.period_steps))} steps"
     if first.is_epoch and first.epoch_steps:

@@ -63,11 +63,13 @@ _TRAINING: list[tuple[str, pa.DataType]] = [
     ("best_checkpoint_step", pa.int64()),
     ("num_steps", pa.int64()),
     ("num_parameters", pa.int64()),
+    ("peak_memory_bytes", pa.int64()),
     ("train_s", pa.float64()),
     *_TIMES,
     ("evaluations_s", pa.float64()),
     ("stages", pa.map_(pa.string(), pa.float64())),
 ]
+_TRAINING_FIELDS = tuple(field.name for field in fields(Training))
 _ATTEMPT = pa.struct(
     [
         ("number", pa.int32()),
@@ -122,7 +124,7 @@ def training_of(row: Mapping[str, Any]) -> Training | None:
     if row["num_steps"] is None:
         return None
     times: dict[str, Any] = {name: row.get(name) for name in TIME_COLUMNS}
-    known: dict[str, Any] = {field.name: row.get(field.name) for field in fields(Training)}
+    known: dict[str, Any] = {name: row.get(name) for name in _TRAINING_FIELDS}
     known["time_by_part"] = None if None in times.values() else TimeByPart(**times)
     known["stages"] = dict(row.get("stages") or ())
     return Training(**known)
@@ -146,6 +148,11 @@ def _training_columns(training: Training | None) -> dict[str, object]:
     columns: dict[str, object] = {name: getattr(training, name, None) for name, _ in _TRAINING}
     columns |= {name: getattr(times, name, None) for name in TIME_COLUMNS}
     return columns | {"stages": {} if training is None else dict(training.stages)}
+
+
+def value_type(values: Sequence[Value]) -> pa.DataType:
+    """The type of a column that holds all of these values of one hyperparameter."""
+    return _value_column(values).type
 
 
 def _value_column(values: Sequence[Value]) -> pa.Array:

@@ -1,6 +1,6 @@
 """The page's first screen: the best trial of every scientific value, side by side (rules SD8, SD13 and IN13).
 
-Of rule IN20, the time per step and the number of parameters stand beside the error; peak memory is not recorded yet.
+Of rule IN20, the time per step, the number of parameters and the peak memory of a worker stand beside the error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.summary import ArmResult
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import ABSENT, count_text, duration_text, number_text, value_text, values_text
+from raytune_playbook.analysis.wording import (
+    ABSENT,
+    bytes_text,
+    count_text,
+    duration_text,
+    number_text,
+    value_text,
+    values_text,
+)
 from raytune_playbook.report.formatting import counts_text, objective_text
 from raytune_playbook.report.page.views.parts import TrialLink, step_text, trial_link, trial_value
 from raytune_playbook.report.reading import RoundReading
@@ -113,6 +121,7 @@ def answer_view(reading: RoundReading, metrics: Mapping[TrialId, Mapping[Evaluat
         "time/step",
         "time",
         "parameters",
+        "peak memory",
     ]
     return AnswerView(
         title="Best trial per scientific value" if reading.scientific else "Best trial",
@@ -161,6 +170,7 @@ def _row(
             duration_text(per_step_s),
             duration_text(training.train_s if training else None),
             count_text(training.num_parameters if training else None),
+            bytes_text(training.peak_memory_bytes if training else None),
         ]
         best = BestTrial(trial_link(trial), number_text(trial.objective), tuple(numbers))
     return AnswerRow(

@@ -25,10 +25,10 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     trials_text,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
 from raytune_playbook.analysis.findings.curves.regularizers import more_regularization
-from raytune_playbook.analysis.findings.curves.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
+from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.study.hyperparameters.known import purpose_of

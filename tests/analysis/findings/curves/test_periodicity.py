@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from raytune_playbook.analysis.findings.curves.periodicity import LEVEL, periodicity
-from raytune_playbook.analysis.findings.curves.spectrum import strongest_period
 from raytune_playbook.analysis.findings.finding import Status
+from raytune_playbook.analysis.series.spectrum import strongest_period
 from tests.analysis.findings.curves.cases import FINE, learns
 from tests.analysis.findings.curves.shapes import PLAN, Shapes, falls, round_of
 

@@ -44,7 +44,7 @@ class Stack:
 
 def stacked(curves: Iterable[tuple[Trial, Curve]], *, is_maximized: bool = False) -> list[Stack]:
     """The curves in as few arrays as their steps allow; points that are not finite are left out, and so are
-    curves without any other.
+    curves without any others.
 
     Args:
         is_maximized: whether large values are good.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -202,12 +202,15 @@ class TimeByPart:
     compute_s: float = 0.0
 
     def __add__(self, other: TimeByPart) -> TimeByPart:
-        return TimeByPart(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return TimeByPart(*(a + b for a, b in zip(self._parts, other._parts, strict=True)))
+
+    @property
+    def _parts(self) -> tuple[float, ...]:
+        return tuple(vars(self).values())  # a tenth of what `dataclasses.astuple` takes
 
     @property
     def total_s(self) -> float:
-        total_s: float = sum(astuple(self))
-        return total_s
+        return sum(self._parts)
 
     @property
     def input_s(self) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
     from raytune_playbook.train.workload import Batch, Values, Workload
@@ -51,6 +52,7 @@ __all__ = [
     "Workload",
     "load_model",
     "predict",
+    "propose",
     "run",
     "score",
 ]
@@ -65,6 +67,7 @@ _LATER = {
     "Workload": "raytune_playbook.train.workload",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
+    "propose": "raytune_playbook.procedures.propose.propose",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
 }

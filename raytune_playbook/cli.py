@@ -229,6 +229,28 @@ def _report(round: str, storage: str) -> None:
     click.echo(write_page(store))
 
 
+@commands.command("propose")
+@_ROUND
+@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, in place of what is there.")
+@click.option("--num-trials", type=int, metavar="N", help="Of the next round, in place of what follows from this one.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
+@_STORAGE
+def _propose(round: str, *, output: str | None, num_trials: int | None, dry_run: bool, storage: str) -> None:
+    """Write the job file of the next round, with what a round's findings ask for.
+
+    It lies beside the job file of ROUND, is named like it with a number behind, and runs as it is. Its header says
+    which finding asked for what.
+    """
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
+
+    store = RoundStore(Storage(storage), round)
+    store.round()
+    from raytune_playbook.procedures.propose.propose import write_job
+
+    write_job(store, click.echo, output=output, num_trials=num_trials, dry_run=dry_run)
+
+
 @commands.command("rounds")
 @_STORAGE
 def _rounds(storage: str) -> None:

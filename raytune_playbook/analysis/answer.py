@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from raytune_playbook.analysis.answer_text import best_text, better_text, no_difference_text, reasons_of, too_few_text
+from raytune_playbook.analysis.arm_comparison import Comparison, compare
 from raytune_playbook.analysis.evidence import Arm, Evidence
-from raytune_playbook.analysis.findings.finding import Finding
+from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.study_variance import SURE
+
+NUM_TO_BE_SURE = math.ceil(-math.log2(1 - SURE))
+"""With fewer completed trials a value's lead may be luck whatever they came to."""
 
 
 class Verdict(StrEnum):
@@ -30,7 +37,8 @@ class ArmAnswer:
     Fields:
         arm: it, with its trials.
         behind: by how much its best trial is worse than the round's best; None without one.
-        probability_best: that it is the best of all when the search is run again; None where that is not told.
+        probability_best: in what share of draws of half its points it has the round's best trial, see
+            `raytune_playbook.analysis.study_variance`; None where nothing is compared.
         interval: where the best of as many trials of another search would lie, in 8 of 10 cases; None likewise.
         is_leading: whether it is the best, or cannot be told from the best.
     """
@@ -72,9 +80,88 @@ class Answer:
 
 
 def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence[str]) -> Answer:
-    """The round's answer as its findings allow it."""
+    """The round's answer as its findings allow it (rule IN18)."""
+    found = compare(evidence)
+    still_open = sorted((finding for finding in findings if finding.is_open), key=_seriousness)
+    verdict = _verdict(evidence, found, still_open)
     arms = tuple(
-        ArmAnswer(arm, evidence.behind(arm.best) if arm.best else None, None, None, False) for arm in evidence.arms
+        ArmAnswer(
+            arm=arm,
+            behind=evidence.behind(arm.best) if arm.best else None,
+            probability_best=chance if len(evidence.arms) > 1 and found.leader is not None else None,
+            interval=interval,
+            is_leading=is_leading,
+        )
+        for arm, chance, interval, is_leading in zip(
+            evidence.arms, found.chances, found.intervals, found.leading, strict=True
+        )
     )
-    sentence = "No answer yet."
-    return Answer(Verdict.CANNOT_TELL, sentence, (), arms, None, None, None, None, tuple(findings), tuple(caveats))
+    return Answer(
+        verdict=verdict,
+        sentence=_sentence(evidence, found, verdict, still_open),
+        reasons=tuple(reasons_of(evidence, found)) + _qualified(verdict, still_open),
+        arms=arms,
+        probability=found.probability if verdict is Verdict.BETTER else None,
+        difference=found.difference,
+        detectable=found.detectable if found.difference is not None else None,
+        resolution=1 / found.num_scored if found.num_scored else None,
+        open_findings=tuple(still_open),
+        caveats=tuple(caveats),
+    )
+
+
+def _seriousness(finding: Finding) -> int:
+    return 0 if finding.withholds else 1 if finding.status is Status.PROBLEM else 2
+
+
+def _verdict(evidence: Evidence, found: Comparison, still_open: Sequence[Finding]) -> Verdict:
+    if found.leader is None:
+        return Verdict.CANNOT_TELL
+    if len(evidence.arms) == 1:
+        return Verdict.NOTHING_TO_COMPARE
+    if _withholding(still_open):
+        return Verdict.CANNOT_TELL
+    if found.is_sure:
+        return Verdict.BETTER
+    return Verdict.CANNOT_TELL if _num_missing(evidence, found.leader) else Verdict.NO_DIFFERENCE
+
+
+def _withholding(still_open: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in still_open if finding.status is Status.PROBLEM and finding.withholds]
+
+
+def _num_missing(evidence: Evidence, leader: int) -> int:
+    """How many more trials of an arm have to be completed before it can lead for sure."""
+    return max(0, NUM_TO_BE_SURE - len(evidence.arms[leader].ranked))
+
+
+def _sentence(evidence: Evidence, found: Comparison, verdict: Verdict, still_open: Sequence[Finding]) -> str:
+    begin = "" if evidence.is_finished else "So far: "
+    if found.leader is None:
+        return f"{begin}No trial was completed, so there is no answer."
+    match verdict:
+        case Verdict.NOTHING_TO_COMPARE:
+            return begin + best_text(evidence, found)
+        case Verdict.BETTER:
+            return begin + better_text(evidence, found)
+        case Verdict.NO_DIFFERENCE:
+            return begin + no_difference_text(evidence, found)
+    if withholding := _withholding(still_open):
+        return f"{begin}Cannot tell yet. First: {withholding[0].sentence}{_further(len(withholding) - 1)}"
+    return begin + too_few_text(evidence, found, NUM_TO_BE_SURE)
+
+
+def _further(number: int) -> str:
+    if number == 0:
+        return ""
+    return f" {'One more problem has' if number == 1 else f'{number} more problems have'} to be closed, too."
+
+
+def _qualified(verdict: Verdict, still_open: Sequence[Finding]) -> tuple[str, ...]:
+    """That what is open may still change the answer; what withholds it stands in the sentence."""
+    problems = [finding for finding in still_open if finding.status is Status.PROBLEM and not finding.withholds]
+    if not problems or verdict is Verdict.CANNOT_TELL:
+        return ()
+    if len(problems) == 1:
+        return ("One open problem may still change this.",)
+    return (f"{len(problems)} open problems may still change this.",)

@@ -1,11 +1,13 @@
 """The best trials: of a round, of each study, and those worth looking at.
 
-Only completed trials compete. A repeat of a point (the same values trained again with other seeds) does not: it would
-give its point more draws than the others have, and the best of several draws is better by luck alone.
+Only completed trials compete, and a NaN or an infinity is no performance. A repeat of a point (the same values trained
+again with other seeds) does not compete: it would give its point more draws than the others have, and the best of
+several draws is better by luck alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from raytune_playbook.analysis.trials import Trial
@@ -19,7 +21,10 @@ def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
     judged = [
         (sign * trial.objective, trial.index, place, trial)
         for place, trial in enumerate(trials)
-        if trial.outcome == Outcome.COMPLETED and trial.objective is not None and trial.repeat == 0
+        if trial.outcome == Outcome.COMPLETED
+        and trial.objective is not None
+        and math.isfinite(trial.objective)
+        and trial.repeat == 0
     ]
     return [trial for *_, trial in sorted(judged, key=lambda entry: entry[:3])]
 

@@ -6,7 +6,7 @@ few trials of every study (rule IN5); the loss and the gradient's norm of single
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -98,19 +98,47 @@ def curves_of(trial: TrialId, measurements: pa.Table | None, *, max_step_points:
     about: dict[Evaluation, Curve] = {}
     steps: dict[str, Curve] = {}
     digests: dict[str, StepDigest] = {}
-    for split in sorted(measurements[SPLIT].unique().to_pylist()):
-        rows = measurements.filter(pc.equal(measurements[SPLIT], split)).sort_by(STEP)
-        for name in rows.column_names:
-            if name in (STEP, SPLIT) or rows[name].null_count == rows.num_rows:
-                continue
-            valid = rows.filter(pc.is_valid(rows[name]))
-            curve = Curve(valid[STEP].to_numpy(), valid[name].to_numpy())
+    columns = _Columns(measurements)
+    for split in sorted(columns.splits):
+        for name, curve in columns.curves(split):
             if split != TRAIN_STEPS_SPLIT:
                 (evaluations if is_metric(name) else about)[Evaluation(split, name)] = curve
             elif name in DIGESTED:
                 steps[name] = curve if max_step_points is None else thinned(curve, max_step_points)
                 digests[name] = digest_of(curve.steps, curve.values)
     return TrialCurves(trial, evaluations, steps, digests, about)
+
+
+class _Columns:
+    """A trial's measurements as arrays; rows are chosen by masks, which costs a tenth of doing so in Arrow."""
+
+    def __init__(self, measurements: pa.Table) -> None:
+        self._steps = measurements[STEP].to_numpy()
+        encoded = pc.dictionary_encode(measurements[SPLIT]).combine_chunks()
+        self._codes = encoded.indices.to_numpy(zero_copy_only=False)
+        self.splits: list[str] = encoded.dictionary.to_pylist()
+        names = [name for name in measurements.column_names if name not in (STEP, SPLIT)]
+        self._columns = {name: measurements[name] for name in names}
+
+    def curves(self, split: str) -> Iterator[tuple[str, Curve]]:
+        """Each column that was measured on a split, against rising steps."""
+        rows = np.flatnonzero(self._codes == self.splits.index(split))
+        steps = self._steps[rows]
+        if np.any(steps[1:] < steps[:-1]):
+            order = np.argsort(steps, kind="stable")
+            rows, steps = rows[order], steps[order]
+        for name, column in self._columns.items():
+            if split == TRAIN_STEPS_SPLIT and name not in DIGESTED:
+                continue
+            values = column.to_numpy()[rows]
+            if not column.null_count:
+                yield name, Curve(steps, values)
+                continue
+            valid = column.is_valid().to_numpy()[rows]  # a null is not a NaN that was measured
+            if valid.all():
+                yield name, Curve(steps, values)
+            elif valid.any():
+                yield name, Curve(steps[valid], values[valid])
 
 
 def digest_of(steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> StepDigest:
@@ -149,6 +177,21 @@ def thinned(curve: Curve, max_points: int) -> Curve:
     chosen = np.unique(np.concatenate([[0, num_points - 1], lowest, highest]))
     chosen = chosen[chosen < num_points]  # a last run of nothing but padding
     return Curve(curve.steps[chosen], curve.values[chosen])
+
+
+def smoothed(curve: Curve, num_points: int) -> Curve:
+    """The curve with each point the mean of the ``num_points`` (odd) about it; fewer at the ends, as many on each side.
+
+    Points that are not finite stay as they are, and are left out of their neighbours' means.
+    """
+    finite = np.isfinite(curve.values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, curve.values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
+    places = np.arange(len(curve.values))
+    reach = np.minimum(num_points // 2, np.minimum(places, places[::-1]))
+    low, high = places - reach, places + reach + 1
+    means = (sums[high] - sums[low]) / np.maximum(1, counts[high] - counts[low])
+    return Curve(curve.steps, np.where(finite, means, curve.values))
 
 
 def metrics_at(measurements: pa.Table | None, step: int | None) -> dict[Evaluation, float]:

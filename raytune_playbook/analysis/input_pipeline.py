@@ -156,20 +156,42 @@ def _completed(trials: Iterable[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.outcome == Outcome.COMPLETED]
 
 
-def finding(trials: Sequence[Trial], examples: ExamplesRecord | None = None) -> str | None:
-    """A sentence where a round's trials are input-bound, or else where those of a study are; None where neither is.
+@dataclass(frozen=True)
+class InputBound:
+    """Training that waits for its input.
+
+    Fields:
+        study: whose trials do; None where all of them together do.
+        time: where it goes.
+        sentence: with the numbers, the cause and what helps.
+    """
+
+    study: str | None
+    time: StepTime
+    sentence: str
+
+
+def input_bound(trials: Sequence[Trial], examples: ExamplesRecord | None = None) -> InputBound | None:
+    """Whether a round's trials are input-bound, or else those of a study; None where neither are.
 
     Args:
         examples: what they were trained on; None where that is not known, as in rounds of older versions.
     """
     whole = of_round(trials)
     if whole is not None and whole.is_input_bound:
-        return _sentence("", whole, trials, examples)
+        return InputBound(None, whole, _sentence("", whole, trials, examples))
     bound = {study: time for study, time in of_each_study(trials).items() if time.is_input_bound}
     if not bound:
         return None
     worst = max(bound, key=lambda study: bound[study].input_share)
-    return _sentence(f" of {worst}", bound[worst], [trial for trial in trials if trial.study == worst], examples)
+    of_worst = [trial for trial in trials if trial.study == worst]
+    return InputBound(worst, bound[worst], _sentence(f" of {worst}", bound[worst], of_worst, examples))
+
+
+def finding(trials: Sequence[Trial], examples: ExamplesRecord | None = None) -> str | None:
+    """The sentence where training is input-bound, with the rule's ID before it; None where it is not."""
+    bound = input_bound(trials, examples)
+    return None if bound is None else f"PI1: {bound.sentence}"
 
 
 def _sentence(of: str, time: StepTime, trials: Sequence[Trial], examples: ExamplesRecord | None) -> str:
@@ -182,7 +204,7 @@ def _sentence(of: str, time: StepTime, trials: Sequence[Trial], examples: Exampl
     remedies = [cores] if cores and blame not in ("transfer", AUGMENTATION) else []
     remedies.append(_remedy(blame, examples, _batch_bytes(trials, examples)))
     return (
-        f"PI1: Training{of} is input-bound: {time.input_share:.0%} of the steps' time is spent waiting for batches "
+        f"Training{of} is input-bound: {time.input_share:.0%} of the steps' time is spent waiting for batches "
         f"({', '.join(parts)}, in steps of {_ms(time.mean_ms())}{busiest}); {'; '.join(remedies)}."
     )
 

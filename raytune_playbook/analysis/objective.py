@@ -8,15 +8,12 @@ changed after the fact, without a new run. Both follow from measurements that ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective
 
 
@@ -55,18 +52,3 @@ def trial_objective(measurements: pa.Table | None, objective: Objective) -> Best
         return None
     rows = measurements.filter(pc.equal(measurements["split"], objective.split))
     return best_of(rows["step"].to_pylist(), rows[objective.metric].to_pylist(), objective)
-
-
-def rejudged(
-    trials: Iterable[Trial], measurements: Mapping[TrialId, pa.Table], objective: Objective
-) -> tuple[Trial, ...]:
-    """The trials with their objective and best step by another objective than the study's own.
-
-    Outcomes stay: a trial that diverged is infeasible whatever it is judged by.
-    """
-    return tuple(_rejudged(trial, measurements.get(trial.id), objective) for trial in trials)
-
-
-def _rejudged(trial: Trial, measurements: pa.Table | None, objective: Objective) -> Trial:
-    best = trial_objective(measurements, objective) if trial.outcome == Outcome.COMPLETED else None
-    return replace(trial, objective=best and best.value, best_step=best and best.step)

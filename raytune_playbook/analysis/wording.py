@@ -35,6 +35,18 @@ def count_text(count: int | None) -> str:
     return ABSENT if count is None else f"{count:,}"
 
 
+def bytes_text(num_bytes: float | None) -> str:
+    """An amount of memory in the unit that suits it: ``512 B``, ``45.7 MiB`` or ``3.21 GiB``."""
+    if num_bytes is None:
+        return ABSENT
+    size = float(num_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if float(f"{size:.3g}") < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"
+
+
 def duration_text(seconds: float | None) -> str:
     """A duration in the units that suit it: ``12.3 ms``, ``45.7 s``, ``3 min 05 s`` or ``2 h 10 min``.
 

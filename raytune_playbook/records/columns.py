@@ -63,6 +63,7 @@ _TRAINING: list[tuple[str, pa.DataType]] = [
     ("best_checkpoint_step", pa.int64()),
     ("num_steps", pa.int64()),
     ("num_parameters", pa.int64()),
+    ("peak_memory_bytes", pa.int64()),
     ("train_s", pa.float64()),
     *_TIMES,
     ("evaluations_s", pa.float64()),
@@ -146,6 +147,11 @@ def _training_columns(training: Training | None) -> dict[str, object]:
     columns: dict[str, object] = {name: getattr(training, name, None) for name, _ in _TRAINING}
     columns |= {name: getattr(times, name, None) for name in TIME_COLUMNS}
     return columns | {"stages": {} if training is None else dict(training.stages)}
+
+
+def value_type(values: Sequence[Value]) -> pa.DataType:
+    """The type of a column that holds all of these values of one hyperparameter."""
+    return _value_column(values).type
 
 
 def _value_column(values: Sequence[Value]) -> pa.Array:

@@ -5,6 +5,8 @@ leaves behind, and the Parquet file is what analysis reads. A stream has one sch
 evaluations lacked begins it anew: all rows so far are written again beside it, with nulls for that metric, and take its
 place as a whole.
 
+An object store shows an object when it is whole, so there all rows so far are put anew as they grow.
+
 Each attempt has a stream of its own, and the newest counts: an attempt that goes on from a checkpoint first reports
 again, out of it, all that was measured up to there. So the rows of the cut-off attempt are kept up to the checkpoint,
 even those whose messages were lost with its driver, and replaced after it.
@@ -13,6 +15,7 @@ even those whose messages were lost with its driver, and replaced after it.
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.records.columns import STEP_COLUMNS, MeasurementRow, measurements_table
-from raytune_playbook.records.store import RoundStore, running_prefix
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.listing import running_prefix, single_file
+
+PUT_SHARE = 0.1
+"""Of the time so much goes into putting objects at most: where that takes long, they are put less often."""
 
 
 class RunningMeasurements:
@@ -36,6 +43,8 @@ class RunningMeasurements:
         self._writer: pa.RecordBatchWriter | None = None
         self._tables: list[pa.Table] = []
         self._schema = measurements_table([]).schema
+        self._is_local = self._storage.local_path is not None
+        self._num_put, self._put_again_at_s = 0, 0.0
 
     def append(self, rows: Sequence[MeasurementRow]) -> None:
         """Write a batch of rows through to the storage."""
@@ -48,7 +57,10 @@ class RunningMeasurements:
         for name in late:
             self._schema = self._schema.append(pa.field(name, pa.float64()))
         self._tables.append(table)
-        if late or self._writer is None:
+        if not self._is_local:
+            if time.monotonic() >= self._put_again_at_s:
+                self._put()
+        elif late or self._writer is None:
             self._begin()
         else:
             self._writer.write_table(_conform(table, self._schema))
@@ -61,38 +73,48 @@ class RunningMeasurements:
 
     def _begin(self) -> None:
         """Write all rows so far into a stream with the columns of now, which takes the place of one with fewer."""
-        self.close()
-        self._storage.fs.create_dir(f"{self._storage.root}/{self._folder}", recursive=True)
+        self._end_stream()
         folder = f"{self._storage.root}/{self._folder}"
-        path = beside = f"{folder}/{self._name}"
-        if self._storage.local_path is not None:  # an object store keeps the one before until this one is closed
-            beside = f"{folder}/.{self._name}.{uuid.uuid4().hex}.tmp"
+        self._storage.fs.create_dir(folder, recursive=True)
+        beside = f"{folder}/.{self._name}.{uuid.uuid4().hex}.tmp"
         try:
             self._sink = self._storage.fs.open_output_stream(beside)
             self._writer = pa.ipc.new_stream(self._sink, self._schema)
             for table in self._tables:
                 self._writer.write_table(_conform(table, self._schema))
             self._sink.flush()
-            if beside != path:
-                Path(beside).replace(path)
+            Path(beside).replace(f"{folder}/{self._name}")
         except OSError:
-            if beside != path:
-                with contextlib.suppress(OSError):
-                    Path(beside).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                Path(beside).unlink(missing_ok=True)
             raise
+
+    def _put(self) -> None:
+        """Put all rows so far as one object, which takes the place of the one before."""
+        began_s, sink = time.monotonic(), pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self._schema) as writer:
+            writer.write_table(self.table())
+        self._storage.write(f"{self._folder}/{self._name}", sink.getvalue().to_pybytes())
+        ended_s = time.monotonic()
+        self._num_put, self._put_again_at_s = len(self._tables), ended_s + (ended_s - began_s) * (1 / PUT_SHARE - 1)
 
     def seal(self) -> None:
         """Write the Parquet file that analysis reads, then delete the stream."""
-        self.close()
+        self._end_stream()
         sink = pa.BufferOutputStream()
         pq.write_table(self.table(), sink)
-        self._storage.write(f"{self._folder}/{self._key}.parquet", sink.getvalue().to_pybytes())
+        self._storage.write(f"{self._folder}/{single_file(self._key)}", sink.getvalue().to_pybytes())
         for file in self._storage.files(self._folder):
             if file.removeprefix(".").startswith(running_prefix(self._key)):  # with the dot it was never finished
                 self._storage.delete(f"{self._folder}/{file}")
 
     def close(self) -> None:
         """End the stream where it is."""
+        self._end_stream()
+        if not self._is_local and self._num_put < len(self._tables):
+            self._put()
+
+    def _end_stream(self) -> None:
         if self._writer is not None and self._sink is not None:
             self._writer.close()
             self._sink.close()

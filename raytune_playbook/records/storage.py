@@ -97,6 +97,16 @@ class Storage:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    @contextlib.contextmanager
+    def opened(self, path: str) -> Iterator[pa.NativeFile]:
+        """A file of which parts are to be read.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with self.fs.open_input_file(f"{self.root}/{path}") as file:
+            yield file
+
     def delete(self, path: str) -> None:
         """Delete one file if it is there."""
         with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
@@ -121,8 +131,12 @@ class Storage:
 
     def files(self, folder: str) -> list[str]:
         """Names of the files directly in a folder, sorted; empty where there is no such folder."""
+        return list(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Numbers of bytes of the files directly in a folder by their names, sorted."""
         infos = self.fs.get_file_info(pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True))
-        return sorted(info.base_name for info in infos if info.type == pafs.FileType.File)
+        return dict(sorted((info.base_name, info.size) for info in infos if info.type == pafs.FileType.File))
 
     def folders(self) -> list[str]:
         """Names of the folders directly in the storage, sorted."""

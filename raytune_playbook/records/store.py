@@ -5,7 +5,9 @@
     <storage>/<round>/round.json  status.json  notes.md  uncommitted.diff  report/  logs/
                       <study>/study.json
                               trials/<trial>.parquet          one row, rewritten when the trial moves on
+                              trials/<first>-<last>.part<n>-<random>.parquet  the rows of many that have ended
                               measurements/<trial>.parquet    sealed when the trial has ended
+                              measurements/<first>-<last>.part<n>-<random>.parquet  those of many, by ``trial``
                               measurements/_<trial>.attempt<n>.arrows  the stream of a trial that runs or was cut off
                               checkpoints/<trial>/<step>/      written by the trial's first worker
                               predictions/<trial>/             likewise
@@ -20,8 +22,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +32,9 @@ import pyarrow.parquet as pq
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.storage import Storage, first_line
+from raytune_playbook.records.tables.listing import BrokenFileError, single_file, trials_in_file
+from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
+from raytune_playbook.records.tables.trial_rows import concatenated, newest, read_rows
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
@@ -36,7 +42,15 @@ from raytune_playbook.study.trial import trial_key
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
 
-_NUMBERS = {pa.int64(), pa.float64(), pa.null()}
+_Made = TypeVar("_Made")
+
+
+@dataclass(frozen=True)
+class Readable(Generic[_Made]):
+    """What could be read of some records, and a sentence for each file that could not."""
+
+    found: _Made
+    broken: tuple[str, ...] = ()
 
 
 class RoundStore:
@@ -139,29 +153,57 @@ class RoundStore:
         """Write or rewrite one trial's row."""
         sink = pa.BufferOutputStream()
         pq.write_table(trials_table([record]), sink)
-        path = f"{self.name}/{record.spec.study}/trials/{record.spec.key}.parquet"
+        path = f"{self.name}/{record.spec.study}/trials/{single_file(record.spec.key)}"
         self.storage.write(path, sink.getvalue().to_pybytes())
 
     def trials(self, study: str | None = None) -> pa.Table:
-        """All trials of one study, or of the whole round, sorted by study and index; one row each."""
-        tables = []
-        for name in [study] if study else self.round().studies:
-            folder = f"{self.name}/{name}/trials"
-            files = [file for file in self.storage.files(folder) if file.endswith(".parquet")]
-            tables += [self._parquet(f"{folder}/{file}") for file in files]
-        return _concatenated(tables) if tables else trials_table([])
+        """All trials of one study, or of the whole round, sorted by study and index; one row each.
+
+        Raises:
+            StorageError: a file of them cannot be read; `readable_trials` goes on without it.
+        """
+        found = [self.readable_trials(name) for name in ([study] if study else self.round().studies)]
+        if broken := [sentence for each in found for sentence in each.broken]:
+            raise StorageError(broken[0])
+        return concatenated([each.found for each in found if each.found.num_rows] or [trials_table([])])
+
+    def readable_trials(self, study: str) -> Readable[pa.Table]:
+        """The trials of one study that can be read."""
+        content = read_rows(self.storage, f"{self.name}/{study}/trials")
+        return Readable(newest(list(content.files.values())), self._broken(study, "trials", content.broken))
 
     def measurements(self, study: str, key: str) -> pa.Table | None:
-        """The measurements of one trial: sealed, or what its newest stream holds so far; None where there are none."""
+        """The measurements of one trial: sealed, or what its newest stream holds so far; None where there are none.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
         folder = f"{self.name}/{study}/measurements"
-        files = self.storage.files(folder)
-        if f"{key}.parquet" in files:
-            return self._parquet(f"{folder}/{key}.parquet")
-        streams = [file for file in files if file.startswith(running_prefix(key))]
-        if not streams:
-            return None
-        newest = max(streams, key=lambda file: int(file.removeprefix(running_prefix(key)).removesuffix(".arrows")))
-        return read_stream(self.storage.read(f"{folder}/{newest}") or b"")
+        try:
+            return trial_measurements(self.storage, folder, key)
+        except BrokenFileError as error:
+            raise StorageError(
+                f"The measurements of trial {study}/{key} in {self.storage.uri!r} must be readable, but are not "
+                f"({error}); restore {folder}."
+            ) from None
+
+    def readable_measurements(
+        self, study: str, make: Callable[[str, pa.Table], _Made]
+    ) -> Readable[Mapping[str, _Made]]:
+        """What ``make`` makes of each trial's key and measurements, as far as they can be read: one pass, in parallel.
+
+        It is called in several threads at once, and the tables share memory: what is kept of them is to be copied.
+        """
+        found, broken = all_measurements(self.storage, f"{self.name}/{study}/measurements", make)
+        return Readable(found, self._broken(study, "measurements", broken))
+
+    def _broken(self, study: str, kind: str, broken: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(
+            f"{trials_in_file(file)} of study {study} are missing in the {kind}, for "
+            f"{self.name}/{study}/{kind}/{file} cannot be read ({why}); restore that file"
+            + (", or delete it and resume the round to train them again." if kind == "trials" else ".")
+            for file, why in broken.items()
+        )
 
     def _spec(self, spec_type: type[_Spec], path: str, content: bytes) -> _Spec:
         try:
@@ -171,37 +213,6 @@ class RoundStore:
                 f"{path} in {self.storage.uri!r} must hold a {spec_type.__name__}, but does not "
                 f"({first_line(error)}); restore it, or name another round."
             ) from None
-
-    def _parquet(self, path: str) -> pa.Table:
-        content = self.storage.read(path)  # at once: where a file is opened twice, it may be another by then
-        if content is None:
-            raise FileNotFoundError(f"{self.storage.root}/{path}")
-        return pq.read_table(pa.BufferReader(content))
-
-
-def _concatenated(tables: list[pa.Table]) -> pa.Table:
-    """One table of all rows; a column that holds text in one table and numbers in another becomes text.
-
-    A struct that has more fields in one table than in another, as in records of an older version, gets nulls there.
-    """
-    types: dict[str, set[pa.DataType]] = {}
-    for table in tables:
-        for field in table.schema:
-            types.setdefault(field.name, set()).add(field.type)
-    mixed = {
-        name
-        for name, given in types.items()
-        if len(given - _NUMBERS) > 0 and len(given - {pa.null()}) > 1 and not any(map(pa.types.is_nested, given))
-    }
-
-    def as_text(table: pa.Table) -> pa.Table:
-        for i, name in enumerate(table.column_names):
-            if name in mixed:  # Python's text, as in `trials_table`; Arrow's differs, as in "true" for True
-                text = [None if value is None else str(value) for value in table.column(name).to_pylist()]
-                table = table.set_column(i, name, pa.array(text, pa.string()))
-        return table
-
-    return pa.concat_tables([as_text(table) for table in tables], promote_options="permissive")
 
 
 def round_names(storage: Storage) -> list[str]:
@@ -217,26 +228,6 @@ def profiles_folder(study: str) -> str:
 def profile_path(study: str, key: str, first: int, last: int) -> str:
     """Where the trace of some of a trial's steps is in its round's folder; rank 0 makes it."""
     return f"{profiles_folder(study)}/{key}.steps-{first}-{last}.rank0.json.gz"
-
-
-def running_prefix(key: str) -> str:
-    """How the names of a trial's streams begin; the underscore hides them from whoever reads the folder as Parquet."""
-    return f"_{key}.attempt"
-
-
-def read_stream(content: bytes) -> pa.Table | None:
-    """The rows of an Arrow IPC stream, up to where it was cut off; None where not even its schema is whole."""
-    try:
-        reader = pa.ipc.open_stream(content)
-    except (pa.ArrowInvalid, OSError):
-        return None
-    batches = []
-    while True:
-        try:
-            batches.append(reader.read_next_batch())
-        except (StopIteration, pa.ArrowInvalid, OSError):  # its end, or the place where the writer was killed
-            break
-    return pa.Table.from_batches(batches, schema=reader.schema)
 
 
 def _json(spec: RoundRecord | RoundStatus | StudySpec) -> bytes:

@@ -231,6 +231,9 @@ class Training:
         stages: what that worker's input pipeline was busy with, in seconds by one of `PIPELINE_STAGES`.
         best_checkpoint_step: of the best checkpoint that is kept, which is the best step unless checkpoints are rarer
             than evaluations (rule CK3); None where none is kept.
+        peak_memory_bytes: the most memory that a worker took in the last attempt, as
+            `raytune_playbook.train.process.memory.PeakMemory` tells it, of the worker that took most; None where that
+            is not known, as in records of older versions.
     """
 
     num_steps: int
@@ -240,6 +243,7 @@ class Training:
     evaluations_s: float | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
     best_checkpoint_step: int | None = None
+    peak_memory_bytes: int | None = None
 
     @property
     def input_s(self) -> float:

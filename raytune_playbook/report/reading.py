@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
 from raytune_playbook.analysis.axis import scientific
-from raytune_playbook.analysis.metrics import measured_metrics, not_reported
-from raytune_playbook.analysis.objective import rejudged
+from raytune_playbook.analysis.curves import TrialCurves, curves_of
+from raytune_playbook.analysis.metrics import not_reported
+from raytune_playbook.analysis.rejudging import rejudged
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.errors import SpecError
@@ -21,6 +23,9 @@ from raytune_playbook.study.study import StudySpec
 
 MAX_ARMS_SHOWN = 24
 
+MAX_STEP_POINTS = 400
+"""Points that a curve of single training steps keeps."""
+
 
 @dataclass(frozen=True)
 class RoundReading:
@@ -30,6 +35,7 @@ class RoundReading:
         status: None before the first trial.
         trials: of all studies, repeats included, judged by ``summary.objective``.
         scores: what kept models scored on whole splits since.
+        curves: of the trials, where they have been read to judge them; `read_curves` has them in any case.
     """
 
     record: RoundRecord
@@ -38,6 +44,7 @@ class RoundReading:
     trials: tuple[Trial, ...]
     summary: RoundSummary
     scores: tuple[ScoreRecord, ...] = ()
+    curves: dict[TrialId, TrialCurves] | None = None
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
@@ -74,21 +81,50 @@ def read_round(store: RoundStore, *, objective: Objective | None = None) -> Roun
     studies = tuple(store.studies())
     # One study at a time: where a hyperparameter is text in one study and absent in another, their columns differ.
     trials = tuple(trial for study in studies for trial in trials_of(store.trials(study.name)))
-    if objective is not None:
-        measured = read_measurements(store, trials)
-        _require_reported(objective, measured.values())
-        trials = rejudged(trials, measured, objective)
-    summary = summarize(record, studies, trials, objective or record.objective)
-    return RoundReading(record, store.status(), studies, trials, summary, tuple(read_scores(store)))
+    summary = summarize(record, studies, trials, record.objective)
+    reading = RoundReading(record, store.status(), studies, trials, summary, tuple(read_scores(store)))
+    return reading if objective is None else judged_by(reading, read_curves(store, reading), objective)
 
 
-def _require_reported(objective: Objective, tables: Iterable[pa.Table]) -> None:
+def judged_by(reading: RoundReading, curves: dict[TrialId, TrialCurves], objective: Objective) -> RoundReading:
+    """The same round with its trials judged by another objective (rule QR5); it keeps the curves it was judged by.
+
+    Raises:
+        SpecError: no evaluation of any trial reports that objective's metric.
+    """
     metrics: dict[str, set[str]] = {}
-    for table in tables:
-        for split, names in measured_metrics(table).items():
-            metrics.setdefault(split, set()).update(names)
+    for each in curves.values():
+        for split, metric in each.evaluations:
+            metrics.setdefault(split, set()).add(metric)
     if metrics and (sentence := not_reported(objective, metrics)) is not None:
         raise SpecError(sentence)
+    trials = rejudged(reading.trials, curves, objective)
+    summary = summarize(reading.record, reading.studies, trials, objective)
+    return replace(reading, trials=trials, summary=summary, curves=curves)
+
+
+def read_curves(store: RoundStore, reading: RoundReading) -> dict[TrialId, TrialCurves]:
+    """The curves of all trials that have measurements: one pass over them, in parallel.
+
+    The curves of single steps are thinned to `MAX_STEP_POINTS`; their digests are from all steps.
+    """
+    return reading.curves if reading.curves is not None else _curves(store, reading)[0]
+
+
+def _curves(store: RoundStore, reading: RoundReading) -> tuple[dict[TrialId, TrialCurves], tuple[str, ...]]:
+    """The curves of all trials that have measurements, and a sentence for each file of them that cannot be read."""
+    found: dict[TrialId, TrialCurves] = {}
+    broken: list[str] = []
+    for study in reading.studies:
+        make = partial(_curves_of, study.name)
+        readable = store.readable_measurements(study.name, make)
+        found |= {curves.trial: curves for curves in readable.found.values()}
+        broken += readable.broken
+    return {trial.id: found[trial.id] for trial in reading.trials if trial.id in found}, tuple(broken)
+
+
+def _curves_of(study: str, key: str, measurements: pa.Table) -> TrialCurves:
+    return curves_of((study, key), measurements, max_step_points=MAX_STEP_POINTS)
 
 
 def read_measurements(store: RoundStore, trials: Iterable[Trial]) -> dict[TrialId, pa.Table]:

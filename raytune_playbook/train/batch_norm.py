@@ -267,6 +267,15 @@ class _Noting(BatchNorm):
         return super().forward(input)
 
 
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether there is a layer in a model to which it matters where statistics come from."""
+    return any(isinstance(layer, _BatchNorm) or _is_scripted(layer) for layer in model.modules())
+
+
+def _is_scripted(layer: nn.Module) -> bool:
+    return isinstance(layer, torch.jit.ScriptModule) and "BatchNorm" in layer.original_name
+
+
 def convert_batch_norm(
     model: nn.Module, *, statistics: str, virtual_batch_size: int = 64, group: Group | None = None
 ) -> nn.Module:
@@ -313,8 +322,7 @@ def _check_choice(choice: Choice) -> None:
 
 def _check_layer(name: str, layer: nn.Module, statistics: str) -> None:
     """Check that a layer can have its statistics from there, if it is a batch norm."""
-    is_scripted = isinstance(layer, torch.jit.ScriptModule) and "BatchNorm" in layer.original_name
-    if is_scripted and statistics != "device":
+    if _is_scripted(layer) and statistics != "device":
         raise _unknown_statistics(layer, "was compiled by torch.jit", name)
     if not isinstance(layer, _BatchNorm):
         return

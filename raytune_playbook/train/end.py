@@ -19,6 +19,7 @@ class End:
         step_s, evaluation_s: mean seconds of a step and of an evaluation of both splits, the first of each left out;
             None where there was no second.
         metrics: what evaluations of each split have reported, each with its newest value.
+        read: the hyperparameters whose values were asked for.
     """
 
     outcome: Outcome | None
@@ -28,3 +29,4 @@ class End:
     step_s: float | None = None
     evaluation_s: float | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    read: frozenset[str] = frozenset()

@@ -23,7 +23,7 @@ from raytune_playbook.train.group import FlatGradients
 from raytune_playbook.train.measurements import Measurements, TrainingSoFar, require_finite
 from raytune_playbook.train.model import TrialModel, initial_model
 from raytune_playbook.train.precision import compile_, mean_loss
-from raytune_playbook.train.process.memory import limited_memory
+from raytune_playbook.train.process.memory import PeakMemory, limited_memory
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.update.averaging import WeightAverage, weight_average
@@ -54,7 +54,7 @@ def train(
         StorageFailure: one cannot be written or read.
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
-    so_far = TrainingSoFar()
+    so_far, memory = TrainingSoFar(), PeakMemory(run.group.device)
     try:
         if reason := run.workload.infeasible(run.values):
             raise Infeasible(f"declared: {reason}")
@@ -65,15 +65,20 @@ def train(
         outcome, reason = Outcome.INFEASIBLE, infeasible.reason
         if infeasible.__cause__ is not None:  # an error that was taken for one, whose place is for the log
             traceback.print_exc()
-    best_checkpoint_step = checkpoints.best_step if checkpoints else None
+    training = so_far.training(
+        run.data.stage_seconds(),
+        best_checkpoint_step=checkpoints.best_step if checkpoints else None,
+        peak_memory_bytes=memory.num_bytes(),
+    )
     return End(
         outcome=outcome,
-        training=so_far.training(run.data.stage_seconds(), best_checkpoint_step),
+        training=training,
         reason=reason,
         first_step=so_far.first_step,
         step_s=so_far.steps.mean_s,
         evaluation_s=so_far.evaluations.mean_s,
         metrics=so_far.metrics,
+        read=run.values.read,
     )
 
 
@@ -88,7 +93,7 @@ def _train(
     workload, trial, data, group, watcher = run.workload, run.trial, run.data, run.group, run.watcher
     values, clock = run.values, run.group.clock
     # ------------------------------------------------------------------ model, optimizer, schedule
-    model = initial_model(workload, trial, group)
+    model = initial_model(workload, trial, values, group)
     so_far.num_parameters = sum(parameter.numel() for parameter in model.module.parameters())
     gradients = FlatGradients(model.module, group)
     update_rule = optimizer(model.module, values)

@@ -112,7 +112,9 @@ class TrainingSoFar:
         }
         return {name: self.earlier_s[name] + now[name] for name in _SECONDS}
 
-    def training(self, stages: Mapping[str, float], best_checkpoint_step: int | None) -> Training:
+    def training(
+        self, stages: Mapping[str, float], *, best_checkpoint_step: int | None, peak_memory_bytes: int | None
+    ) -> Training:
         """What training has come to by now."""
         seconds = self.seconds(stages)
         return Training(
@@ -123,6 +125,7 @@ class TrainingSoFar:
             evaluations_s=seconds["evaluations_s"],
             stages={stage: seconds[stage] for stage in PIPELINE_STAGES},
             best_checkpoint_step=best_checkpoint_step,
+            peak_memory_bytes=peak_memory_bytes,
         )
 
     def gathered(self, stages: Mapping[str, float], group: Group) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.seeds import shared_seed
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.batch_norm import convert_batch_norm
+from raytune_playbook.train.batch_norm import convert_batch_norm, has_batch_norm
 from raytune_playbook.train.checks.trainable import require_metrics, require_per_example, require_trainable
 from raytune_playbook.train.group import Group, require_equal
 from raytune_playbook.train.precision import autocast
@@ -72,18 +72,21 @@ class TrialModel:
         return dict(found)
 
 
-def initial_model(workload: Workload, trial: TrialSpec, group: Group) -> TrialModel:
+def initial_model(workload: Workload, trial: TrialSpec, values: Values, group: Group) -> TrialModel:
     """The trial's model before its first step, the same on all workers (rule MH2), in training mode.
+
+    Args:
+        values: the trial's.
 
     Raises:
         RuntimeError: its workers make different ones.
         SpecError: a value breaks a rule.
     """
-    values = Values(trial.values)
     group.seed_(shared_seed("initialization", trial))
     module = require_trainable(workload.model(values))
-    statistics = values.text("batch_norm")
-    ghost = {"virtual_batch_size": values.integer("virtual_batch_size")} if statistics == "ghost" else {}
+    of_layers = values if has_batch_norm(module) else values.unused()
+    statistics = of_layers.text("batch_norm")
+    ghost = {"virtual_batch_size": of_layers.integer("virtual_batch_size")} if statistics == "ghost" else {}
     module = convert_batch_norm(module, statistics=statistics, group=group, **ghost).to(group.device)
     require_equal("the initial model", [*module.parameters(), *module.buffers()], group)
     return TrialModel(workload, module.train(), values, group)

@@ -10,7 +10,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -89,12 +89,34 @@ class _Getters(Mapping[str, Value]):
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         self._values = dict(values)
+        self._read: set[str] = set()
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The names whose values were asked for so far, by whatever way: nothing can depend on the others."""
+        return frozenset(self._read)
+
+    def unused(self) -> Self:
+        """The same values for a look that notes nothing, such as whether one that has no use here could be used."""
+        return type(self)(self._values)
 
     def __getitem__(self, name: str) -> Value:
         try:
-            return self._values[name]
+            value = self._values[name]
         except KeyError:
             raise UnknownHyperparameterError(name, self._values) from None
+        self._read.add(name)
+        return value
+
+    def __copy__(self) -> Self:  # nothing of it can be changed
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Value]]]:
+        self._read.update(self._values)  # in another process nobody sees what is read
+        return type(self), (self._values,)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -143,7 +165,10 @@ class _Getters(Mapping[str, Value]):
 
 
 class Values(_Getters):
-    """A trial's hyperparameter values; the typed getters answer a value of a wrong type with one sentence."""
+    """A trial's hyperparameter values; the typed getters answer a value of a wrong type with one sentence.
+
+    Which of them are read is noted: a round in which one varies that nothing reads is refused.
+    """
 
     # What the getters were called before, for workloads that call them so. In a class of their own, lest these names
     # hide the built-in types from the getters.

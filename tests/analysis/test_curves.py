@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import random
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 
-from raytune_playbook.analysis.curves import Curve, curves_of, metrics_at, thinned
+from raytune_playbook.analysis.curves import Curve, curves_of, is_metric, metrics_at, thinned
 from raytune_playbook.records.columns import measurements_table
 
 ROWS = [
@@ -40,6 +46,53 @@ def test_no_measurements_no_curves():
     for table in (None, measurements_table([])):
         curves = curves_of(("a", "00000"), table)
         assert (curves.evaluations, curves.steps) == ({}, {})
+
+
+def by_arrow(table: pa.Table) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """The points of every split and column that was measured, by Arrow's own filters and sorting: an oracle."""
+    found = {}
+    for split in table["split"].unique().to_pylist():
+        rows = table.filter(pc.equal(table["split"], split)).sort_by("step")
+        for name in rows.column_names[2:]:
+            valid = rows.filter(pc.is_valid(rows[name]))
+            if valid.num_rows:
+                found[split, name] = list(zip(valid["step"].to_pylist(), valid[name].to_pylist(), strict=True))
+    return found
+
+
+def random_rows(seed: int) -> list[dict[str, float | int | str | None]]:
+    """Rows of three splits in any order, with metrics that some of them lack, or that are not finite."""
+    rng = random.Random(seed)
+    metrics = ["loss", "gradient_norm", "learning_rate", "error", "num_examples", "standard_error.error", "wait_s"]
+    return [
+        {"step": rng.randrange(30), "split": rng.choice(["step", "train", "validation_average"])}
+        | {name: rng.choice([rng.random(), math.nan, math.inf, None]) for name in rng.sample(metrics, 4)}
+        for _ in range(rng.choice([1, 5, 60]))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("num_chunks", [1, 3])
+def test_all_points_are_those_that_arrow_finds(seed, num_chunks):
+    whole = measurements_table(random_rows(seed))
+    cuts = [whole.num_rows * place // num_chunks for place in range(num_chunks + 1)]
+    table = pa.concat_tables([whole.slice(begin, end - begin) for begin, end in itertools.pairwise(cuts)])
+    curves = curves_of(("a", "00000"), table)
+    found = dict(curves.evaluations) | dict(curves.about) | {("step", name): of for name, of in curves.steps.items()}
+    times = {("step", name) for name in table.column_names if name not in ("loss", "gradient_norm", "learning_rate")}
+    expected = {key: of for key, of in by_arrow(table).items() if key not in times}
+    assert {key: repr(points(curve)) for key, curve in found.items()} == {key: repr(of) for key, of in expected.items()}
+    assert all(is_metric(metric) for _, metric in curves.evaluations)
+    assert not any(is_metric(metric) for _, metric in curves.about)
+
+
+def test_steps_are_thinned_and_digested_from_all_of_them():
+    losses = np.random.default_rng(0).normal(size=1000)
+    rows = [{"step": step, "split": "step", "loss": float(loss)} for step, loss in enumerate(losses)]
+    curves = curves_of(("a", "00000"), measurements_table(rows), max_step_points=100)
+    assert len(curves.steps["loss"].steps) <= 100
+    assert curves.digests["loss"].num_steps == 1000
+    assert np.array_equal(curves.digests["loss"].quantiles, np.quantile(losses, np.linspace(0, 1, 101)))
 
 
 def test_thinned_keeps_ends_and_spikes():

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from raytune_playbook.analysis.objective import Best, best_of, rejudged, trial_objective
-from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.objective import Best, best_of, trial_objective
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 
@@ -39,18 +38,6 @@ def test_in13_best_value_over_training_is_the_default():
 )
 def test_qr5_any_objective_can_be_recomputed_from_the_measurements(objective, expected):
     assert trial_objective(measurements_table(ROWS), objective) == expected
-
-
-def test_qr5_rejudged_trials_keep_their_outcomes():
-    trials = [
-        Trial("a", 0, outcome="completed", objective=0.2, best_step=10),
-        Trial("a", 1, outcome="infeasible", reason="diverged"),
-        Trial("a", 2, outcome="completed", objective=0.3, best_step=10),  # its measurements are lost
-    ]
-    tables = {("a", "00000"): measurements_table(ROWS), ("a", "00001"): measurements_table(ROWS)}
-    by_loss = rejudged(trials, tables, Objective(metric="loss"))
-    assert [(trial.objective, trial.best_step) for trial in by_loss] == [(0.5, 20), (None, None), (None, None)]
-    assert [trial.outcome for trial in by_loss] == ["completed", "infeasible", "completed"]
 
 
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])

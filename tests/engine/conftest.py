@@ -48,6 +48,7 @@ class Regression(Workload):
         }
 
     def model(self, values: Values) -> nn.Module:
+        values.number("x")  # also where there is no fault: what varies is read
         if self._is_broken(values, "raise"):
             raise ValueError(f"no such model at x={values.number('x')}")
         return nn.Sequential(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import pytest
 
@@ -18,6 +18,7 @@ TRAINING = Training(
     evaluations_s=6.0,
     stages={"read": 0.5},
     best_checkpoint_step=80,
+    peak_memory_bytes=3 * 2**30,
 )
 
 
@@ -40,6 +41,7 @@ def test_the_columns_of_a_trials_table(make_trial: Callable[..., TrialRecord]) -
         "best_checkpoint_step": "int64",
         "num_steps": "int64",
         "num_parameters": "int64",
+        "peak_memory_bytes": "int64",
         "train_s": "double",
         "wait_s": "double",
         "transfer_s": "double",
@@ -84,3 +86,8 @@ def test_times_by_part_are_known_all_or_none(make_trial: Callable[..., TrialReco
     found = training_of(row)
     assert found is not None
     assert (found.time_by_part, found.input_s, found.train_s) == (None, 0.0, 12.5)
+
+
+def test_a_row_of_an_older_version_has_no_peak_memory(make_trial: Callable[..., TrialRecord]) -> None:
+    (row,) = trials_table([make_trial("a", 0, {}, training=TRAINING)]).drop_columns(["peak_memory_bytes"]).to_pylist()
+    assert training_of(row) == replace(TRAINING, peak_memory_bytes=None)

@@ -9,9 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from raytune_playbook.records import measurements
 from raytune_playbook.records.columns import STEP_COLUMNS, measurements_table
 from raytune_playbook.records.measurements import RunningMeasurements
-from raytune_playbook.records.store import RoundStore, read_stream
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.measurement_reading import read_stream
 
 STUDY, KEY = "activation=relu", "00003"
 
@@ -31,6 +34,10 @@ def steps(first: int, last: int) -> list[dict[str, object]]:
 
 
 BATCHES = [evaluation(0), steps(1, 10), evaluation(10), steps(11, 13), evaluation(13)]
+
+
+LATE = [*BATCHES[:3], [{"step": 20, "split": "validation", "loss": 0.1, "score": 4.0}], *BATCHES[3:]]
+"""A metric that the first evaluations lack."""
 
 
 def folder(store: RoundStore) -> Path:
@@ -61,6 +68,48 @@ def test_a_running_trial_can_be_read_after_every_batch(created):
         assert created.measurements(STUDY, KEY).equals(stream.table())
     stream.close()
     assert created.measurements(STUDY, KEY).num_rows == len(rows)
+
+
+def test_a_running_trial_can_be_read_after_every_batch_wherever_it_is_stored(any_storage, monkeypatch):
+    monkeypatch.setattr(measurements, "PUT_SHARE", 1.0)  # whatever it takes
+    stream = RunningMeasurements(RoundStore(any_storage(), "round"), STUDY, KEY, 1)
+    for num_batches, batch in enumerate(LATE, start=1):
+        stream.append(batch)
+        seen = RoundStore(any_storage(), "round").measurements(STUDY, KEY)
+        assert seen.equals(stream.table())
+        assert seen.num_rows == sum(map(len, LATE[:num_batches]))
+    stream.seal()
+    assert any_storage().files(f"round/{STUDY}/measurements") == [f"{KEY}.parquet"]
+    assert RoundStore(any_storage(), "round").measurements(STUDY, KEY).equals(stream.table())
+
+
+class Slow:
+    """A clock, and a storage to which a write takes 2 s of it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.now_s, self._write = 100.0, storage.write
+        self.num_writes = 0
+
+    def write(self, path: str, content: bytes) -> None:
+        self._write(path, content)
+        self.now_s, self.num_writes = self.now_s + 2, self.num_writes + 1
+
+
+def test_a_slow_object_store_takes_a_tenth_of_the_time_and_has_all_rows_in_the_end(object_store, monkeypatch):
+    store = RoundStore(object_store(), "round")
+    slow = Slow(store.storage)
+    monkeypatch.setattr(store.storage, "write", slow.write)
+    monkeypatch.setattr(measurements.time, "monotonic", lambda: slow.now_s)
+    stream = RunningMeasurements(store, STUDY, KEY, 1)
+    for step in range(1, 101):
+        stream.append(steps(step, step))
+        slow.now_s += 1
+    assert slow.num_writes == 6  # at rows 1, 19, 37, 55, 73 and 91
+    assert store.measurements(STUDY, KEY).num_rows == 91
+    stream.close()
+    stream.close()
+    assert slow.num_writes == 7
+    assert store.measurements(STUDY, KEY).num_rows == 100
 
 
 def test_a_stream_cut_off_at_any_byte_is_readable_up_to_its_last_whole_batch(written):
@@ -142,10 +191,6 @@ def test_a_trial_that_measured_nothing(created):
     assert created.measurements(STUDY, KEY) is None
     stream.seal()
     assert created.measurements(STUDY, KEY).num_rows == 0
-
-
-LATE = [*BATCHES[:3], [{"step": 20, "split": "validation", "loss": 0.1, "score": 4.0}], *BATCHES[3:]]
-"""A metric that the first evaluations lack."""
 
 
 def test_a_late_metric_is_a_column_with_nulls_before_it(created):

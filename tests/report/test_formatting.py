@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.wording import duration_text, number_text
 from raytune_playbook.report.formatting import log_ticks, objective_text, range_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.settings import Objective
@@ -23,33 +22,10 @@ def test_log_ticks_are_few_and_round(low, high, ticks):
     assert log_ticks(low, high) == ticks
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "—"),
-        (0, "0 s"),
-        (0.0123, "12.3 ms"),
-        (1, "1 s"),
-        (45.678, "45.7 s"),
-        (59.96, "1 min 00 s"),
-        (61.4, "1 min 01 s"),
-        (600, "10 min 00 s"),
-        (3599.6, "1 h 00 min"),
-        (9000, "2 h 30 min"),
-    ],
-)
-def test_durations_have_the_unit_that_suits_them(seconds, text):
-    assert duration_text(seconds) == text
-
-
 def test_in13_the_choice_of_the_objective_is_in_words():
     assert objective_text(Objective()) == "lowest validation error over training"
     last = Objective(metric="accuracy", goal="maximize", over="last")
     assert objective_text(last) == "validation accuracy at the end of training; the highest is best"
-
-
-def test_absent_is_a_dash_and_zero_is_a_number():
-    assert (number_text(None), number_text(0.0)) == ("—", "0")
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_ck3_with_a_coarser_interval_the_best_of_those_that_there_are(attempt, m
 def test_ck1_a_checkpoint_gives_the_metrics_of_its_evaluation(attempt, small, make_trial, tmp_path):
     trial = make_trial(**KIND)
     end, rows, _ = attempt(trial, Checkpoints(Storage(str(tmp_path)), FOLDER, trial))
-    model = initial_model(small, trial, Group()).module
+    model = initial_model(small, trial, Values(trial.values), Group()).module
     model.load_state_dict(read_weights(Storage(str(tmp_path)), FOLDER, end.training.best_checkpoint_step))
     batch = {name: torch.from_numpy(column) for name, column in small.datasets()["validation"].items()}
     loss = small.loss(model.eval(), batch, Values(trial.values)).mean().item()

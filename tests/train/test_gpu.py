@@ -126,6 +126,15 @@ def shares_of(workload: Workload, trial: TrialSpec, late_s: float) -> dict[str, 
     return {name: seconds / sum(parts_s.values()) for name, seconds in parts_s.items()}
 
 
+def test_in20_the_peak_is_what_the_trial_took_of_the_device_and_no_earlier_one(small, make_trial):
+    taken = torch.ones(2**28, device="cuda")  # 1 GiB, freed before the trial
+    del taken
+    group = Group(device=torch.device("cuda"))
+    end = train(TrialRun(small, make_trial(), batches_of(small, make_trial(), group), group, Notes()))
+    assert end.training.peak_memory_bytes == torch.cuda.max_memory_allocated()
+    assert 0 < end.training.peak_memory_bytes < 2**30
+
+
 @pytest.fixture(scope="module")
 def busy() -> Callable[[float], None]:
     """A function that gives the device work for so many seconds at least, on any card, without waiting for it."""

@@ -267,7 +267,7 @@ def test_bn3_a_checkpoint_evaluates_as_its_evaluation_did_and_gives_each_worker_
         torch.testing.assert_close(weights[name].double(), mean, rtol=1e-6, atol=1e-7)
         assert size == 1 or not torch.equal(states[0][name], states[1][name])
     workload, trial = Small(), a_trial(**KINDS["adam"])
-    model = initial_model(workload, trial, Group()).module
+    model = initial_model(workload, trial, Values(trial.values), Group()).module
     model.load_state_dict(weights)
     batch = {name: torch.from_numpy(column) for name, column in ARRAYS["validation"].items()}
     loss = workload.loss(model.eval(), batch, Values(trial.values)).mean().item()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from raytune_playbook.errors import SpecError
@@ -86,3 +89,34 @@ def test_the_getters_earlier_names_still_work():
     assert (VALUES.optional_float("nothing"), VALUES.optional_float("real")) == (None, 0.5)
     with pytest.raises(SpecError, match="text must be a number"):
         VALUES.float("text")
+
+
+@pytest.mark.parametrize(
+    ("look", "read"),
+    [
+        (lambda values: values.number("number"), {"number"}),
+        (lambda values: values.optional_float("nothing"), {"nothing"}),
+        (lambda values: values.choice("text", "ab"), {"text"}),
+        (lambda values: values["flag"], {"flag"}),
+        (lambda values: values.get("real"), {"real"}),
+        (lambda values: values.get("another"), set()),
+        (lambda values: (len(values), list(values), repr(values)), set()),  # which tell no value
+        (lambda values: copy.copy(values)["real"], {"real"}),
+        (lambda values: copy.deepcopy(values).integer("number"), {"number"}),
+        (lambda values: values.unused().integer("number"), set()),
+        (dict, set(VALUES)),
+        (lambda values: {**values}, set(VALUES)),
+        (lambda values: list(values.items()), set(VALUES)),
+        (lambda values: values == {}, set(VALUES)),
+        (pickle.dumps, set(VALUES)),
+    ],
+)
+def test_it_is_noted_which_values_were_asked_for(look, read):
+    values = Values(dict(VALUES))
+    assert values.read == set()
+    look(values)
+    assert values.read == read
+
+
+def test_values_can_be_sent_to_another_process():
+    assert dict(pickle.loads(pickle.dumps(VALUES))) == dict(VALUES)

@@ -107,6 +107,8 @@ class Driver:
                 try:
                     running = tuning.is_alive()  # before fetching, so that no event is left when it has ended
                     if not self._turn() and not running:
+                        self._recorder.compact(self._claim.require, is_end=True)
+                        self._tell()
                         return self._write_status(self._how_it_ended())
                 except KeyboardInterrupt:
                     if self._ending is not None:
@@ -156,6 +158,7 @@ class Driver:
             if isinstance(event, GangChanged):
                 LOG.info(event.sentence)
             self._last_event = number
+        self._recorder.compact(self._claim.require)
         tally, now_s = self._recorder.tally, time.monotonic()
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one
         self._tell()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,9 @@ from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records import tensorboard
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.measurements import RunningMeasurements
+from raytune_playbook.records.storage import first_line
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables.compaction import Compaction
 from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.study import StudySpec
@@ -80,6 +82,7 @@ class Recorder:
         for trial in trials_of(store.trials()):
             self.tally.trials[trial.id] = trial
             self._attempts_before[trial.id] = len(trial.attempts)
+        self._compaction = Compaction(store.storage, store.name, studies)
         self._machine = next((t.machine for t in self.tally.trials.values() if t.outcome and t.machine.torch), None)
 
     def done(self, *, but_failed: bool = False) -> set[tuple[str, int]]:
@@ -111,6 +114,23 @@ class Recorder:
                     self._ended(event)
         if isinstance(event, AttemptEnded) and event.ended.cause is Cause.STORAGE_FAILED:
             raise StorageFailure(event.ended.error)
+
+    def compact(self, may_write: Callable[[], None], *, is_end: bool = False) -> None:
+        """Put the records of trials that have ended together, where many have since, or at the end of the run.
+
+        Args:
+            may_write: raises where the round's claim was lost.
+            is_end: of the run.
+        """
+        for study in self._studies if is_end else self._compaction.due():
+            ended = {key for (name, key), t in self.tally.trials.items() if name == study and t.outcome is not None}
+            try:
+                self._compaction.compact(study, ended, may_write, is_end=is_end)
+            except OSError as error:  # the records are whole without it
+                self.tally.warnings.append(
+                    f"the records of {study} could not be put together into few files, so that reading them takes "
+                    f"longer; nothing of them is lost ({first_line(error)})."
+                )
 
     def close(self) -> None:
         """End the measurements of trials that were cut off."""
@@ -157,6 +177,7 @@ class Recorder:
             record = self._final(record, ended, running.table())
             running.seal()
             self.tally.finished.append(record.outcome or _FINAL[ended.cause])
+            self._compaction.has_ended(record.spec.study)
             if record.outcome == Outcome.FAILED:
                 self.tally.new_failures.append(event.name.key)
             else:

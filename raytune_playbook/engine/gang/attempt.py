@@ -54,7 +54,7 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
         text = "\n".join(_of_ranks(raised))
         first = _cause(raised)
         return AttemptEnd(Cause.EXCEPTION, None, text, first.error, first.is_input_error, machine, restarts, warning)
-    end = _with_times_of_the_slowest([end.end for end in ends if end.end is not None])
+    end = _of_all_workers([end.end for end in ends if end.end is not None])
     if end is None:
         raise RuntimeError("a worker ended without an outcome and without an error")
     cause = Cause.STOPPED if end.outcome is None else Cause(end.outcome)
@@ -128,17 +128,24 @@ def _in_order(attempt: RunningAttempt) -> list[WorkerEnd]:
     return [attempt.ends[rank] for rank in sorted(attempt.ends)]
 
 
-def _with_times_of_the_slowest(ends: list[End]) -> End | None:
-    """The first worker's end with the times of that which waited longest for its batches (rule PI1).
+def _of_all_workers(ends: list[End]) -> End | None:
+    """The first worker's end with what all have read, the memory of that which took most, and times of the slowest.
 
-    In the collectives the others wait for that one, which looks like synchronization there.
+    The slowest waited longest for its batches (rule PI1): in the collectives the others wait for that one, which looks
+    like synchronization there.
     """
     if not ends:
         return None
     first, trainings = ends[0], [end.training for end in ends]
+    peaks_bytes = [peak for training in trainings if (peak := training.peak_memory_bytes) is not None]
     slowest = max(trainings, key=lambda training: training.input_s)
-    times = replace(first.training, time_by_part=slowest.time_by_part, stages=slowest.stages)
-    return replace(first, training=times)
+    training = replace(
+        first.training,
+        time_by_part=slowest.time_by_part,
+        stages=slowest.stages,
+        peak_memory_bytes=max(peaks_bytes, default=None),
+    )
+    return replace(first, training=training, read=frozenset().union(*(end.read for end in ends)))
 
 
 def _infeasible(attempt: RunningAttempt) -> End | None:

@@ -144,6 +144,7 @@ class AttemptEnd:
 
     Fields:
         restarts_gang: the gang is not usable as it is.
+        num_attempts: at its trial, this one included; known once the trial has ended for good, and 0 before.
     """
 
     cause: Cause
@@ -154,3 +155,4 @@ class AttemptEnd:
     machine: Machine = field(default_factory=Machine)
     restarts_gang: bool = False
     warning: str | None = None
+    num_attempts: int = 0

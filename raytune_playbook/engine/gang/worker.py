@@ -167,8 +167,9 @@ def _train(
 ) -> End:
     workload, group = context.load_workload(), watcher.group
     trial = assignment.trial
-    share = BatchShare(Values(trial.values).integer("batch_size"), group.rank, group.size)
-    rows = context.examples.rows(data_split(trial.values))
+    values = Values(trial.values)
+    share = BatchShare(values.integer("batch_size"), group.rank, group.size)
+    rows = context.examples.rows(data_split(values))
     data = SharedBatches(
         TrialExamples(context.examples.arrays(), rows, workload.chosen_examples()),
         trial,
@@ -179,13 +180,14 @@ def _train(
     run = TrialRun(workload, trial, data, group, watcher)
     if not assignment.keeps_checkpoints and not workload.infeasible(run.values):
         require_finite_losses(run, _suspects(context))
-    return train(
+    end = train(
         run,
         _checkpoints(assignment, context, group),
         _save_predictions(assignment, context, group),
         memory_limit_gib=config.resources.memory_per_worker_gib if group.device.type == "cpu" else None,
         profile=_profile(assignment, context, group),
     )
+    return replace(end, read=end.read | values.read)
 
 
 def _suspects(context: RoundContext) -> list[tuple[str, Columns]]:

@@ -33,10 +33,12 @@ class Job:
     Fields:
         path: of the file.
         round: what it defines.
+        module: the file as it was imported; in it the round has its name.
     """
 
     path: Path
     round: Round
+    module: ModuleType
 
 
 def load_job(path: str) -> Job:
@@ -56,7 +58,7 @@ def load_job(path: str) -> Job:
             "keep one per file."
         )
     ship_by_value(code_folder(file))
-    return Job(path=file, round=next(iter(rounds.values())))
+    return Job(path=file, round=next(iter(rounds.values())), module=module)
 
 
 def _import(file: Path) -> ModuleType:

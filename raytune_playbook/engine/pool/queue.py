@@ -6,7 +6,7 @@ A plain data structure, which the pool's event loop alone touches.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raytune_playbook.engine.gang.changes import Changes
 from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause, TrialKey
@@ -183,7 +183,7 @@ class TrialQueue:
         return True
 
     def _end(self, trial: QueuedTrial, ended: AttemptEnd) -> None:
-        trial.final = ended
+        trial.final = replace(ended, num_attempts=trial.num_attempts)
         round_ = self._rounds.get(trial.round_id)
         if trial.is_recorded and round_ is not None:
             round_.num_left = max(0, round_.num_left - 1)

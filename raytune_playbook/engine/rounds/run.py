@@ -94,7 +94,7 @@ def run(
         round = as_recorded(store, round)
         _say_goal(console, round)  # before what takes its time
         provenance, found = provenance_of(job, store.storage.uri), find_before_ray(round)
-        status = _ended(store, round, console, retry_failed=retry_failed)
+        status = _ended(HeldRound(store, claim), round, console, retry_failed=retry_failed)
         if status is None:
             held = HeldRound(store, claim)
             gone = driver_gone(f"ran {round.name!r}", "What was recorded is kept; run the round again to go on.")
@@ -136,13 +136,16 @@ def _run(
             return Driver(running.session, left, held, recorder, progress).run()
 
 
-def _ended(store: RoundStore, round_: Round, console: Console, *, retry_failed: bool) -> RoundStatus | None:
+def _ended(held: HeldRound, round_: Round, console: Console, *, retry_failed: bool) -> RoundStatus | None:
     """The status of a round of which no trial is left to run, for which no cluster is needed; else None."""
+    store = held.store
     if not store.exists():
         return None
-    done = Recorder(store, round_.studies).done(but_failed=retry_failed)
+    recorder = Recorder(store, round_.studies)
+    done = recorder.done(but_failed=retry_failed)
     if interleaved(round_.studies, done):
         return None
+    recorder.compact(held.claim.require, is_end=True)  # a version before, or a driver that was killed, did not
     console.print(f"  All {len(done)} trials are done already; their records are kept", soft_wrap=True)
     return store.status()
 

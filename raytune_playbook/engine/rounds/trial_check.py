@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
 
 from rich.console import Console
 
@@ -21,12 +19,14 @@ from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
+from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
+from raytune_playbook.engine.rounds.tried import Tried, estimates_s
 from raytune_playbook.errors import RunError, SpecError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.settings import Budget, Objective
+from raytune_playbook.study.settings import Objective, Resources
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.end import End
@@ -42,27 +42,6 @@ MAX_POINTS = 3
 
 MAX_STUDIES = 8
 """As many studies are tried out, evenly spaced among those of the round."""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What came of the check of one study.
-
-    Fields:
-        ended: how its last point did.
-        took_s: from asking for that until then, in which workers may have started.
-        infeasible: why, by what the terminal calls the trial, of those before it and of itself.
-    """
-
-    study: StudySpec
-    ended: AttemptEnd
-    took_s: float
-    infeasible: Mapping[str, str]
-
-    @property
-    def beside_s(self) -> float | None:
-        """What it took beside its training, which a trial's own clock does not see."""
-        return None if self.ended.end is None else max(0.0, self.took_s - self.ended.end.training.train_s)
 
 
 def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str, int]) -> dict[str, float]:
@@ -83,29 +62,43 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
     num = min(len(studies), MAX_STUDIES)
     chosen = [studies[number * len(studies) // num] for number in range(num)]
     with console.status("Starting workers and checking a few steps and an evaluation ..."):
-        tried = [_try_out(running, context, study) for study in chosen]
-    estimates_s = _estimates_s(tried, round_.budget)
-    estimate_s = Pace(num_left, round_.budget.max_train_steps, estimates_s).left_s(session.capacity(), 0.0)
+        tried: list[Tried] = []
+        for study in chosen:
+            tried.append(_try_out(running, context, study, tried[-1].ended if tried else None))
+        if all(num_left[study.name] == study.num_trials for study in round_.studies):  # before trial 0, and not after
+            looks = [Look(each.spec, each.ended) for each in tried]
+            refuse_not_used(round_, looks, lambda spec: session.try_out(context, _shortened(spec)))
+    trials_s = estimates_s(tried, round_.budget)
+    estimate_s = Pace(num_left, round_.budget.max_train_steps, trials_s).left_s(session.capacity(), 0.0)
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
     console.print(f"  Check: {_what_happened(tried, round_)}{about}", soft_wrap=True, markup=False)
     _say_what_is_not_finite(console, context.examples)
-    return estimates_s
+    return trials_s
 
 
-def _try_out(running: RunningRound, context: RoundContext, study: StudySpec) -> Tried:
+def _try_out(running: RunningRound, context: RoundContext, study: StudySpec, before: AttemptEnd | None) -> Tried:
+    """Train a study's points; ``before`` is how the trial before them ended."""
     points, infeasible = _points(running.round, study)
-    ended, took_s = AttemptEnd(Cause.STOPPED), 0.0
+    ended, took_s, had_workers = AttemptEnd(Cause.STOPPED), 0.0, False
     for spec in points:
         asked_s = time.monotonic()
         ended = running.session.try_out(context, _shortened(spec))
         took_s = time.monotonic() - asked_s
+        had_workers = _had_workers(before, ended, running.round.resources)
+        before = ended
         _require_success(ended, _shown(spec))
         if ended.end is not None:
             _require_metric(ended.end, running.round.objective)
         if ended.cause is not Cause.INFEASIBLE:
             break
         infeasible[_shown(spec)] = ended.end.reason or "" if ended.end else ""
-    return Tried(study, ended, took_s, infeasible)
+    return Tried(spec, ended, took_s, had_workers, infeasible)
+
+
+def _had_workers(before: AttemptEnd | None, ended: AttemptEnd, resources: Resources) -> bool:
+    """Whether a trial of the check waited for no workers, but for those that every trial waits for."""
+    starts_anew = before is None or (before.restarts_gang and not resources.fresh_workers)
+    return not starts_anew and ended.num_attempts == 1
 
 
 def _say_what_is_not_finite(console: Console, examples: Examples) -> None:
@@ -167,7 +160,7 @@ def _what_happened(tried: Sequence[Tried], round_: Round) -> str:
     parts = [f"{_are('trial', trials)} infeasible ({reason})" for reason, trials in trials_of.items()]
     studies_of: dict[str, list[str]] = {}
     for each in tried:
-        studies_of.setdefault(_outcome(each, round_.objective), []).append(each.study.name)
+        studies_of.setdefault(_outcome(each, round_.objective), []).append(each.spec.study)
     for outcome, studies in studies_of.items():
         parts.append(outcome + _where(studies, round_))
     return "; ".join(parts)
@@ -198,26 +191,3 @@ def _where(studies: Sequence[str], round_: Round) -> str:
 
 def _are(what: str, names: Sequence[str]) -> str:
     return f"{what}s {', '.join(names)} are" if len(names) > 1 else f"{what} {names[0]} is"
-
-
-def _estimates_s(tried: Sequence[Tried], budget: Budget) -> dict[str, float]:
-    """A trial's seconds by study, with what each takes beside its training: the first one waited for workers."""
-    beside_s = [each.beside_s for each in tried[1:] if each.beside_s is not None]
-    trials_s = {each.study.name: _trial_s(each.ended, budget) for each in tried}
-    return {
-        study: trial_s + (fmean(beside_s) if beside_s else 0.0)
-        for study, trial_s in trials_s.items()
-        if trial_s is not None
-    }
-
-
-def _trial_s(ended: AttemptEnd, budget: Budget) -> float | None:
-    end = ended.end
-    if end is None or end.step_s is None or (evaluations_s := end.training.evaluations_s) is None:
-        return None
-    training = end.training
-    steps_s = 0.0 if training.time_by_part is None else training.time_by_part.total_s
-    num_evaluations = 1 + -(-budget.max_train_steps // budget.evaluation_interval_steps)
-    # Its two evaluations as they came: a trial's later ones, which are faster than the first, keep checkpoints.
-    start_s = max(0.0, training.train_s - steps_s - evaluations_s)
-    return start_s + end.step_s * budget.max_train_steps + evaluations_s / 2 * num_evaluations

@@ -66,7 +66,7 @@ def load_kept(store: RoundStore, trial: str, *, step: int | None = None, workloa
     weights = read_weights(checkpoints, folder, step)
     workload = workload or workload_of_job(store)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are none of ours
-        model = initial_model(workload, spec, Group()).module
+        model = initial_model(workload, spec, Values(spec.values), Group()).module
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -30,7 +30,7 @@ def require_finite_losses(run: TrialRun, suspects: Sequence[tuple[str, Columns]]
     """
     if not suspects:  # as all workers know, since all have the same
         return
-    model = initial_model(run.workload, run.trial, run.group)
+    model = initial_model(run.workload, run.trial, run.values, run.group)
     batch = dict(next(run.data.training_batches(run.trial, first_batch=0)))
     finite = torch.stack([_rows(column).isfinite().all(1) for column in batch.values()]).all(0)
     rows = finite.nonzero().squeeze(1)

@@ -1,4 +1,6 @@
-"""A worker's memory during a trial: too much of it is the point's fault, and ends the trial instead of the worker.
+"""A worker's memory during a trial: how much it takes at most (rule IN20), and what follows where that is too much.
+
+Too much is the point's fault, and ends the trial instead of the worker.
 
 On CPU `Resources.memory_per_worker_gib` is enforced by the kernel: an allocation beyond it fails, and raises. Ray
 counts the same number when it places workers, so that this limit lies below the one at which Ray's monitor kills
@@ -8,8 +10,10 @@ processes, innocent ones first. A GPU's memory needs no limit of ours: torch rai
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import torch
@@ -20,6 +24,42 @@ GIB = 2**30
 
 _TORCH_CPU = "can't allocate memory"
 """What torch's CPU allocator says, in a plain RuntimeError."""
+
+
+_PROCESS = Path("/proc/self")
+
+
+class PeakMemory:
+    """The most memory that this process has taken since this object was made.
+
+    On a GPU what torch's allocator has given out there, of that device alone. On CPU what the process held in the
+    machine's memory, as the kernel keeps it (VmHWM): libraries and shared examples included, which are the same for all
+    trials, and nothing that earlier trials have freed. Not known where the kernel does not let it begin anew.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._is_known = True
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        with contextlib.suppress(AttributeError, OSError):  # where the C library is another, it has no such function
+            ctypes.CDLL(None).malloc_trim(0)
+        try:
+            (_PROCESS / "clear_refs").write_text("5")
+        except OSError:
+            self._is_known = False
+
+    def num_bytes(self) -> int | None:
+        """The peak so far; None where it is not known."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        if not self._is_known:
+            return None
+        for line in (_PROCESS / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return None
 
 
 @contextlib.contextmanager

@@ -42,9 +42,10 @@ def schedule(values: Values, max_train_steps: int) -> Callable[[int], float]:
             be.
     """
     decay = SCHEDULES[values.choice("schedule", SCHEDULES)]
-    base, final_factor = values.number("learning_rate"), values.number("final_factor")
-    warmup_steps = values.integer("warmup_steps")
-    decay_steps = max_train_steps if values["decay_steps"] is None else values.integer("decay_steps")
+    base, warmup_steps = values.number("learning_rate"), values.integer("warmup_steps")
+    of_decay = values.unused() if decay is None else values
+    final_factor = of_decay.number("final_factor")
+    decay_steps = max_train_steps if of_decay["decay_steps"] is None else of_decay.integer("decay_steps")
     if not 0 <= base < math.inf:
         raise SpecError(f"learning_rate must be at least 0 and finite, but got {base:g}; correct it.")
     if not 0 <= final_factor <= 1:

@@ -117,3 +117,9 @@ def test_studies_whose_trials_cost_more_or_less_are_told_apart():
     assert left_s(pace, 1, 25.0) == pytest.approx(3.0 + 21.0)
     pace.heard(AttemptStarted(name(1, study="dear"), "gang-1"), 25.0)
     assert left_s(pace, 1, 30.0) == pytest.approx(16.0 + 3.0)
+
+
+def test_trials_wait_in_the_order_in_which_they_will_run_the_studies_in_turns():
+    pace = Pace({"dear": 3, "cheap": 3}, STEPS, {"dear": 6.0, "cheap": 2.0})
+    # 6 beside 2 + 6, then 2 + 6 beside 2; study after study it would be 6 + 6 beside 6 + 2 + 2 + 2.
+    assert left_s(pace, 2, 0.0) == pytest.approx(14.0 + FIRST_TRIAL_S)

@@ -15,6 +15,7 @@ from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Ne
 from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.tables import compaction
 from raytune_playbook.study.study import StudySpec
 
 
@@ -82,3 +83,53 @@ def test_attempts_of_older_records_have_no_hash(round_, store):
     recorder.tally.trials[trial.id] = replace(trial, attempts=(old,))
     run_trial(recorder, 0, Cause.STOPPED)
     assert recorder.tally.warnings == []
+
+
+def test_records_of_trials_that_ended_are_put_together_while_a_round_runs_and_at_its_end(round_, store, monkeypatch):
+    monkeypatch.setattr(compaction, "EVERY_TRIALS", 2)
+    recorder = Recorder(store, round_.studies)
+
+    def num_files() -> list[int]:
+        return [len(store.storage.files(f"{round_.name}/all/{kind}")) for kind in ("trials", "measurements")]
+
+    for index in range(2):
+        assert num_files() == [index, index]
+        run_trial(recorder, index, Cause.EXCEPTION)
+        recorder.compact(lambda: None)
+    assert num_files() == [1, 1]
+    run_trial(recorder, 2, Cause.EXCEPTION)
+    before = store.trials().to_pylist()
+    recorder.compact(lambda: None)
+    assert num_files() == [2, 2]
+    recorder.compact(lambda: None, is_end=True)
+    assert num_files() == [1, 1]
+    assert store.trials().to_pylist() == before
+
+    retrying = Recorder(store, round_.studies)
+    assert retrying.done() == {("all", index) for index in range(3)}
+    assert retrying.done(but_failed=True) == set()
+    run_trial(retrying, 1, Cause.INFEASIBLE)
+    retrying.compact(lambda: None, is_end=True)
+    rows = store.trials().to_pylist()
+    assert [row["outcome"] for row in rows] == ["failed", "infeasible", "failed"]
+    assert [len(row["attempts"]) for row in rows] == [1, 2, 1]
+    assert num_files() == [1, 1]
+
+
+def test_a_storage_that_does_not_take_the_parts_costs_a_warning_and_no_trial(round_, store, monkeypatch):
+    recorder = Recorder(store, round_.studies)
+    for index in range(3):
+        run_trial(recorder, index, Cause.EXCEPTION)
+    before = store.trials().to_pylist()
+    write = Storage.write
+
+    def full(self: Storage, path: str, content: bytes) -> None:
+        if ".part" in path:
+            raise StorageFailure("no room")
+        write(self, path, content)
+
+    monkeypatch.setattr(Storage, "write", full)
+    recorder.compact(lambda: None, is_end=True)
+    (warning,) = recorder.tally.warnings
+    assert "nothing of them is lost (no room)" in warning
+    assert store.trials().to_pylist() == before

@@ -66,6 +66,15 @@ def test_pi1_times_are_those_of_the_worker_that_waited_longest_for_its_batches(a
     assert found.training.input_s == 7.0
 
 
+@pytest.mark.parametrize(("peaks", "most"), [((5, 7), 7), ((5, None), 5), ((None, None), None)])
+def test_in20_the_memory_is_that_of_the_worker_that_took_most_and_what_any_has_read_was_read(attempt, peaks, most):
+    for rank, (peak, name) in enumerate(zip(peaks, ("width", "depth"), strict=True)):
+        training = replace(COMPLETED.training, peak_memory_bytes=peak)
+        said(attempt, rank, replace(COMPLETED, training=training, read=frozenset({name})))
+    found = ended(attempt).end
+    assert (found.training.peak_memory_bytes, found.read) == (most, {"width", "depth"})
+
+
 def test_a_leak_restarts_the_gang_and_is_a_warning(attempt):
     said(attempt, 0, COMPLETED)
     said(attempt, 1, COMPLETED, leak="memory grew")

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import pytest
 import ray
 
@@ -29,11 +28,8 @@ from tests.waiting import wait_for
 
 
 def num_done(folder: Path) -> int:
-    return sum(
-        row["outcome"] is not None
-        for file in folder.glob("*/trials/*.parquet")
-        for row in pq.read_table(pa.BufferReader(file.read_bytes())).to_pylist()  # whole, while it may be replaced
-    )
+    store = RoundStore(Storage(str(folder.parent)), folder.name)
+    return sum(outcome is not None for outcome in store.trials()["outcome"].to_pylist()) if store.exists() else 0
 
 
 @contextlib.contextmanager
@@ -276,9 +272,48 @@ def test_a_lost_cluster_is_one_sentence(command, tmp_path):
     assert "Traceback" not in printed
 
 
+PREPROCESSING = """
+    def preprocess(self, columns):
+        Path("BEGUN").touch()
+        while Path("HOLD").exists():
+            time.sleep(0.05)
+        return columns
+    def model(self, values):"""
+
+
+def test_a_check_and_a_preprocessing_that_are_killed_say_one_sentence(command, cluster, tmp_path):
+    def says_when_killed(process: subprocess.Popen[str], words: str) -> None:
+        os.kill(process.pid, signal.SIGKILL)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, printed
+        assert printed.startswith(f"The process that {words} ended all at once: Ray ends it where its"), printed
+        assert len(printed.splitlines()) == 1
+
+    hold, begun = tmp_path / "hold", tmp_path / "begun"
+    hold.touch()
+    (tmp_path / "job.py").write_text(JOB.replace("self.num_steps == 7", "True").replace("HOLD", str(hold)))
+    preprocessing = PREPROCESSING.replace("BEGUN", str(begun)).replace("HOLD", str(hold)).lstrip("\n")
+    (tmp_path / "preprocessed.py").write_text(JOB.replace("    def model(self, values):", preprocessing))
+    try:
+        preprocessed = command("preprocess", "preprocessed.py", address=cluster.address)
+        wait_for(lambda: begun.exists() or preprocessed.poll() is not None)
+        says_when_killed(preprocessed, "preprocessed the examples of 'line'")
+        checked = command("check", "job.py", address=cluster.address)
+        assert any("gang(s) of 2 worker(s)" in line for line in checked.stdout)  # its price comes before its workers
+        says_when_killed(checked, "checked 'line'")
+    finally:
+        hold.unlink()
+
+
 def records_of(folder: Path) -> dict[int, dict[str, object]]:
     store = RoundStore(Storage(str(folder.parent)), folder.name)
     return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
+
+
+def evaluated(folder: Path, index: int) -> list[int]:
+    """The steps at which a trial has been evaluated, as far as the storage shows it."""
+    measured = RoundStore(Storage(str(folder.parent)), folder.name).measurements("all", f"{index:05d}")
+    return [] if measured is None else measured.filter(pc.field("split") == "validation")["step"].to_pylist()
 
 
 def started_together(command) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
@@ -311,7 +346,11 @@ def interrupt_kill_and_resume(command, address: str, folder: Path, hold: Path) -
         return held()[0]
 
     interrupted, refused = started_together(command)
-    hold_a_trial(interrupted, num_ended=1)
+    live = hold_a_trial(interrupted, num_ended=1)
+    # Held in its second interval, the trial is there with its first one for whoever looks at a round that runs.
+    wait_for(lambda: evaluated(folder, live) == [0, 4] or interrupted.poll() is not None)
+    assert records_of(folder)[live]["outcome"] is None
+    assert [attempt["ended"] for attempt in records_of(folder)[live]["attempts"]] == [None]
     os.killpg(interrupted.pid, signal.SIGINT)  # as the terminal does: to the command and whatever it has started
     hold.unlink()
     printed, _ = refused.communicate()

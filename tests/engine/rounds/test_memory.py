@@ -61,7 +61,10 @@ def test_a_trial_that_wants_too_much_is_infeasible_and_the_next_on_its_gang_is_a
 ):
     trials = {}
     with Gangs(RESOURCES) as gangs:
-        for name, other in (("before", 16), ("mixed", 100_000_000)):  # so wide that the first layer alone is 1.5 GiB
+        for name, other in (
+            ("before", 200_000),
+            ("mixed", 100_000_000),
+        ):  # so wide that the first layer alone is 1.5 GiB
             result = run(round_of((8, other)), storage=str(tmp_path / name), gangs=gangs, console=quiet)
             trials[name] = {(t["values.width"], t["index"]): t for t in result.trials.to_pylist()}
         assert [gang.num_starts for gang in gangs.facts()] == [1]
@@ -73,3 +76,8 @@ def test_a_trial_that_wants_too_much_is_infeasible_and_the_next_on_its_gang_is_a
         ours, theirs = (trials[name][8, index] for name in ("mixed", "before"))
         assert ours["outcome"] == theirs["outcome"] == "completed"
         assert ours["objective"] == theirs["objective"]
+        for name in trials:  # rule IN20, whatever its gang has trained before
+            assert 2**26 < trials[name][8, index]["peak_memory_bytes"] < 2**30
+        more = trials["before"][200_000, index]["peak_memory_bytes"] - trials["before"][8, index]["peak_memory_bytes"]
+        assert more > 8 * 64 * 200_000  # evaluations hold the hidden layer's input and its output, of 4 bytes each
+        assert wide["peak_memory_bytes"] > 2**26

@@ -85,7 +85,7 @@ def test_late_metrics_are_kept_everywhere(said, tmp_path):
     store = RoundStore(Storage(str(tmp_path)), "checked")
     for trial in read_round(store).trials:
         assert (trial.outcome, trial.objective, trial.best_step) == ("completed", 2.0, 2)
-        sealed = pq.read_table(tmp_path / "checked" / "all" / "measurements" / f"{trial.key}.parquet").to_pylist()
+        sealed = store.measurements(*trial.id).to_pylist()
         validation = [row for row in sealed if row["split"] == "validation"]
         assert [row["score"] for row in validation] == [None, 2.0, 4.0, 6.0]
         assert [row["further"] for row in validation] == [None, None, -4.0, -6.0]
@@ -111,6 +111,16 @@ def test_an_objective_that_evaluations_do_not_report_is_refused_before_trial_0(s
     with pytest.raises(InputError, match=words):
         said(round_of(Late(), metric=metric))
     assert not (tmp_path / "checked" / "all").exists()
+
+
+def test_a_hyperparameter_that_varies_and_that_nothing_reads_is_refused_before_trial_0(said, gangs, quiet, tmp_path):
+    sizes = round_of(Regression()).model_copy(update={"scientific": {"batch_size": Categorical([16, 32])}})
+    check(sizes, gangs=gangs, console=quiet)  # the batches are made of it, before the loop begins
+    unread = {"learning_rate": Float(0.01, 0.1, scale="log"), "beta2": Float(0.9, 0.99)}
+    words = "^Round.nuisance: a hyperparameter that varies must be read .* but 'beta2' was read by neither in any of 2"
+    with pytest.raises(InputError, match=words):
+        said(round_of(Regression()).model_copy(update={"nuisance": unread}))
+    assert not (tmp_path / "checked").exists()
 
 
 class Unlucky(Regression):
@@ -160,7 +170,7 @@ def test_the_check_says_what_happened(gangs, tmp_path, quiet):
 
 
 class Arms(Regression):
-    """What an arm does is its name: it works, raises, or is infeasible."""
+    """What an arm does is its name: it works, raises, is infeasible, or has a loss that rises a thousandfold."""
 
     def defaults(self):
         return {**super().defaults(), "arm": "works"}
@@ -172,6 +182,9 @@ class Arms(Regression):
         if values.text("arm") == "raises":
             raise ArithmeticError("not with these")
         losses = super().loss(model, batch, values)
+        if values.text("arm") == "rises" and model.training:
+            self.num_steps = getattr(self, "num_steps", -1) + 1
+            return losses + 1e3 * self.num_steps
         return losses * torch.nan if values.text("arm") == "nan" and model.training else losses
 
 
@@ -197,7 +210,7 @@ def test_each_study_is_tried_out(said, tmp_path):
 @pytest.mark.parametrize(
     ("arms", "words"),
     [
-        (("works", "too"), "Check: 3 steps and an evaluation work in each of the 2 studies"),
+        (("works", "rises"), "Check: 3 steps and an evaluation work in each of the 2 studies"),
         (
             tuple(f"arm{number}" for number in range(12)),
             "Check: 3 steps and an evaluation work in 8 of the 12 studies",
@@ -216,20 +229,22 @@ def test_the_check_says_in_which_studies(gangs, quiet, arms, words):
 
 
 class Watched(Gangs):
-    """A session that remembers which gangs there were."""
+    """A session that remembers which gangs there were, and how often each trial was attempted."""
 
     names: ClassVar[set[str]] = set()
+    nums_attempts: ClassVar[list[int]] = []
 
     def try_out(self, context, spec):
         ended = super().try_out(context, spec)
         self.names.update(gang.name for gang in self.facts())
+        self.nums_attempts.append(ended.num_attempts)
         return ended
 
 
 def test_a_check_of_several_studies_starts_one_gang(cluster, quiet):
     with Watched(RESOURCES, keep_idle_s=0) as session:
         check(of_arms("one", "two", "three"), gangs=session, console=quiet)
-    assert session.names == {"gang-1"}
+    assert (session.names, session.nums_attempts) == ({"gang-1"}, [1, 1, 1])
 
 
 class Raises(Regression):

@@ -1,4 +1,4 @@
-"""A limit to a process's own memory, and errors that are about memory."""
+"""A limit to a process's own memory, errors that are about memory, and the most that was taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from raytune_playbook.errors import Infeasible
-from raytune_playbook.train.process.memory import limited_memory
+from raytune_playbook.train.process import memory
+from raytune_playbook.train.process.memory import PeakMemory, limited_memory
 
 GIB = 2**30
 
@@ -43,3 +44,31 @@ def test_a_gpus_memory_counts_too():
     """The error that CUDA's allocator raises; it can be made without a device."""
     with pytest.raises(Infeasible, match=r"^out of memory: CUDA out of memory"), limited_memory(None):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+MIB = 2**20
+
+
+def test_in20_the_peak_is_that_since_the_trial_began_and_not_what_an_earlier_one_took():
+    first = PeakMemory(torch.device("cpu"))
+    before = first.num_bytes() or pytest.skip("this kernel does not tell it")
+    taken = [torch.ones(2**16) for _ in range(800)]  # 200 MiB in pieces that the C library keeps when they are freed
+    assert first.num_bytes() - before > 190 * MIB
+    del taken[1:]
+    assert first.num_bytes() - before > 190 * MIB
+    second = PeakMemory(torch.device("cpu"))
+    assert second.num_bytes() - before < 40 * MIB
+    taken += [np.ones(10 * MIB)]  # 80 MiB
+    del taken
+    assert 75 * MIB < second.num_bytes() - before < 125 * MIB
+
+
+def test_a_peak_that_the_kernel_does_not_begin_anew_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_PROCESS", tmp_path / "no" / "such")
+    assert PeakMemory(torch.device("cpu")).num_bytes() is None
+
+
+def test_a_trial_says_what_it_took(make_trial, run_alone, small):
+    end, _ = run_alone(small, make_trial())
+    taken = PeakMemory(torch.device("cpu")).num_bytes()
+    assert taken is None or 0.5 * taken < end.training.peak_memory_bytes < 2 * taken + 64 * MIB

@@ -10,7 +10,7 @@ from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.summary import counts
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import ABSENT, count_text, duration_text, number_text, value_text
+from raytune_playbook.analysis.wording import ABSENT, bytes_text, count_text, duration_text, number_text, value_text
 from raytune_playbook.report.formatting import counts_text, objective_text
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.findings import FindingLink, finding_links
@@ -134,6 +134,7 @@ def _columns(evidence: Evidence, arms: Sequence[ArmAnswer]) -> dict[str, list[st
     columns["time per step"] = [duration_text(_per_step_s(each.arm.best)) for each in arms]
     trainings = [each.arm.best.training if each.arm.best else None for each in arms]
     columns["parameters"] = [count_text(training.num_parameters if training else None) for training in trainings]
+    columns["peak memory"] = [bytes_text(training.peak_memory_bytes if training else None) for training in trainings]
     return {head: texts for head, texts in columns.items() if any(text != ABSENT for text in texts)}
 
 

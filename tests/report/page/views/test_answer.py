@@ -37,9 +37,10 @@ def test_sd8_the_best_of_each_arm_stands_beside_the_others(mixed_round):
     assert view.judged_by == "lowest validation error over training"
 
 
-def test_in20_time_per_step_and_parameters_stand_beside_the_error(mixed_round):
+def test_in20_time_per_step_parameters_and_memory_stand_beside_the_error(mixed_round):
     view = answer_view(read_insight(mixed_round), {})
     assert column(view, "parameters") == ["272,474"] * 3
+    assert column(view, "peak memory") == ["—", "300 MiB", "600 MiB"]
     assert details(view, "time") == ["34.5 s", "34.5 s", "32.5 s"]  # 31.5 s and one more for each place in the study
     assert column(view, "time per step") == ["86.2 ms", "86.2 ms", "81.2 ms"]
 

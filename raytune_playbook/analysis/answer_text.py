@@ -1,0 +1,139 @@
+"""The words of an answer: what a round says to its question, and what that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from raytune_playbook.analysis.arm_comparison import Comparison
+from raytune_playbook.analysis.evidence import Arm, Evidence
+from raytune_playbook.analysis.resolution import retrain_variance, smallest_told
+from raytune_playbook.analysis.wording import number_text, value_text, values_text
+
+_MOST_NAMED = 4
+"""More values than this are counted, not named."""
+
+
+def best_text(evidence: Evidence, found: Comparison) -> str:
+    """Of a round that compares nothing: its best trial, and what another search would come to."""
+    (arm,) = evidence.arms
+    if arm.best is None:
+        return "No trial was completed."
+    number = number_text(arm.best.objective)
+    sampled = [name for name, role in evidence.roles.items() if role == "scientific" and name in arm.space]
+    values = {name: arm.best.values.get(name) for name in sampled}
+    where = f" at {values_text(values)}" if values else ""
+    sentence = f"The best of {len(arm.ranked):,} trials is {arm.best.text}{where}: {evidence.objective.name} {number}."
+    if (interval := found.intervals[0]) is None:
+        return sentence
+    low, high = map(number_text, interval)
+    return f"{sentence} Another search as large would find {low} to {high} in 8 of 10 cases, and half of them better."
+
+
+def better_text(evidence: Evidence, found: Comparison) -> str:
+    """That one value is better than all others."""
+    leader = _arm(evidence, found.leader)
+    best = number_text(leader.best.objective if leader.best else None)
+    sentence = f"{_name(leader)} is better: its best {evidence.objective.name} is {best}, "
+    if found.next_best is None:
+        return f"{sentence}and no trial of the other values was completed."
+    other = _arm(evidence, found.next_best)
+    number = number_text(other.best.objective if other.best else None)
+    sure = f"It is so with a probability of {_percent(found.probability)}."
+    return f"{sentence}the next best is {number} ({_short(other)}). {sure}"
+
+
+def no_difference_text(evidence: Evidence, found: Comparison) -> str:
+    """That the best values are not told apart, and how large a difference would have had to be."""
+    leading = _leading(evidence, found)
+    best = [arm.best.objective for arm in leading if arm.best and arm.best.objective is not None]
+    metric = evidence.objective.name
+    if len(set(best)) == 1:
+        sentence = f"No difference shown: {_listed(leading)} tie at a {metric} of {number_text(best[0])}."
+    else:
+        ends = " to ".join(number_text(end) for end in (min(best), max(best)))
+        sentence = f"No difference shown: the best {metric} of {_listed(leading)} is {ends}, too close to tell apart."
+    if behind := [arm for arm in evidence.arms if arm.best and arm not in leading]:
+        sentence += f" {_listed(behind)} {'is' if len(behind) == 1 else 'are'} worse."
+    if found.detectable is not None:
+        sentence += f" A difference of {number_text(found.detectable, 2)} or more would have been seen."
+    return sentence
+
+
+def too_few_text(evidence: Evidence, found: Comparison, needed: int) -> str:
+    """That a value's trials are too few to rule out luck."""
+    leader = _arm(evidence, found.leader)
+    number = len(leader.ranked)
+    done = f"only {number} trial{' was' if number == 1 else 's were'} completed"
+    best = number_text(leader.best.objective if leader.best else None)
+    return (
+        f"Cannot tell yet: {_name(leader)} is ahead with {evidence.objective.name} {best}, but {done} with it, "
+        f"and fewer than {needed} may be luck."
+    )
+
+
+def reasons_of(evidence: Evidence, found: Comparison) -> Iterator[str]:
+    """What the answer rests on, one sentence each."""
+    if found.leader is None or found.next_best is None:
+        return
+    leader, other = _arm(evidence, found.leader), _arm(evidence, found.next_best)
+    yield _difference_text(leader, other, found)
+    yield _chances_text(evidence, found)
+    counted, best = found.num_scored, leader.best
+    if counted is not None and best is not None and best.objective is not None:
+        told = smallest_told(best.objective, counted, is_error=evidence.objective.goal == "minimize")
+        if told <= 1:
+            yield f"On other validation examples a difference of fewer than {round(told * counted)} could be chance."
+    if (known := retrain_variance(evidence)) is None:
+        yield "How much a point varies when it is trained again is not known."
+    else:
+        yield (
+            f"Trained again with other seeds, a point varies by ±{number_text(known.deviation, 2)} "
+            f"({known.num_repeats} repeats)."
+        )
+
+
+def _difference_text(leader: Arm, other: Arm, found: Comparison) -> str:
+    if found.is_tie:
+        return f"The best trials of {_short(leader)} and {_short(other)} are equal."
+    sentence = f"The best trials of {_short(leader)} and {_short(other)} differ by {number_text(found.difference, 2)}"
+    if found.num_scored is None or found.difference is None:
+        return f"{sentence}."
+    return f"{sentence}, {round(found.difference * found.num_scored)} of {found.num_scored:,} examples."
+
+
+def _chances_text(evidence: Evidence, found: Comparison) -> str:
+    pairs = sorted(zip(found.chances, evidence.arms, strict=True), key=lambda pair: -pair[0])[:_MOST_NAMED]
+    shares = ", ".join(f"{_short(arm)} {_percent(chance)}" for chance, arm in pairs if chance >= 0.005)
+    return f"Which has the best trial, if half of the points are left out at random: {shares}."
+
+
+def _arm(evidence: Evidence, place: int | None) -> Arm:
+    return evidence.arms[place or 0]
+
+
+def _leading(evidence: Evidence, found: Comparison) -> list[Arm]:
+    return [arm for arm, is_leading in zip(evidence.arms, found.leading, strict=True) if is_leading]
+
+
+def _name(arm: Arm) -> str:
+    """``batch_norm=sync``."""
+    return values_text(arm.values) or arm.study
+
+
+def _short(arm: Arm) -> str:
+    """``sync``, where the hyperparameter is known from the sentence; numbers keep their name."""
+    if len(arm.values) == 1 and isinstance(value := next(iter(arm.values.values())), str):
+        return value_text(value)
+    return _name(arm)
+
+
+def _listed(arms: Sequence[Arm]) -> str:
+    if len(arms) > _MOST_NAMED:
+        return f"{len(arms)} values"
+    *first, last = map(_short, arms)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _percent(probability: float) -> str:
+    """Never a hundred: nothing is as sure as that."""
+    return f"{min(99, round(100 * probability))}%"

@@ -1,0 +1,229 @@
+"""Does validation error rise while training error falls? (Rule IN6.)
+
+See the playbook's "Examining the training curves": problematic overfitting in a best trial calls for more
+regularization before scientific values are compared; in other trials it makes the selection of the best favour
+configurations with more regularization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.curves.looked_at import (
+    TRAIN,
+    VALIDATION,
+    best_of_arms,
+    completed,
+    no_curves,
+    num_examples,
+    number_of,
+    too_few_evaluations,
+    trials_text,
+    wrong_examples,
+)
+from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise
+from raytune_playbook.analysis.findings.curves.regularizers import more_regularization
+from raytune_playbook.analysis.findings.curves.stacks import Stack, direction, evaluated, training_loss
+from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import count_text, number_text
+from raytune_playbook.study.hyperparameters.known import purpose_of
+
+RULE, QUESTION = "IN6", "Does any trial overfit?"
+
+MIN_RISE = 0.05
+"""A rise by less than this share of the lowest error is no problem."""
+
+SIGNIFICANT = 2.8
+"""Standard errors by which the rise exceeds noise: the lowest of many points lies low by chance alone."""
+
+MIN_SHARE = 0.05
+"""In so many of all trials it is worth a look."""
+
+_CHANCES_TO_BE_SMALLER = 0.75
+"""From this probability on that of two trials the one without overfitting has the smaller learning rate, it is said."""
+
+_IS_FIT = 0.05
+"""A training set is fit where its metric has lost all but this share of its value at the start."""
+
+
+@dataclass(frozen=True)
+class Overfit:
+    """A trial that overfits.
+
+    Fields:
+        lowest, step: its validation metric where that was best, and the step.
+        end: the metric at the end of training.
+    """
+
+    trial: Trial
+    lowest: float
+    step: int
+    end: float
+
+
+def overfitting(evidence: Evidence) -> Sequence[Finding]:
+    """Looks at the best trial of every arm, then at all trials."""
+    stacks = evaluated(evidence, completed(evidence), VALIDATION)
+    if not stacks:
+        return [no_curves(RULE, QUESTION, evidence)]
+    long_enough = [stack for stack in stacks if stack.values.shape[1] >= MIN_POINTS]
+    if not long_enough:
+        return [too_few_evaluations(RULE, QUESTION, stacks, MIN_POINTS)]
+    found = overfit_trials(evidence, long_enough)
+    looked_at = [trial for stack in long_enough for trial in stack.trials]
+    best = {trial.id for trial in best_of_arms(evidence)}
+    of_best = [overfit for overfit in found if overfit.trial.id in best]
+    numbers = {
+        "num_overfit": float(len(found)),
+        "num_best_overfit": float(len(of_best)),
+        "num_trials": float(len(looked_at)),
+    }
+    if of_best:
+        return [_best_overfit(evidence, of_best, found, looked_at, numbers)]
+    if found and len(found) >= MIN_SHARE * len(looked_at):
+        return [_others_overfit(evidence, found, looked_at, numbers)]
+    where = "any best trial" if len(best) > 1 else "the best trial"
+    few = f", and in {len(found)} of all {count_text(len(looked_at))} trials" if found else " or in any other"
+    sentence = f"The {evidence.objective.metric} on validation does not get worse again in {where}{few}."
+    return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers, tuple(one.trial.id for one in found))]
+
+
+def overfit_trials(evidence: Evidence, stacks: Sequence[Stack]) -> list[Overfit]:
+    """The trials whose validation metric ends worse than it was, while training went on to improve.
+
+    Args:
+        stacks: of the validation metric, each of `MIN_POINTS` or more.
+    """
+    return [overfit for stack in stacks for overfit in _of_stack(evidence, stack)]
+
+
+def _of_stack(evidence: Evidence, stack: Stack) -> list[Overfit]:
+    num = num_examples(evidence, stack.trials[0], VALIDATION)
+    is_counted = wrong_examples(evidence, stack) is not None
+    found = rise(stack.values, smallest=QUANTIZATION / num if num and is_counted else 0.0)
+    by = found.end - found.lowest
+    rises = (found.significance > SIGNIFICANT) & (by >= MIN_RISE * np.abs(found.lowest))
+    if num and is_counted:
+        # Two models of one trial get at least half of their wrong examples wrong together; the rest differs by chance.
+        is_minimized = evidence.objective.goal == "minimize"
+        wrong = num * (found.end + found.lowest + (0 if is_minimized else 2))
+        rises &= num * by > 2 * np.sqrt(wrong / 2)
+    sign = direction(evidence)
+    return [
+        Overfit(
+            stack.trials[row],
+            sign * float(found.lowest[row]),
+            int(stack.steps[found.place[row]]),
+            sign * float(found.end[row]),
+        )
+        for row in np.flatnonzero(rises)
+        if _training_goes_on(evidence, stack.trials[row], int(stack.steps[found.place[row]]))
+    ]
+
+
+def _training_goes_on(evidence: Evidence, trial: Trial, step: int) -> bool:
+    """Whether training is no worse at the end than it was at this step, as far as that is known: where training gets
+    worse as well, it is no overfitting."""
+    curves = evidence.curves[trial.id]
+    curve = training_loss(curves)
+    if curve is None:
+        for stack in evaluated(evidence, [trial], TRAIN):
+            before = stack.values[0][stack.steps <= step]
+            return len(before) == 0 or bool(stack.values[0][-1] <= before[-1])
+        return True
+    values = curve.values[np.isfinite(curve.values)]
+    steps = curve.steps[np.isfinite(curve.values)]
+    if len(values) < MIN_POINTS:
+        return True
+    length = max(1, len(values) // 10)
+    place = max(length, int(np.searchsorted(steps, step)))
+    return bool(values[-length:].mean() <= 1.02 * abs(values[place - length : place].mean()))
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def _best_overfit(
+    evidence: Evidence,
+    of_best: Sequence[Overfit],
+    found: Sequence[Overfit],
+    looked_at: Sequence[Trial],
+    numbers: Mapping[str, float],
+) -> Finding:
+    first = max(of_best, key=lambda one: abs(one.end - one.lowest))
+    regularizers = [name for name in evidence.scientific if purpose_of(name) == "regularization"]
+    num_best = len(best_of_arms(evidence))
+    whose = "the best trial" if num_best == 1 else f"{len(of_best)} of {num_best} best trials"
+    sentences = [
+        f"In {whose} validation gets worse while training does not: in {first.trial.text} the "
+        f"{evidence.objective.metric} goes from {number_text(first.lowest, 3)} at step {count_text(first.step)} to "
+        f"{number_text(first.end, 3)} at the end; {len(found)} of all {count_text(len(looked_at))} trials overfit.",
+        *_qualifications(evidence, found, looked_at),
+    ]
+    if regularizers:
+        sentences.append(f"With {', '.join(regularizers)} compared, that is to be expected of its weak settings.")
+    elif num_best > 1:
+        sentences.append("Compare the values again with more regularization.")
+    return Finding(
+        RULE,
+        QUESTION,
+        Status.LOOK if regularizers else Status.PROBLEM,
+        " ".join(sentences),
+        numbers,
+        tuple(one.trial.id for one in of_best),
+        tuple(dict.fromkeys(one.trial.study for one in of_best)),
+        withholds=not regularizers and num_best > 1,
+        proposal=None if regularizers else more_regularization(evidence),
+    )
+
+
+def _others_overfit(
+    evidence: Evidence, found: Sequence[Overfit], looked_at: Sequence[Trial], numbers: Mapping[str, float]
+) -> Finding:
+    sentences = [
+        f"The best trials do not overfit, but {len(found)} of all {count_text(len(looked_at))} trials do (such as "
+        f"{trials_text([one.trial for one in found])}): choosing the best favours configurations that regularize more.",
+        *_qualifications(evidence, found, looked_at),
+    ]
+    trials = tuple(one.trial.id for one in found)
+    proposal = more_regularization(evidence)
+    return Finding(RULE, QUESTION, Status.LOOK, " ".join(sentences), numbers, trials, proposal=proposal)
+
+
+def _qualifications(evidence: Evidence, found: Sequence[Overfit], looked_at: Sequence[Trial]) -> list[str]:
+    """What else may be behind it."""
+    sentences = []
+    overfit = {one.trial.id for one in found}
+    rates = [(trial.id in overfit, number_of(trial, "learning_rate")) for trial in looked_at]
+    having = np.array([rate for is_overfit, rate in rates if is_overfit and rate is not None])
+    free = np.array([rate for is_overfit, rate in rates if not is_overfit and rate is not None])
+    if len(having) >= 3 and len(free) >= 3 and np.mean(free[:, None] < having) >= _CHANCES_TO_BE_SMALLER:
+        sentences.append(
+            f"The trials free of it have smaller learning rates (median {number_text(float(np.median(free)), 2)} "
+            f"against {number_text(float(np.median(having)), 2)}): a small learning rate regularizes by hobbling "
+            "training, which is no way to choose it."
+        )
+    if (left := _left_of_training(evidence, looked_at)) is not None and left > _IS_FIT:
+        sentences.append(
+            f"No trial fits the training set (the best leaves {left:.0%} of its {evidence.objective.metric} at the "
+            "start), so that regularization may help little."
+        )
+    return sentences
+
+
+def _left_of_training(evidence: Evidence, trials: Sequence[Trial]) -> float | None:
+    """What the best-fitting trial leaves of the training metric's value at the start; None where that is not known."""
+    if evidence.objective.goal == "maximize":
+        return None  # of which zero is no aim
+    stacks = [stack for stack in evaluated(evidence, trials, TRAIN) if stack.values.shape[1] >= MIN_POINTS]
+    starts = [stack.values[:, 0] for stack in stacks]
+    shares = [
+        stack.values.min(axis=1)[start > 0] / start[start > 0] for stack, start in zip(stacks, starts, strict=True)
+    ]
+    shares = [share for share in shares if len(share)]
+    return max(0.0, float(min(share.min() for share in shares))) if shares else None

@@ -1,0 +1,62 @@
+"""What the next study can regularize by: what the playbook names and the workload has."""
+
+from __future__ import annotations
+
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.changes import SearchOver
+from raytune_playbook.analysis.findings.curves.looked_at import is_fixed
+from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.wording import value_text
+from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
+from raytune_playbook.study.hyperparameters.known import last_part, purpose_of
+
+REGULARIZERS: dict[str, Float] = {
+    "weight_decay": Float(1e-5, 1e-1, scale="log"),
+    "dropout": Float(0.0, 0.5),
+    "label_smoothing": Float(0.0, 0.2),
+}
+"""With ranges to begin with."""
+
+MOST_ADDED = 2
+"""Each more would need more trials to be tuned."""
+
+_MOST_DROPOUT = 0.9
+
+
+def more_regularization(evidence: Evidence) -> Proposal:
+    """Regularizers that are not searched yet, else stronger ones of those that are, else advice."""
+    added = [SearchOver(name, range_) for name, range_ in REGULARIZERS.items() if is_fixed(evidence, name)][:MOST_ADDED]
+    if added:
+        texts = [f"{change.name} from {_range_text(REGULARIZERS[change.name])}" for change in added]
+        return Proposal(f"Search {' and '.join(texts)}, and compare again.", tuple(added))
+    widened = [SearchOver(name, range_) for name, range_ in _stronger(evidence).items()]
+    if widened:
+        names = " and ".join(
+            f"{change.name} up to {value_text(change.hyperparameter.high)}"
+            for change in widened
+            if isinstance(change.hyperparameter, Float)
+        )
+        return Proposal(f"Search stronger regularization: {names}.", tuple(widened))
+    return Proposal("Add a regularizer to the workload (dropout, label smoothing, weight decay), and search over it.")
+
+
+def _range_text(range_: Float) -> str:
+    return f"{value_text(range_.low)} to {value_text(range_.high)}"
+
+
+def _stronger(evidence: Evidence) -> dict[str, Hyperparameter]:
+    """The searched regularizers with a wider range upwards, where all studies search them alike."""
+    found: dict[str, Hyperparameter] = {}
+    for name in dict.fromkeys(name for study in evidence.studies for name in study.space):
+        range_, *others = (study.space[name] for study in evidence.studies if name in study.space)
+        if (
+            purpose_of(name) != "regularization"
+            or not isinstance(range_, Float)
+            or any(other != range_ for other in others)
+        ):
+            continue
+        most = _MOST_DROPOUT if last_part(name) in ("dropout", "label_smoothing") else float("inf")
+        high = min(most, range_.high * (10 if range_.scale == "log" else 2))
+        if high > range_.high:
+            found[name] = Float(range_.low, float(f"{high:.3g}"), scale=range_.scale, when=range_.when)
+    return found

@@ -1,0 +1,204 @@
+"""Have we sampled enough points? (Rule IN2.)
+
+The playbook: "In general, it can be very difficult to know if the search space has been sampled densely enough." What
+can be told is how many trials came near the best, and by how much the best of N trials still falls as N doubles: beyond
+the trials that there are it is carried on at the rate at which the last doublings' gains shrank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.changes import NumTrials
+from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.sampled.points import Floats, points_of
+from raytune_playbook.analysis.wording import number_text
+from raytune_playbook.records.types import Outcome
+
+RULE = "IN2"
+QUESTION = "Have we sampled enough points from the search space?"
+
+MIN_COMPLETED = 8
+"""With fewer trials of a study no trend of the best of N can be told."""
+
+MIN_GOOD = 3
+"""So many trials must be nearer to the best objective than to the median one."""
+
+WORTH = 0.05
+"""A gain is worth its trials when it is larger than this share of the distance between the best and the median trial,
+than the metric's resolution, and than twice the standard deviation between retrains, as far as these are known."""
+
+SHRINKAGE = (0.35, 0.9)
+"""Of the gain from one doubling to the next: within what would be believed."""
+
+
+@dataclass(frozen=True)
+class _Study:
+    """How densely one study was sampled.
+
+    Fields:
+        name: of the study.
+        num_completed: trials.
+        num_good: of them are nearer to the best than to the median.
+        gain: by how much the best is expected to improve with as many trials again.
+        spread: between the best and the median.
+    """
+
+    name: str
+    num_completed: int
+    num_good: int
+    gain: float
+    spread: float
+
+
+def density(evidence: Evidence) -> Sequence[Finding]:
+    """Whether more trials are expected to find better ones."""
+    costs = _costs(evidence)
+    tuned = {study.name for study in evidence.studies if study.space}
+    if not tuned:
+        return (_found(Status.PASSES, "Nothing was tuned, so one trial samples the space."),)
+    least = min((len(costs.get(name, ())) for name in tuned), default=0)
+    if least < MIN_COMPLETED:
+        wanted = max(MIN_COMPLETED, 2 * max(len(costs.get(name, ())) for name in tuned))
+        sentence = (
+            f"A study has {least} completed trials; fewer than {MIN_COMPLETED} do not tell whether more would find "
+            "better ones."
+        )
+        return (_found(Status.CANNOT_TELL, sentence, proposal=_proposal(evidence, wanted)),)
+    studies = [_sampled(name, of_study) for name, of_study in costs.items() if name in tuned]
+    if any(study.spread == 0 for study in studies) and all(study.spread == 0 for study in studies):
+        return (
+            _found(Status.CANNOT_TELL, "The best trial and the median one are equal, so more trials tell nothing."),
+        )
+    return (_judged(evidence, studies),)
+
+
+def _judged(evidence: Evidence, studies: Sequence[_Study]) -> Finding:
+    gain = float(np.mean([study.gain for study in studies]))
+    spread = float(np.mean([study.spread for study in studies]))
+    known = {f"{WORTH:.0%} of the distance between the best trial and the median": WORTH * spread, **_known(evidence)}
+    measure = max(known, key=lambda name: known[name])
+    worth = known[measure]
+    thin = [study for study in studies if study.num_good < MIN_GOOD]
+    fewest = min(studies, key=lambda study: study.num_good)
+    numbers = {
+        "num_good": fewest.num_good,
+        "num_completed": fewest.num_completed,
+        "expected_gain_of_doubling": gain,
+        "gain_worth_having": worth,
+    }
+    good = f"{fewest.num_good} of {fewest.num_completed} trials" + ("" if len(studies) == 1 else f" in {fewest.name}")
+    compared = f"{measure} ({number_text(worth, 2)})"
+    if gain <= worth and not thin:
+        sentence = (
+            f"As many trials again are expected to improve the best by {number_text(gain, 2)}, no more than "
+            f"{compared}; {good} are nearer to the best than to the median."
+        )
+        return _found(Status.PASSES, sentence, numbers=numbers)
+    if gain > worth:
+        sentence = (
+            f"As many trials again are expected to improve the best by about {number_text(gain, 2)}, more than "
+            f"{compared}; {good} are nearer to the best than to the median."
+        )
+    else:
+        sentence = f"Only {good} are nearer to the best than to the median: the good region is hardly sampled."
+    wanted = 2 * max(study.num_trials for study in evidence.studies)
+    return _found(
+        Status.LOOK,
+        sentence,
+        numbers=numbers,
+        studies=tuple(study.name for study in thin) if len(thin) < len(studies) else (),
+        proposal=_proposal(evidence, wanted),
+    )
+
+
+def expected_best(costs: Sequence[float] | Floats, num_trials: int) -> float:
+    """The mean of the best of so many trials over all choices of them, exactly.
+
+    Args:
+        costs: of shape (num_costs,), small is good.
+        num_trials: at most as many.
+    """
+    ordered = np.sort(np.asarray(costs, dtype=float))
+    num = len(ordered)
+    worse = num - 1 - np.arange(num)  # how many are worse than each
+    kept = worse >= num_trials - 1
+    weights = np.exp(_log_choose(worse[kept], num_trials - 1) - _log_choose(np.array([num]), num_trials))
+    return float(weights @ ordered[kept])
+
+
+def _log_choose(num: Floats | np.ndarray[tuple[int, ...], np.dtype[np.int64]], chosen: int) -> Floats:
+    logs: Floats = gammaln(num + 1) - gammaln(chosen + 1) - gammaln(num - chosen + 1)
+    return logs
+
+
+def _costs(evidence: Evidence) -> dict[str, Floats]:
+    """The costs of the completed trials of each study."""
+    found: dict[str, list[Floats]] = {}
+    for arm in evidence.arms:
+        costs = points_of(arm.ended, {}, evidence.objective).costs
+        found.setdefault(arm.study, []).append(costs[np.isfinite(costs)])
+    return {name: np.concatenate(costs) for name, costs in found.items()}
+
+
+def _sampled(name: str, costs: Floats) -> _Study:
+    best, median = float(costs.min()), float(np.median(costs))
+    num = len(costs)
+    # What lies beyond the median says nothing of the good region, however bad it is.
+    eighth, quarter, half = (expected_best(np.minimum(costs, median), max(1, num // part)) for part in (8, 4, 2))
+    shrinkage = (quarter - half) / (eighth - quarter) if eighth > quarter else 1.0
+    gain = (quarter - half) * float(np.clip(shrinkage, *SHRINKAGE)) ** 2
+    return _Study(name, num, int((costs <= (best + median) / 2).sum()), max(gain, 0.0), median - best)
+
+
+def _known(evidence: Evidence) -> dict[str, float]:
+    """What is known of the smallest difference that means something, by what it is."""
+    known = {}
+    objectives = [trial.objective for trial in evidence.ranked if math.isfinite(trial.objective or 0)]
+    num = evidence.num_validation_examples
+    counts = [objective * num for objective in objectives if objective is not None] if num else []
+    if num and all(abs(count - round(count)) < 1e-4 for count in counts):
+        known["the metric's resolution"] = 1 / num
+    variance = _retrain_variance(evidence)
+    if variance is not None:
+        known["twice the standard deviation between retrains"] = 2 * float(np.sqrt(variance))
+    return known
+
+
+def _retrain_variance(evidence: Evidence) -> float | None:
+    """Over points that were trained several times; None where none was."""
+    points: dict[tuple[str, int], list[float]] = {}
+    for trial in evidence.trials:
+        if trial.outcome == Outcome.COMPLETED and trial.objective is not None and np.isfinite(trial.objective):
+            points.setdefault((trial.study, trial.index), []).append(trial.objective)
+    repeated = [np.asarray(values) for values in points.values() if len(values) > 1]
+    if not repeated:
+        return None
+    free = sum(len(values) - 1 for values in repeated)
+    return float(sum(((values - values.mean()) ** 2).sum() for values in repeated) / free)
+
+
+def _proposal(evidence: Evidence, wanted: int) -> Proposal:
+    each = "the study" if len(evidence.studies) == 1 else "each study"
+    sentence = (
+        f"Give {each} {wanted} trials; where that is too many, be less ambitious: tune fewer hyperparameters, or "
+        "compare fewer values."
+    )
+    return Proposal(sentence, (NumTrials(wanted),))
+
+
+def _found(
+    status: Status,
+    sentence: str,
+    *,
+    numbers: dict[str, float] | None = None,
+    studies: tuple[str, ...] = (),
+    proposal: Proposal | None = None,
+) -> Finding:
+    return Finding(RULE, QUESTION, status, sentence, numbers or {}, studies=studies, proposal=proposal)

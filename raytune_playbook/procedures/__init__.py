@@ -1,0 +1,1 @@
+"""The playbook's recipes: each a small program over the rooms below, named like its command."""

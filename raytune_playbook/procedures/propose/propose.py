@@ -1,0 +1,226 @@
+"""``raytune-playbook propose ROUND``: from a round's findings to the job file of the next one (rule IN16)."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from raytune_playbook.engine.jobs.job_file import Job, load_job
+from raytune_playbook.engine.rounds.recorded import as_recorded
+from raytune_playbook.engine.rounds.result import Result
+from raytune_playbook.errors import InputError, JobFileError, StorageError
+from raytune_playbook.procedures.propose.applied import applied
+from raytune_playbook.procedures.propose.source import job_source
+from raytune_playbook.procedures.propose.words import changes_text, closed_text, cost_text, header, unfinished_text
+from raytune_playbook.procedures.propose.workload import workload_source
+from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.report.insight import Insight, insight_of
+from raytune_playbook.report.reading import read_curves, read_round
+from raytune_playbook.study.round import Round
+
+Say = Callable[[str], None]
+
+
+def propose(round: Round, result: Result, *, num_trials: int | None = None) -> Round | None:
+    """The next round: what the findings of a round ask for, applied to it.
+
+    Args:
+        round: that was run.
+        result: what it came to.
+        num_trials: of the next round, in place of what follows from the findings.
+
+    Returns:
+        The round to run next, under a name of its own; None where no finding asks for a change.
+
+    Raises:
+        InputError: the result is another round's.
+    """
+    store = result.store
+    round = as_recorded(store, round)
+    next_study = _insight(store).next_study
+    if not next_study.changes:
+        return None
+    return applied(round, next_study, next_name(store), num_trials=num_trials)
+
+
+def write_job(
+    store: RoundStore, say: Say, *, output: str | None = None, num_trials: int | None = None, dry_run: bool = False
+) -> None:
+    """Write the job file of the next round beside the one of a round, and say what it changes.
+
+    Args:
+        store: of the round.
+        say: prints a text.
+        output: the file to write, which may be there; None for one named like the next round, which may not.
+        num_trials: of the next round, in place of what follows from the findings.
+        dry_run: say what would change, and write nothing.
+
+    Raises:
+        InputError: there is no such round, its job file is gone or defines another round by now, or the file is there.
+    """
+    insight = _insight(store)
+    for text in (unfinished_text(insight), None if insight.next_study.changes else closed_text(insight)):
+        if text is not None:
+            say(text)
+    if not insight.next_study.changes:
+        return
+    if dry_run and insight.reading.record.job is None:
+        say(changes_text(insight))
+        return
+    job = _job(store)
+    name = next_name(store, job.path)
+    new = applied(as_recorded(store, job.round), insight.next_study, name, num_trials=num_trials)
+    target = _target(job, name, output)
+    text = _text(insight, job, new, target, store)
+    if not dry_run:
+        _write(target, text, new, may_be_there=output is not None)
+    say(changes_text(insight))
+    say(f"Costs: {cost_text(new, insight.evidence.first_runs)}.")
+    say(f"{'To be written' if dry_run else 'Written'}: {_shown(target)}")
+    if not dry_run:
+        say(f"Run it with: {_run_command(target, store)}")
+
+
+# ---------------------------------------------------------------------- where it comes from
+
+
+def _insight(store: RoundStore) -> Insight:
+    reading = read_round(store)
+    return insight_of(reading, read_curves(store, reading))
+
+
+def _job(store: RoundStore) -> Job:
+    """The job file that a round was run from.
+
+    Raises:
+        StorageError: it was run from Python, or its job file is gone or defines another round by now.
+    """
+    record = store.round()
+    if record.job is None:
+        raise StorageError(
+            f"A job file is written beside another, but round {record.name!r} was run from Python ({record.command}); "
+            "there, `raytune_playbook.propose(round, result)` returns the next round, and --dry-run shows its changes."
+        )
+    at = "" if record.commit is None else f" of commit {record.commit[:12]}"
+    if not Path(record.job).is_file():
+        raise StorageError(
+            f"The next job file is made from the job file of round {record.name!r}, but {record.job} is gone; put the "
+            f"file{at} back, or see the changes with --dry-run."
+        )
+    job = load_job(record.job)
+    if job.round.fingerprint != record.fingerprint:
+        raise StorageError(
+            f"The next job file is made from the job file of round {record.name!r}, but {record.job} defines another "
+            f"round by now; put the file{at} back, or run what it defines under a name of its own."
+        )
+    return job
+
+
+# ---------------------------------------------------------------------- where it goes
+
+
+def next_name(store: RoundStore, job: Path | None = None) -> str:
+    """The name of the round after one: ``digits``, ``digits_2``, ``digits_3``; none that the storage holds, unless the
+    job file of that name is there, too.
+
+    Args:
+        store: of the round.
+        job: its job file.
+    """
+
+    def is_round(name: str) -> bool:
+        return RoundStore(store.storage, name).exists()
+
+    def is_there(name: str) -> bool:
+        return job is not None and (job.parent / _file_name(name)).exists()
+
+    base, number = store.name, 2
+    counted = re.fullmatch(r"(.+)_(\d+)", store.name)
+    if counted is not None and (is_round(counted[1]) or is_there(counted[1])):  # `resnet_50` is no 50th round
+        base, number = counted[1], int(counted[2]) + 1
+    while is_round(f"{base}_{number}") and not is_there(f"{base}_{number}"):
+        number += 1
+    return f"{base}_{number}"
+
+
+def _file_name(name: str) -> str:
+    """A round's name as that of a Python file, which others can import."""
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"{'round_' if stem[0].isdigit() else ''}{stem}.py"
+
+
+def _target(job: Job, name: str, output: str | None) -> Path:
+    if output is None:
+        target = job.path.parent / _file_name(name)
+        if target.exists():
+            raise JobFileError(
+                f"A job file is never overwritten, but {_shown(target)} is there; run it, or name another with "
+                "--output."
+            )
+        return target
+    target = Path(output).expanduser().absolute()
+    if target.suffix != ".py" or not target.parent.is_dir() or target.resolve() == job.path:
+        raise JobFileError(
+            f"--output: a Python file in a folder that is there, and not the old job file, is needed, but got "
+            f"{output!r}; correct it."
+        )
+    return target
+
+
+# ---------------------------------------------------------------------- writing it
+
+
+def _text(insight: Insight, job: Job, new: Round, target: Path, store: RoundStore) -> str:
+    workload = workload_source(job)
+    if workload.is_users and target.parent.resolve() != job.path.parent:
+        raise JobFileError(
+            f"The next job file imports its workload from beside {job.path}, so it has to lie there, but --output "
+            f"names {_shown(target)}; name a file in {job.path.parent}."
+        )
+    run, made_by = (
+        _run_command(target, store),
+        shlex.join(["raytune-playbook", "propose", store.name, *_storage(store)]),
+    )
+    return job_source(new, workload, header(insight, new, run=run, propose=made_by, job=_shown(job.path)))
+
+
+def _write(target: Path, text: str, new: Round, *, may_be_there: bool) -> None:
+    """Write a job file, and see that it defines the round; what was there comes back where it does not."""
+    before = target.read_bytes() if may_be_there and target.exists() else None
+    try:
+        with target.open("w" if may_be_there else "x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise JobFileError(
+            f"The job file {_shown(target)} cannot be written: {error.strerror}; name another."
+        ) from None
+    try:
+        loaded = load_job(str(target)).round
+        if loaded.model_dump() != new.model_dump() or loaded.fingerprint != new.fingerprint:
+            raise JobFileError(
+                f"The next job file cannot import the workload of this one: from {_shown(target)} it is another; give "
+                "the old job file a name that no other module has."
+            )
+    except InputError:
+        if before is None:
+            target.unlink()
+        else:
+            target.write_bytes(before)
+        raise
+
+
+def _run_command(target: Path, store: RoundStore) -> str:
+    return shlex.join(["raytune-playbook", "run", _shown(target), *_storage(store)])
+
+
+def _storage(store: RoundStore) -> list[str]:
+    default = Path(DEFAULT_STORAGE).absolute()
+    return [] if store.storage.local_path == default else ["--storage", store.storage.uri]
+
+
+def _shown(path: Path) -> str:
+    """From here, where it lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

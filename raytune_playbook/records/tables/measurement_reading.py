@@ -1,0 +1,92 @@
+"""Measurements of one trial, or of all of a study, from streams, sealed files and parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.tables.listing import (
+    MOST_PASSES,
+    BrokenFileError,
+    Listing,
+    always_changing,
+    is_part,
+    key_of,
+    list_folder,
+    parquet_table,
+    read_folder,
+    single_file,
+)
+from raytune_playbook.records.tables.measurement_parts import PartReader
+
+_Made = TypeVar("_Made")
+
+
+def trial_measurements(storage: Storage, folder: str, key: str) -> pa.Table | None:
+    """The measurements of one trial; None where there are none.
+
+    Raises:
+        BrokenFileError: they cannot be read.
+    """
+    for _ in range(MOST_PASSES):
+        try:
+            return _trial_measurements(storage, folder, key, list_folder(storage, folder))
+        except FileNotFoundError:  # sealed or compacted since
+            continue
+    raise always_changing(storage, folder)
+
+
+def all_measurements(
+    storage: Storage, folder: str, make: Callable[[str, pa.Table], _Made]
+) -> tuple[dict[str, _Made], dict[str, str]]:
+    """What ``make`` makes of each trial's measurements, and why files cannot be read, by their names."""
+
+    def parse(file: str, content: bytes) -> dict[str, _Made]:
+        if is_part(file):
+            return {key: make(key, table) for key, table in PartReader(pa.BufferReader(content)).tables()}
+        key = key_of(file)
+        table = parquet_table(content) if file == single_file(key) else read_stream(content)
+        if table is None:
+            raise BrokenFileError("not even its first rows are whole")
+        return {key: make(key, table)}
+
+    content = read_folder(storage, folder, parse)
+    return {key: made for of_file in content.files.values() for key, made in of_file.items()}, dict(content.broken)
+
+
+def read_stream(content: bytes) -> pa.Table | None:
+    """The rows of an Arrow IPC stream, up to where it was cut off; None where not even its schema is whole."""
+    try:
+        reader = pa.ipc.open_stream(content)
+    except (pa.ArrowInvalid, OSError):
+        return None
+    batches = []
+    while True:
+        try:
+            batches.append(reader.read_next_batch())
+        except (StopIteration, pa.ArrowInvalid, OSError):  # its end, or the place where the writer was killed
+            break
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _trial_measurements(storage: Storage, folder: str, key: str, listing: Listing) -> pa.Table | None:
+    def content(file: str) -> bytes:
+        found = storage.read(f"{folder}/{file}")
+        if found is None:
+            raise FileNotFoundError(f"{storage.root}/{folder}/{file}")
+        return found
+
+    if key in listing.streams:
+        return read_stream(content(listing.streams[key]))
+    if key in listing.singles:
+        return parquet_table(content(single_file(key)))
+    for part in reversed(listing.parts):
+        if part.spans(key):
+            with storage.opened(f"{folder}/{part.file}") as file:
+                reader = PartReader(file)
+                if key in reader.num_rows:
+                    return reader.table(key)
+    return None

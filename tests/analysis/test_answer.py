@@ -1,0 +1,247 @@
+"""The answer to a round's question: how often it is wrong where the truth is known, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from raytune_playbook.analysis.answer import Answer, Verdict, answer_of
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.records.types import Outcome
+from raytune_playbook.study.settings import Objective
+from tests.analysis.findings.generated import SPACE, Plan, bowl, generated
+
+NUM_SEEDS = 200
+NORMS = ("device", "sync", "ghost")
+
+Losses = Callable[[str, np.ndarray, np.random.Generator], np.ndarray]
+"""Of an arm, from the squared distances of its points from the optimum; NaN for an infeasible trial."""
+
+
+@cache
+def points(num_arms: int, trials_per_arm: int, seed: int) -> tuple[Evidence, np.ndarray]:
+    """A round without objectives, and how far its points are from the optimum."""
+    plan = Plan(arms=[{"norm": name} for name in NORMS[:num_arms]], trials_per_arm=trials_per_arm)
+    evidence = generated(plan, seed, lambda values, rng: 0.0)
+    optimum = {"learning_rate": 0.05, "momentum": 0.9}
+    return evidence, np.array([bowl(trial.values, optimum, SPACE) for trial in evidence.trials])
+
+
+def judged(
+    seed: int,
+    losses: Losses,
+    *,
+    num_arms: int = 2,
+    trials_per_arm: int = 12,
+    noise_seed: int = 0,
+    num_validation_examples: int | None = None,
+) -> Evidence:
+    """A round whose objectives follow from how far its points are from the optimum."""
+    evidence, distances = points(num_arms, trials_per_arm, seed)
+    rng = np.random.default_rng([seed, noise_seed])
+    trials: list[Trial] = []
+    for place, name in enumerate(NORMS[:num_arms]):
+        own = slice(place * trials_per_arm, (place + 1) * trials_per_arm)
+        for trial, loss in zip(evidence.trials[own], losses(name, distances[own], rng), strict=True):
+            ended = Outcome.INFEASIBLE if np.isnan(loss) else Outcome.COMPLETED
+            trials.append(replace(trial, outcome=ended, objective=None if np.isnan(loss) else float(loss)))
+    examples = None
+    if num_validation_examples is not None:
+        counted = {"validation": num_validation_examples}
+        examples = evidence.examples.model_copy(update={"num_examples": counted})
+    return replace(evidence, trials=tuple(trials), examples=examples)
+
+
+def bowls(noise: float, behind: float = 0.0) -> Losses:
+    """The same bowl for all, the first arm better by a number."""
+
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        worse = 0.0 if name == NORMS[0] else behind
+        return 0.05 + 0.1 * distances + worse + noise * rng.normal(size=len(distances))
+
+    return losses
+
+
+def errors(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Counts of errors of 156 examples, a quarter of the trials infeasible: no arm is better."""
+    counts = rng.binomial(156, np.clip(0.05 + 0.3 * distances, 0, 1))
+    return np.where(rng.uniform(size=len(counts)) < 0.25, np.nan, counts / 156)
+
+
+def answer(evidence: Evidence) -> Answer:
+    return answer_of(evidence, (), ())
+
+
+def share(answers: Sequence[Answer], verdict: Verdict) -> float:
+    return float(np.mean([found.verdict is verdict for found in answers]))
+
+
+@pytest.mark.parametrize(("num_arms", "noise"), [(2, 0.0003), (2, 0.1), (3, 0.01)])
+def test_ad2_a_winner_is_named_among_equals_in_5_of_100_rounds_and_where_it_is_one_in_9_of_10(num_arms, noise):
+    """Where there is no difference, and where there is one of the size that the answer itself states."""
+    equal = [answer(judged(seed, bowls(noise), num_arms=num_arms)) for seed in range(NUM_SEEDS)]
+    assert share(equal, Verdict.BETTER) <= 0.05
+    assert share(equal, Verdict.NO_DIFFERENCE) >= 0.95
+    stated = [found.detectable for found in equal]
+    other = [
+        answer(judged(seed, bowls(noise, size), num_arms=num_arms, noise_seed=1)) for seed, size in enumerate(stated)
+    ]
+    assert share(other, Verdict.BETTER) >= 0.9
+    assert all(found.arms[0].is_leading for found in other if found.verdict is Verdict.BETTER)
+
+
+def test_ad2_a_few_validation_examples_are_no_difference_where_a_quarter_diverged():
+    """Six trials of each value, 156 examples: the best differ by one or a few of them."""
+    for seed in range(NUM_SEEDS):
+        evidence = judged(seed, errors, trials_per_arm=6, num_validation_examples=156)
+        found = answer(evidence)
+        assert found.verdict is not Verdict.BETTER
+        assert found.resolution is None or found.resolution == 1 / 156
+
+
+def test_sd8_values_that_tie_have_no_winner():
+    def tied(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return (5 + np.round(100 * (distances - distances.min()))) / 352
+
+    found = answer(judged(0, tied, num_arms=3, num_validation_examples=352))
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert found.sentence.startswith("No difference shown: device, sync and ghost tie at a validation error of 0.0142.")
+    assert [arm.is_leading for arm in found.arms] == [True] * 3
+    assert [arm.probability_best for arm in found.arms] == pytest.approx([1 / 3] * 3, abs=1e-3)
+    assert (found.difference, found.probability, found.resolution) == (0, None, 1 / 352)
+    assert found.reasons[0] == "The best trials of device and sync are equal."
+
+
+def test_sd8_a_better_value_is_named_with_its_probability():
+    found = answer(judged(1, bowls(0.001, 0.05), num_arms=3))
+    assert found.verdict is Verdict.BETTER
+    assert found.sentence.startswith("norm=device is better: its best validation error is 0.05")
+    assert found.sentence.endswith("It is so with a probability of 99%.")
+    assert [arm.is_leading for arm in found.arms] == [True, False, False]
+    assert found.difference == pytest.approx(0.05, abs=0.005)
+
+
+def test_sd8_of_values_that_do_not_lead_those_that_are_worse_are_told():
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return 0.05 + 0.1 * distances + (0.3 if name == "ghost" else 0) + 0.001 * rng.normal(size=len(distances))
+
+    answers = [answer(judged(seed, losses, num_arms=3)) for seed in range(50)]
+    tied = [found for found in answers if found.verdict is Verdict.NO_DIFFERENCE]
+    assert len(tied) >= 45
+    assert all([arm.is_leading for arm in found.arms] == [True, True, False] for found in tied)
+    assert all("of device and sync is" in found.sentence and "ghost is worse." in found.sentence for found in tied)
+
+
+def test_sd8_a_goal_to_maximize_is_answered_alike():
+    evidence = judged(1, bowls(0.001, 0.05))
+    goal = Objective(metric="accuracy", goal="maximize")
+    trials = tuple(replace(trial, objective=1 - trial.objective) for trial in evidence.trials)
+    turned = answer(replace(evidence, objective=goal, trials=trials))
+    one = answer(evidence)
+    assert (turned.verdict, turned.probability) == (one.verdict, one.probability)
+    assert turned.difference == pytest.approx(one.difference)
+    assert turned.detectable == pytest.approx(one.detectable)
+    low, high = one.arms[0].interval
+    assert turned.arms[0].interval == pytest.approx((1 - high, 1 - low))
+
+
+def test_in3_infeasible_trials_count_as_the_worst_and_crashed_ones_not_at_all():
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        found = 0.05 + 0.1 * distances
+        return np.full(len(found), np.nan) if name == "sync" else found
+
+    found = answer(judged(0, losses))
+    assert found.verdict is Verdict.BETTER
+    assert found.sentence.endswith("and no trial of the other values was completed.")
+    assert [(arm.behind, arm.is_leading) for arm in found.arms] == [(0, True), (None, False)]
+    nothing = answer(judged(0, lambda name, distances, rng: np.full(len(distances), np.nan)))
+    assert (nothing.verdict, nothing.sentence) == (
+        Verdict.CANNOT_TELL,
+        "No trial was completed, so there is no answer.",
+    )
+
+
+@pytest.mark.parametrize("trials_per_arm", [1, 3, 6])
+def test_ad2_too_few_trials_cannot_tell(trials_per_arm):
+    found = answer(judged(0, bowls(0.001, 0.5), trials_per_arm=trials_per_arm))
+    assert found.verdict is Verdict.CANNOT_TELL
+    done = "1 trial was" if trials_per_arm == 1 else f"{trials_per_arm} trials were"
+    assert f"only {done} completed with it, and fewer than 7 may be luck" in found.sentence
+    assert found.detectable is None
+
+
+def test_sd6_many_values_with_a_trial_or_a_few_each():
+    for num_arms, trials_per_arm, verdict in ((16, 10, Verdict.NO_DIFFERENCE), (200, 1, Verdict.CANNOT_TELL)):
+        plan = Plan(arms=[{"width": width} for width in range(num_arms)], trials_per_arm=trials_per_arm)
+        found = answer(generated(plan, 0, lambda values, rng: 0.3 + 0.01 * rng.normal()))
+        assert found.verdict is verdict
+        assert sum(arm.probability_best for arm in found.arms) <= 1 + 1e-9
+        assert len(found.sentence) < 250
+
+
+def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
+    evidence = judged(1, bowls(0.001, 0.05))
+    closed = Finding("IN1", "Is it large?", Status.PASSES, "It is.")
+    problem = Finding("IN6", "Is it overfitting?", Status.PROBLEM, "The best trials of sync overfit.")
+    withholds = replace(problem, rule="IN1", sentence="The best of sync lie at the end.", withholds=True)
+    look = Finding("IN8", "Still improving?", Status.LOOK, "The best trial was still improving.")
+    qualified = answer_of(evidence, (closed, look, problem), ("depth = 20",))
+    assert qualified.verdict is Verdict.BETTER
+    assert qualified.open_findings == (problem, look)
+    assert qualified.reasons[-1] == "One open problem may still change this."
+    assert qualified.caveats == ("depth = 20",)
+    withheld = answer_of(evidence, (look, withholds, withholds), ())
+    assert withheld.verdict is Verdict.CANNOT_TELL
+    assert withheld.probability is None
+    assert withheld.sentence == (
+        "Cannot tell yet. First: The best of sync lie at the end. One more problem has to be closed, too."
+    )
+
+
+def test_ad1_retrain_variance_takes_back_a_difference_that_is_smaller():
+    evidence = judged(1, bowls(0.001, 0.05))
+    assert "How much a point varies when it is trained again is not known." in answer(evidence).reasons
+    best = [arm.best for arm in evidence.arms]
+
+    def repeated(deviation: float) -> Answer:
+        spread = (-1.0, 0.0, 1.0)
+        runs = [
+            replace(trial, repeat=place, objective=trial.objective + deviation * z)
+            for trial in best
+            for place, z in enumerate(spread, start=1)
+        ]
+        return answer(replace(evidence, trials=(*evidence.trials, *runs)))
+
+    assert repeated(0.001).verdict is Verdict.BETTER
+    assert repeated(0.1).verdict is Verdict.NO_DIFFERENCE
+    assert repeated(0.1).detectable == pytest.approx(2 * 0.1 * (2 / 3) ** 0.5)
+    assert repeated(0.1).reasons[-1] == "Trained again with other seeds, a point varies by ±0.1 (6 repeats)."
+
+
+def test_in13_one_study_has_a_best_trial_and_what_another_search_would_find():
+    found = answer(judged(0, bowls(0.01), num_arms=1))
+    assert found.verdict is Verdict.NOTHING_TO_COMPARE
+    assert found.sentence.startswith("The best of 12 trials is norm=device/")
+    assert "in 8 of 10 cases" in found.sentence
+    assert (found.difference, found.detectable, found.arms[0].probability_best) == (None, None, None)
+
+
+def test_ad2_a_round_that_runs_is_answered_so_far():
+    evidence = replace(judged(1, bowls(0.001, 0.05)), is_finished=False)
+    assert answer(evidence).sentence.startswith("So far: norm=device is better")
+
+
+def test_sd8_a_metric_that_is_constant_or_not_finite_is_no_winner():
+    same = answer(judged(0, lambda name, distances, rng: np.full(len(distances), 0.5), num_arms=3))
+    assert same.verdict is Verdict.NO_DIFFERENCE
+    evidence = judged(0, bowls(0.01))
+    odd = tuple(replace(trial, objective=float("nan")) if trial.index % 2 else trial for trial in evidence.trials)
+    found = answer(replace(evidence, trials=odd))
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert [len(arm.arm.ranked) for arm in found.arms] == [6, 6]

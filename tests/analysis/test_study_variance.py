@@ -1,0 +1,96 @@
+"""How far another search would come to something else: chances and intervals against what is enumerated and drawn."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from raytune_playbook.analysis.study_variance import Tried, chances, detectable, interval_of_best
+
+NUM_SEEDS = 400
+
+
+def enumerated(arms: list[list[Tried]]) -> list[float]:
+    """The definition: over all subsets of the points, which arm has the best trial; equal ones share alike."""
+    points = sorted({trial.point for arm in arms for trial in arm})
+    found = [0.0] * len(arms)
+    for kept in itertools.product([False, True], repeat=len(points)):
+        left = dict(zip(points, kept, strict=True))
+        best = [min((t.loss for t in arm if left[t.point]), default=math.inf) for arm in arms]
+        if min(best) < math.inf:
+            for place in (winners := [place for place, loss in enumerate(best) if loss == min(best)]):
+                found[place] += 0.5 ** len(points) / len(winners)
+    return found
+
+
+def drawn(num_arms: int, num_trials: int, seed: int, *, shared: bool, noise: float = 0.05) -> list[list[Tried]]:
+    """Arms without a difference: a bowl in two dimensions with noise, at the same points or at their own."""
+    rng = np.random.default_rng(seed)
+    places = [rng.uniform(-0.5, 0.5, (num_trials, 2))] * num_arms
+    if not shared:
+        places = [rng.uniform(-0.5, 0.5, (num_trials, 2)) for _ in range(num_arms)]
+    return [
+        [
+            Tried(index if shared else (arm, index), float(loss))
+            for index, loss in enumerate((x**2).sum(1) + noise * rng.normal(size=num_trials))
+        ]
+        for arm, x in enumerate(places)
+    ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_ad2_chances_are_those_of_all_draws_of_points(shared):
+    for seed in range(20):
+        arms = drawn(3, 4, seed, shared=shared)
+        arms[2][1] = Tried(arms[2][1].point, math.inf)
+        if not shared:
+            arms = [[Tried(10 * t.point[0] + t.point[1], t.loss) for t in arm] for arm in arms]
+        assert chances(arms) == pytest.approx(enumerated(arms))
+
+
+def test_sd8_equal_trials_at_one_point_share_alike():
+    arms = [[Tried(0, 0.0142)], [Tried(0, 0.0142)], [Tried(0, 0.0142)]]
+    assert chances(arms) == pytest.approx([1 / 6] * 3)
+    assert chances(arms) == pytest.approx(enumerated(arms))
+
+
+@pytest.mark.parametrize("noise", [0.0001, 0.05, 1.0])
+@pytest.mark.parametrize("shared", [True, False])
+def test_ad2_a_lead_of_a_chance_is_as_rare_among_equals_as_it_says(shared, noise):
+    """The bootstrap that this replaces leaves the luckiest trial in 63% of its draws, and is far from it."""
+    largest = [max(chances(drawn(2, 12, seed, shared=shared, noise=noise))) for seed in range(NUM_SEEDS)]
+    for probability in (0.8, 0.9, 0.95, 0.98):
+        allowed = 2 * (1 - probability)
+        share = float(np.mean([chance >= probability for chance in largest]))
+        assert share <= allowed + 2.5 * math.sqrt(allowed * (1 - allowed) / NUM_SEEDS)
+
+
+def test_ad2_few_trials_leave_all_in_doubt():
+    arms = [[Tried(index, float(index)) for index in range(3)], [Tried(index, 10.0 + index) for index in range(3)]]
+    assert chances(arms) == pytest.approx([7 / 8, 0])
+    assert detectable(arms) is None
+
+
+def test_ad2_the_best_of_another_search_lies_in_the_interval_in_8_of_10_cases():
+    def misses(num_trials: int, noise: float) -> tuple[float, float]:
+        low, high = 0, 0
+        for seed in range(NUM_SEEDS):
+            first, second = ([t.loss for t in arm] for arm in drawn(2, num_trials, seed, shared=False, noise=noise))
+            start, end = interval_of_best(first)
+            low, high = low + (min(second) < start), high + (min(second) > end)
+        return low / NUM_SEEDS, high / NUM_SEEDS
+
+    for num_trials in (8, 30):
+        for noise in (0.001, 0.05):
+            assert max(misses(num_trials, noise)) < 0.15
+            assert sum(misses(num_trials, noise)) < 0.24
+
+
+def test_ad2_no_interval_from_few_trials_or_mostly_infeasible_ones():
+    assert interval_of_best([]) is None
+    assert interval_of_best([0.1, 0.2, 0.3]) is None
+    assert interval_of_best([0.1, 0.2, 0.3, 0.4, 0.5, math.inf, math.inf]) is None
+    assert interval_of_best([0.1] * 8) == pytest.approx((0.1, 0.1))

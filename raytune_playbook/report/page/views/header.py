@@ -18,6 +18,7 @@ class HeaderView:
         state: as its status says, ``not started`` without one, or ``unknown`` where that cannot be read.
         facts: short ones, shown in one line.
         reason: why it ended, where its status says so.
+        broken: which of its records cannot be read.
     """
 
     name: str
@@ -25,6 +26,7 @@ class HeaderView:
     state: str
     facts: tuple[str, ...]
     reason: str | None
+    broken: tuple[str, ...]
 
 
 def header_view(reading: RoundReading) -> HeaderView:
@@ -40,4 +42,5 @@ def header_view(reading: RoundReading) -> HeaderView:
         state=status.state if status else "unknown" if reading.broken else "not started",
         facts=tuple(facts),
         reason=status.reason if status else None,
+        broken=reading.broken,
     )

@@ -20,7 +20,7 @@ from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
 from raytune_playbook.report.insight import insight_of
-from raytune_playbook.report.reading import RoundReading, read_curves, read_round
+from raytune_playbook.report.reading import RoundReading, read_all, read_round
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
@@ -42,8 +42,8 @@ def summary(store: RoundStore) -> RenderableType:
     Raises:
         StorageError: there is no such round.
     """
-    reading = read_round(store)
-    insight = insight_of(reading, read_curves(store, reading))
+    reading, curves = read_all(store)
+    insight = insight_of(reading, curves)
     lines: list[RenderableType] = [
         _line(f"{reading.record.name}: {reading.record.goal}"),
         _line(f"Trials: {counts_text(reading.summary.total)}."),
@@ -52,6 +52,7 @@ def summary(store: RoundStore) -> RenderableType:
         _line(insight.answer.sentence, "bold"),
         *_open_lines(insight.answer.open_findings),
     ]
+    lines += [_line(sentence, "yellow") for sentence in reading.broken]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))
     if insight.evidence.is_finished and insight.next_study.changes:
@@ -138,9 +139,10 @@ def _round_row(store: RoundStore) -> tuple[str, ...]:
 
 
 def _state(reading: RoundReading) -> str:
-    """As its status says, and whether its test set was looked at (rule AD6)."""
-    state = str(reading.status.state) if reading.status else "not started"
-    return f"{state}, test seen" if any(score.split == TEST for score in reading.scores) else state
+    """As its status says, whether its test set was looked at (rule AD6), and whether records are missing."""
+    state = str(reading.status.state) if reading.status else "unknown" if reading.broken else "not started"
+    state = f"{state}, test seen" if any(score.split == TEST for score in reading.scores) else state
+    return f"{state}, partly unreadable" if reading.broken else state
 
 
 def _best_objective(summary_: RoundSummary) -> float | None:

@@ -27,8 +27,11 @@ from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Detector, Finding
 from raytune_playbook.analysis.findings.space.boundary import boundary
 from raytune_playbook.analysis.findings.space.density import density
+from raytune_playbook.analysis.findings.space.importance import importance
 from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
 from raytune_playbook.analysis.findings.space.instability import limited_by_instability
+from raytune_playbook.analysis.findings.space.left_out import left_out
+from raytune_playbook.analysis.findings.space.matters import matters
 
 DETECTORS: tuple[Detector, ...] = (
     boundary,
@@ -45,6 +48,9 @@ DETECTORS: tuple[Detector, ...] = (
     periodicity,
     best_step_shares,
     waiting,
+    matters,
+    importance,
+    left_out,
     equal_tuning,
     same_conditions,
     unfinished,

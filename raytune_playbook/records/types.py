@@ -224,7 +224,7 @@ class Training:
 
     Fields:
         num_steps: steps whose effect the trained model holds, whichever attempt made them.
-        num_parameters: of the model.
+        num_parameters: of the model; None where it is not known, as of other tools' trials.
         train_s: seconds in all: those of the last attempt, and those of earlier ones up to the checkpoint from which
             it went on. What was lost after a checkpoint is not counted, here and in all that follow.
         time_by_part: of the training steps, up to the last reporting interval; None in records of older versions. What
@@ -240,7 +240,7 @@ class Training:
     """
 
     num_steps: int
-    num_parameters: int
+    num_parameters: int | None
     train_s: float
     time_by_part: TimeByPart | None = None
     evaluations_s: float | None = None

@@ -38,6 +38,10 @@ class RoundReading:
         status: None before the first trial.
         trials: of all studies, repeats included, judged by ``summary.objective``.
         scores: what kept models scored on whole splits since.
+        origin: of another tool's trials, such as ``recorded in optuna.db by Optuna``; None for our own records. Of such
+            a round ``record`` and ``studies`` hold placeholders for what no other tool records: nothing of how to
+            reproduce it is known.
+        inferred: a sentence for whatever nobody has said of such a round, and was inferred.
         curves: of the trials, where they have been read already; `read_curves` has them in any case.
         broken: a sentence for each file of the records that cannot be read, and without which the rest was.
     """
@@ -48,6 +52,8 @@ class RoundReading:
     trials: tuple[Trial, ...]
     summary: RoundSummary
     scores: tuple[ScoreRecord, ...] = ()
+    origin: str | None = None
+    inferred: tuple[str, ...] = ()
     curves: dict[TrialId, TrialCurves] | None = None
     broken: tuple[str, ...] = ()
 

@@ -106,6 +106,20 @@ def _study(plan: Plan, arm: Values, seed: int) -> StudySpec:
     )
 
 
+_POINTS: dict[tuple[str, int], tuple[dict[str, Value], ...]] = {}
+"""Points by space and seed: many rounds are generated over the same few of them."""
+
+
+def _values(study: StudySpec, index: int) -> dict[str, Value]:
+    """As a search suggests them."""
+    key = (study.model_dump_json(include={"space"}), study.seed)
+    known = _POINTS.get(key, ())
+    if index >= len(known):
+        more = (suggest(study, each).values for each in range(len(known), study.num_trials))
+        known = _POINTS[key] = (*known, *({name: values[name] for name in study.space} for values in more))
+    return study.fixed | study.arm | known[index]
+
+
 def _trial(
     plan: Plan,
     study: StudySpec,
@@ -115,7 +129,7 @@ def _trial(
     objective_of: ObjectiveOf,
     curves_of: CurvesOf | None,
 ) -> tuple[Trial, Mapping[Evaluation, Curve]]:
-    values = suggest(study, index).values
+    values = _values(study, index)
     reached = objective_of(values, rng)
     training = Training(num_steps=plan.max_train_steps, num_parameters=1000, train_s=10.0)
     if isinstance(reached, str):

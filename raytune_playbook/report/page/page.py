@@ -23,7 +23,7 @@ from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import hover_view, trials_view
-from raytune_playbook.report.reading import RoundReading, read_logs, read_measurements, read_profiles, read_round
+from raytune_playbook.report.reading import RoundReading, read_all, read_logs, read_measurements, read_profiles
 from raytune_playbook.report.rules import explained
 from raytune_playbook.study.settings import Objective
 
@@ -47,7 +47,8 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
     Raises:
         StorageError: there is no such round.
     """
-    page = page_view(store, read_round(store, objective=objective))
+    reading, _ = read_all(store, objective=objective)
+    page = page_view(store, reading)
     store.storage.write(f"{store.name}/{PATH}", render(page).encode())
     return f"{store.uri}/{PATH}"
 
@@ -69,7 +70,7 @@ def page_view(store: RoundStore, reading: RoundReading) -> PageView:
         sample=sample_view(reading, tables),
         classes=classes_view(reading, tables),
         input_pipeline=input_pipeline_view(reading, read_profiles(store, reading.studies)),
-        warnings=tuple(explained(warning) for warning in reading.record.warnings),
+        warnings=(*reading.broken, *(explained(warning) for warning in reading.record.warnings)),
         search_space=search_space_view(reading),
         plots=plots_view(reading, looks, shown, tables),
         trials=trials_view(reading, read_logs(store, reading.studies)),

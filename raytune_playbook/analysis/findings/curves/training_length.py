@@ -26,7 +26,8 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     value_of,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import (
+from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.series.noise import (
     MIN_POINTS,
     QUANTIZATION,
     noise_about,
@@ -34,8 +35,7 @@ from raytune_playbook.analysis.findings.curves.noise import (
     significance,
     trend,
 )
-from raytune_playbook.analysis.findings.curves.stacks import Floats, Stack, evaluated
-from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.series.stacks import Floats, Stack, evaluated
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.study.frozen import Value
@@ -197,7 +197,7 @@ def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End
         float(found.significance[0]) < -threshold
         and -change >= _MIN_GAIN[decays] * level
         and (num is None or -change * num >= _FEWEST_EXAMPLES)
-        and last_half < 0.1 * change  # and it goes on
+        and last_half < -0.1 * change  # and it has not turned
     )
     saturated = [_saturated_share(stack)]
     in_training = _with_best(evidence, arm, TRAIN)

@@ -15,7 +15,7 @@ class HeaderView:
 
     Fields:
         name, goal: the round's.
-        state: as its status says, or ``not started``.
+        state: as its status says, ``not started`` without one, or ``unknown`` where that cannot be read.
         facts: short ones, shown in one line.
         reason: why it ended, where its status says so.
     """
@@ -37,7 +37,7 @@ def header_view(reading: RoundReading) -> HeaderView:
     return HeaderView(
         name=record.name,
         goal=record.goal,
-        state=status.state if status else "not started",
+        state=status.state if status else "unknown" if reading.broken else "not started",
         facts=tuple(facts),
         reason=status.reason if status else None,
     )

@@ -140,7 +140,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "IN8",
         "still improving at the end, constant learning rate",
-        "9% of the error in the last quarter",
+        "11% of the error in the last quarter",
         training_ends,
         lambda seed: round_of(seed, Shapes()),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving)),
@@ -149,7 +149,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "IN8",
         "still improving at the end, cosine decay",
-        "9% of the error in the last quarter",
+        "11% of the error in the last quarter",
         training_ends,
         lambda seed: round_of(seed, Shapes(), COSINE),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving), COSINE),
@@ -183,7 +183,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "IN14",
         "best steps in the last 25%",
-        "9% of the error gained there",
+        "11% of the error gained there",
         best_step_shares,
         lambda seed: round_of(seed, Shapes()),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving)),

@@ -1,7 +1,8 @@
 """Tune deep networks on a Ray cluster the way the Deep Learning Tuning Playbook says to.
 
-A `Round` says what to ask, `run` asks it, and the `Result` says what was learned. Names that need ray or torch are
-imported when they are first used, so that importing the package is quick and needs neither.
+A `Round` says what to ask, `run` asks it, and the `Result` says what was learned. Names that need ray or torch
+are imported when they are first used, as are those that few need, so that importing the package is quick and needs
+neither.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
     from raytune_playbook.train.workload import Batch, Values, Workload
@@ -53,6 +55,9 @@ __all__ = [
     "load_model",
     "predict",
     "propose",
+    "read_optuna",
+    "read_ray_tune",
+    "read_table",
     "run",
     "score",
 ]
@@ -68,6 +73,9 @@ _LATER = {
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",
+    "read_optuna": "raytune_playbook.report.foreign.read",
+    "read_ray_tune": "raytune_playbook.report.foreign.read",
+    "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
 }

@@ -31,8 +31,7 @@ import raytune_playbook
 for room in ("study", "records", "analysis", "report", "search"):
     package = importlib.import_module(f"raytune_playbook.{room}")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if module.name != "raytune_playbook.records.tensorboard":  # tensorboardX imports torch where it finds it
-            importlib.import_module(module.name)
+        importlib.import_module(module.name)
 print(sorted({"ray", "torch"} & set(sys.modules)))
 """
     assert printed(program) == "[]"

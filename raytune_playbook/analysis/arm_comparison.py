@@ -66,7 +66,9 @@ def compare(evidence: Evidence) -> Comparison:
     tried = tried_of(evidence)
     shares = chances(tried)
     counted = num_scored(evidence)
-    intervals = tuple(_interval(evidence, trials, is_share=counted is not None) for trials in tried)
+    intervals = tuple(
+        best_interval([trial.loss for trial in trials], evidence, is_share=counted is not None) for trials in tried
+    )
     order = sorted((place for place, arm in enumerate(arms) if arm.best), key=lambda place: _best_loss(tried[place]))
     if not order:
         return Comparison(None, None, tuple(shares), intervals, (False,) * len(arms), 0.0, None, None, counted)
@@ -108,13 +110,12 @@ def tried_of(evidence: Evidence) -> list[list[Tried]]:
     """
     arms = evidence.arms
     names = [name for name in arms[0].space if all(name in arm.space for arm in arms)] if len(arms) > 1 else []
-    sign = 1 if evidence.objective.goal == "minimize" else -1
     found: list[list[Tried]] = []
     for place, arm in enumerate(arms):
         again: Counter[Hashable] = Counter()
         trials = []
         for trial in arm.ended:
-            if (loss := _loss(trial, sign)) is None:
+            if (loss := trial_loss(trial, evidence)) is None:
                 continue
             point: Hashable = (place, trial.index)
             if names:
@@ -126,13 +127,13 @@ def tried_of(evidence: Evidence) -> list[list[Tried]]:
     return found
 
 
-def _loss(trial: Trial, sign: int) -> float | None:
+def trial_loss(trial: Trial, evidence: Evidence) -> float | None:
     """Infinite of an infeasible trial; None of one that crashed, which says nothing of its point."""
     if trial.outcome is Outcome.INFEASIBLE:
         return math.inf
     if trial.outcome is not Outcome.COMPLETED or trial.objective is None or not math.isfinite(trial.objective):
         return None
-    return sign * trial.objective
+    return trial.objective if evidence.objective.goal == "minimize" else -trial.objective
 
 
 def _best_loss(trials: Sequence[Tried]) -> float:
@@ -174,9 +175,13 @@ def _detectable(evidence: Evidence, tried: Sequence[Sequence[Tried]], leader: in
     return largest if math.isfinite(largest) else None
 
 
-def _interval(evidence: Evidence, trials: Sequence[Tried], *, is_share: bool) -> tuple[float, float] | None:
-    """In the objective's own values; a share of examples is neither below 0 nor above 1."""
-    if (found := interval_of_best([trial.loss for trial in trials])) is None:
+def best_interval(losses: Sequence[float], evidence: Evidence, *, is_share: bool) -> tuple[float, float] | None:
+    """Where the best of another search would lie, as an objective; a share of examples is from 0 to 1.
+
+    Args:
+        losses: as `trial_loss` gives them.
+    """
+    if (found := interval_of_best(losses)) is None:
         return None
     low, high = found if evidence.objective.goal == "minimize" else (-found[1], -found[0])
     return (max(0.0, low), min(1.0, high)) if is_share else (low, high)

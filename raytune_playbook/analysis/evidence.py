@@ -65,6 +65,7 @@ class Evidence:
         reasons: why a hyperparameter has its role, by its name.
         examples: what was trained on; None where that is not known.
         is_finished: whether no more trials are to come.
+        warnings: the rules of thumb that the round goes against, each as ``SD4: what is wrong; what to do.``
     """
 
     studies: tuple[StudySpec, ...]
@@ -75,6 +76,7 @@ class Evidence:
     reasons: Mapping[str, str] = field(default_factory=dict)
     examples: ExamplesRecord | None = None
     is_finished: bool = True
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:

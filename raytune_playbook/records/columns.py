@@ -69,6 +69,7 @@ _TRAINING: list[tuple[str, pa.DataType]] = [
     ("evaluations_s", pa.float64()),
     ("stages", pa.map_(pa.string(), pa.float64())),
 ]
+_TRAINING_FIELDS = tuple(field.name for field in fields(Training))
 _ATTEMPT = pa.struct(
     [
         ("number", pa.int32()),
@@ -123,7 +124,7 @@ def training_of(row: Mapping[str, Any]) -> Training | None:
     if row["num_steps"] is None:
         return None
     times: dict[str, Any] = {name: row.get(name) for name in TIME_COLUMNS}
-    known: dict[str, Any] = {field.name: row.get(field.name) for field in fields(Training)}
+    known: dict[str, Any] = {name: row.get(name) for name in _TRAINING_FIELDS}
     known["time_by_part"] = None if None in times.values() else TimeByPart(**times)
     known["stages"] = dict(row.get("stages") or ())
     return Training(**known)

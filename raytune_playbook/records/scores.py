@@ -10,7 +10,8 @@ import time
 import uuid
 
 from raytune_playbook.errors import InputError, StorageError
-from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.storage import first_line
+from raytune_playbook.records.store import Readable, RoundStore
 from raytune_playbook.study.frozen import FrozenSpec
 
 FOLDER = "scores"
@@ -62,7 +63,15 @@ def read_scores(store: RoundStore) -> list[ScoreRecord]:
     Raises:
         StorageError: a record is broken.
     """
-    found = []
+    readable = readable_scores(store)
+    if readable.broken:
+        raise StorageError(readable.broken[0])
+    return readable.found
+
+
+def readable_scores(store: RoundStore) -> Readable[list[ScoreRecord]]:
+    """The looks of a round that can be read, the earliest first."""
+    found, broken = [], []
     for file in store.storage.files(f"{store.name}/{FOLDER}"):
         path = f"{store.name}/{FOLDER}/{file}"
         content = store.storage.read(path)
@@ -71,8 +80,7 @@ def read_scores(store: RoundStore) -> list[ScoreRecord]:
         try:
             found.append(ScoreRecord(**json.loads(content)))
         except (ValueError, TypeError, InputError) as error:
-            raise StorageError(
-                f"{path} in {store.storage.uri!r} must hold a score, but does not "
-                f"({str(error).partition(chr(10))[0][:200]}); restore it."
-            ) from None
-    return found
+            broken.append(
+                f"{path} in {store.storage.uri!r} must hold a score, but does not ({first_line(error)}); restore it."
+            )
+    return Readable(found, tuple(broken))

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.storage import Storage, first_line
-from raytune_playbook.records.tables.listing import BrokenFileError, single_file, trials_in_file
+from raytune_playbook.records.tables.listing import BrokenFileError, is_part, single_file, trials_in_file
 from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
 from raytune_playbook.records.tables.trial_rows import concatenated, newest, read_rows
 from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
@@ -43,6 +43,14 @@ from raytune_playbook.study.trial import trial_key
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
 
 _Made = TypeVar("_Made")
+
+_MISSING = {
+    ("trials", False): "is missing here; restore that file, or delete it and resume the round to train the trial again",
+    ("trials", True): "are missing here; restore that file, or delete it and resume the round to train them again",
+    ("measurements", False): "has no curves here; restore that file",
+    ("measurements", True): "have no curves here; restore that file",
+}
+"""By kind of file, and whether it holds many trials: what is to be said where it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ class RoundStore:
         self.storage.write(f"{self.name}/status.json", _json(status))
 
     def notes(self) -> str:
-        return (self.storage.read(f"{self.name}/notes.md") or b"").decode()
+        return (self.storage.read(f"{self.name}/notes.md") or b"").decode(errors="replace")
 
     def write_notes(self, text: str) -> None:
         self.storage.write(f"{self.name}/notes.md", text.encode())
@@ -199,9 +207,8 @@ class RoundStore:
 
     def _broken(self, study: str, kind: str, broken: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(
-            f"{trials_in_file(file)} of study {study} are missing in the {kind}, for "
-            f"{self.name}/{study}/{kind}/{file} cannot be read ({why}); restore that file"
-            + (", or delete it and resume the round to train them again." if kind == "trials" else ".")
+            f"{self.name}/{study}/{kind}/{file} in {self.storage.uri!r} cannot be read ({why}), so "
+            f"{trials_in_file(file)} of study {study} {_MISSING[kind, is_part(file)]}."
             for file, why in broken.items()
         )
 

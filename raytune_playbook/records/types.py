@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -202,12 +202,15 @@ class TimeByPart:
     compute_s: float = 0.0
 
     def __add__(self, other: TimeByPart) -> TimeByPart:
-        return TimeByPart(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return TimeByPart(*(a + b for a, b in zip(self._parts, other._parts, strict=True)))
+
+    @property
+    def _parts(self) -> tuple[float, ...]:
+        return tuple(vars(self).values())  # a tenth of what `dataclasses.astuple` takes
 
     @property
     def total_s(self) -> float:
-        total_s: float = sum(astuple(self))
-        return total_s
+        return sum(self._parts)
 
     @property
     def input_s(self) -> float:
@@ -221,7 +224,7 @@ class Training:
 
     Fields:
         num_steps: steps whose effect the trained model holds, whichever attempt made them.
-        num_parameters: of the model.
+        num_parameters: of the model; None where it is not known, as of other tools' trials.
         train_s: seconds in all: those of the last attempt, and those of earlier ones up to the checkpoint from which
             it went on. What was lost after a checkpoint is not counted, here and in all that follow.
         time_by_part: of the training steps, up to the last reporting interval; None in records of older versions. What
@@ -237,7 +240,7 @@ class Training:
     """
 
     num_steps: int
-    num_parameters: int
+    num_parameters: int | None
     train_s: float
     time_by_part: TimeByPart | None = None
     evaluations_s: float | None = None

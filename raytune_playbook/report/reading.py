@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,14 +14,17 @@ from raytune_playbook.analysis.metrics import not_reported
 from raytune_playbook.analysis.rejudging import rejudged
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
-from raytune_playbook.errors import SpecError
-from raytune_playbook.records.scores import ScoreRecord, read_scores
+from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.records.scores import ScoreRecord, readable_scores
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
 
 MAX_ARMS_SHOWN = 24
+
+MAX_READ_ALONE = 8
+"""The measurements of more trials of a study are read with those of all others, at once."""
 
 MAX_STEP_POINTS = 400
 """Points that a curve of single training steps keeps."""
@@ -35,7 +38,12 @@ class RoundReading:
         status: None before the first trial.
         trials: of all studies, repeats included, judged by ``summary.objective``.
         scores: what kept models scored on whole splits since.
-        curves: of the trials, where they have been read to judge them; `read_curves` has them in any case.
+        origin: of another tool's trials, such as ``recorded in optuna.db by Optuna``; None for our own records. Of such
+            a round ``record`` and ``studies`` hold placeholders for what no other tool records: nothing of how to
+            reproduce it is known.
+        inferred: a sentence for whatever nobody has said of such a round, and was inferred.
+        curves: of the trials, where they have been read already; `read_curves` has them in any case.
+        broken: a sentence for each file of the records that cannot be read, and without which the rest was.
     """
 
     record: RoundRecord
@@ -44,7 +52,10 @@ class RoundReading:
     trials: tuple[Trial, ...]
     summary: RoundSummary
     scores: tuple[ScoreRecord, ...] = ()
+    origin: str | None = None
+    inferred: tuple[str, ...] = ()
     curves: dict[TrialId, TrialCurves] | None = None
+    broken: tuple[str, ...] = ()
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
@@ -67,7 +78,7 @@ class RoundReading:
 
 
 def read_round(store: RoundStore, *, objective: Objective | None = None) -> RoundReading:
-    """Read a round, finished or not.
+    """Read a round, finished or not, as far as it can be read; of its measurements nothing unless they judge.
 
     Args:
         store: the round's folder.
@@ -77,13 +88,43 @@ def read_round(store: RoundStore, *, objective: Objective | None = None) -> Roun
         StorageError: there is no such round.
         SpecError: no evaluation of any trial reports that objective's metric.
     """
+    reading = _read(store)
+    return reading if objective is None else judged_by(reading, read_curves(store, reading), objective)
+
+
+def read_all(
+    store: RoundStore, *, objective: Objective | None = None
+) -> tuple[RoundReading, dict[TrialId, TrialCurves]]:
+    """A round and its curves, every file read once; what cannot be read of either stands in ``broken``.
+
+    Raises as `read_round` does.
+    """
+    reading = _read(store)
+    curves, broken = _curves(store, reading)
+    reading = replace(reading, broken=(*reading.broken, *broken), curves=curves)
+    return (reading if objective is None else judged_by(reading, curves, objective)), curves
+
+
+def _read(store: RoundStore) -> RoundReading:
     record = store.round()
     studies = tuple(store.studies())
+    broken: list[str] = []
+    trials: list[Trial] = []
     # One study at a time: where a hyperparameter is text in one study and absent in another, their columns differ.
-    trials = tuple(trial for study in studies for trial in trials_of(store.trials(study.name)))
+    for study in studies:
+        rows = store.readable_trials(study.name)
+        trials += trials_of(rows.found)
+        broken += rows.broken
+    try:
+        status = store.status()
+    except StorageError as error:  # how the round stands is not known, but what its trials came to is
+        status = None
+        broken.append(str(error))
+    scores = readable_scores(store)
     summary = summarize(record, studies, trials, record.objective)
-    reading = RoundReading(record, store.status(), studies, trials, summary, tuple(read_scores(store)))
-    return reading if objective is None else judged_by(reading, read_curves(store, reading), objective)
+    return RoundReading(
+        record, status, studies, tuple(trials), summary, tuple(scores.found), broken=(*broken, *scores.broken)
+    )
 
 
 def judged_by(reading: RoundReading, curves: dict[TrialId, TrialCurves], objective: Objective) -> RoundReading:
@@ -128,9 +169,31 @@ def _curves_of(study: str, key: str, measurements: pa.Table) -> TrialCurves:
 
 
 def read_measurements(store: RoundStore, trials: Iterable[Trial]) -> dict[TrialId, pa.Table]:
-    """The measurements of these trials, as far as they have any."""
-    tables = {trial.id: store.measurements(*trial.id) for trial in trials}
-    return {id_: table for id_, table in tables.items() if table is not None}
+    """The measurements of these trials, as far as they have any that can be read."""
+    by_study: dict[str, set[str]] = {}
+    for trial in trials:
+        by_study.setdefault(trial.study, set()).add(trial.key)
+    found: dict[TrialId, pa.Table] = {}
+    for study, keys in by_study.items():
+        if len(keys) > MAX_READ_ALONE:
+            make = partial(_copied, keys)
+            tables = store.readable_measurements(study, make).found
+        else:
+            tables = {key: _measurements(store, study, key) for key in keys}
+        found |= {(study, key): table for key, table in tables.items() if table is not None}
+    return found
+
+
+def _copied(keys: Container[str], key: str, measurements: pa.Table) -> pa.Table | None:
+    """Rows of its own for a trial that is wanted, which do not keep all others in memory."""
+    return measurements.take(pa.array(range(measurements.num_rows), pa.int64())) if key in keys else None
+
+
+def _measurements(store: RoundStore, study: str, key: str) -> pa.Table | None:
+    try:
+        return store.measurements(study, key)
+    except StorageError:  # `read_all` says so
+        return None
 
 
 def read_logs(store: RoundStore, studies: Iterable[StudySpec]) -> Mapping[TrialId, tuple[str, ...]]:

@@ -44,6 +44,7 @@ def summary(store: RoundStore) -> RenderableType:
         _best_table(reading),
         _line(f"Judged by the {objective_text(reading.objective)}."),
     ]
+    lines += [_line(sentence, "yellow") for sentence in reading.broken]
     lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))
@@ -118,9 +119,10 @@ def _round_row(store: RoundStore) -> tuple[str, ...]:
 
 
 def _state(reading: RoundReading) -> str:
-    """As its status says, and whether its test set was looked at (rule AD6)."""
-    state = str(reading.status.state) if reading.status else "not started"
-    return f"{state}, test seen" if any(score.split == TEST for score in reading.scores) else state
+    """As its status says, whether its test set was looked at (rule AD6), and whether records are missing."""
+    state = str(reading.status.state) if reading.status else "unknown" if reading.broken else "not started"
+    state = f"{state}, test seen" if any(score.split == TEST for score in reading.scores) else state
+    return f"{state}, partly unreadable" if reading.broken else state
 
 
 def _best_objective(summary_: RoundSummary) -> float | None:

@@ -118,7 +118,7 @@ class Round(FrozenSpec):
             )
         if self.search == "grid":
             refuse_grid(self.studies)
-        refuse_study_names([_study_name(arm) for arm in self.arms])
+        refuse_study_names([study_name(arm) for arm in self.arms])
         return self
 
     @cached_property
@@ -174,7 +174,7 @@ class Round(FrozenSpec):
         if self.is_joint:
             return [self._study("joint", {}, self.space, self.budget.num_trials)]
         share = self.budget.num_trials // len(self.arms)
-        return [self._study(_study_name(arm), arm, active(self.space, arm), share) for arm in self.arms]
+        return [self._study(study_name(arm), arm, active(self.space, arm), share) for arm in self.arms]
 
     def _study(self, name: str, arm: dict[str, Value], space: dict[str, Hyperparameter], share: int) -> StudySpec:
         varied = {*space, *(self.scientific if self.is_joint else arm)}
@@ -219,5 +219,6 @@ class Round(FrozenSpec):
         return round_fingerprint(self.name, self.seed, (study.fingerprint for study in self.studies))
 
 
-def _study_name(arm: Mapping[str, Value]) -> str:
+def study_name(arm: Mapping[str, Value]) -> str:
+    """What a study of these scientific values is called."""
     return ",".join(f"{name}={value}" for name, value in arm.items()) or "all"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.frozen import FrozenSpec
+
+Goal: TypeAlias = Literal["minimize", "maximize"]
+Over: TypeAlias = Literal["best", "last"]
 
 
 class Objective(FrozenSpec):
@@ -22,8 +25,8 @@ class Objective(FrozenSpec):
 
     metric: str = "error"
     split: Literal["train", "validation"] = "validation"
-    goal: Literal["minimize", "maximize"] = "minimize"
-    over: Literal["best", "last"] = "best"
+    goal: Goal = "minimize"
+    over: Over = "best"
 
     @property
     def name(self) -> str:

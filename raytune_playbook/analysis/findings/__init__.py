@@ -6,6 +6,14 @@ To add a question: a module with a function from `Evidence` to findings, and its
 from __future__ import annotations
 
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.comparison.cost import cost
+from raytune_playbook.analysis.findings.comparison.equal_tuning import equal_tuning
+from raytune_playbook.analysis.findings.comparison.gradient_accumulation import gradient_accumulation
+from raytune_playbook.analysis.findings.comparison.rare_classes import rare_classes
+from raytune_playbook.analysis.findings.comparison.rules_of_thumb import rules_of_thumb
+from raytune_playbook.analysis.findings.comparison.same_conditions import same_conditions
+from raytune_playbook.analysis.findings.comparison.stopped_early import stopped_early
+from raytune_playbook.analysis.findings.comparison.unfinished import unfinished
 from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
 from raytune_playbook.analysis.findings.curves.clipping import clipping
 from raytune_playbook.analysis.findings.curves.ends import training_ends
@@ -19,8 +27,11 @@ from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Detector, Finding
 from raytune_playbook.analysis.findings.space.boundary import boundary
 from raytune_playbook.analysis.findings.space.density import density
+from raytune_playbook.analysis.findings.space.importance import importance
 from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
 from raytune_playbook.analysis.findings.space.instability import limited_by_instability
+from raytune_playbook.analysis.findings.space.left_out import left_out
+from raytune_playbook.analysis.findings.space.matters import matters
 
 DETECTORS: tuple[Detector, ...] = (
     boundary,
@@ -37,6 +48,17 @@ DETECTORS: tuple[Detector, ...] = (
     periodicity,
     best_step_shares,
     waiting,
+    matters,
+    importance,
+    left_out,
+    equal_tuning,
+    same_conditions,
+    unfinished,
+    stopped_early,
+    rules_of_thumb,
+    rare_classes,
+    cost,
+    gradient_accumulation,
 )
 """In the order of the playbook's checklist."""
 

@@ -7,7 +7,7 @@ is asked is whether the objective still falls at an end of a range, beside its u
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,12 +111,13 @@ def _bic(blocks: list[Floats], scores: Floats) -> float:
     num_terms = 1 + sum(block.shape[1] for block in blocks)
     if len(scores) - num_terms < MIN_FREE:
         return math.inf
-    residuals = _residuals(blocks, scores)
+    residuals = residuals_of(blocks, scores)
     noise = max(float(residuals @ residuals), 1e-12)
     return float(len(scores) * math.log(noise) + num_terms * math.log(len(scores)))
 
 
-def _residuals(blocks: list[Floats], values: Floats) -> Floats:
+def residuals_of(blocks: Sequence[Floats], values: Floats) -> Floats:
+    """What a constant and some columns, each of shape (num_points, num_terms), do not explain of values."""
     design = np.concatenate([np.ones((len(values), 1)), *blocks], axis=1)
     residuals: Floats = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
     return residuals
@@ -127,8 +128,8 @@ def _response(own: Floats, others: list[Floats], scores: Floats) -> Response | N
     if free < MIN_FREE or np.ptp(scores) == 0:
         return None
     # What the others leave of both sides (Frisch-Waugh): the fit to that is the one beside them.
-    left = np.stack([_residuals(others, own[:, term]) for term in range(2)], axis=1)
-    target = _residuals(others, scores)
+    left = np.stack([residuals_of(others, own[:, term]) for term in range(2)], axis=1)
+    target = residuals_of(others, scores)
     gram = left.T @ left
     if np.linalg.cond(gram) > 1e10:
         return None

@@ -17,13 +17,13 @@ from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records import tensorboard
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import first_line
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.tables.compaction import Compaction
 from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord
+from raytune_playbook.report import tensorboard
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.study import StudySpec
 
@@ -181,7 +181,7 @@ class Recorder:
             if record.outcome == Outcome.FAILED:
                 self.tally.new_failures.append(event.name.key)
             else:
-                tensorboard.export(self._store, *event.name.key, running.table())
+                tensorboard.export(self._store, record, running.table())
         else:
             running.close()
             if event.is_final:

@@ -134,7 +134,7 @@ def _sentence(round_: Round, left: Sequence[str], looks: Sequence[Look]) -> str:
     read = {each for look in looks if look.ended.end is not None for each in look.ended.end.read}
     of_loop = USED_WITH.get(round_.sets.get(name, name))
     hint = (
-        f"it is used with {of_loop} alone, so choose that, or fix it."
+        f"it is only used with {of_loop}, so choose that, or fix it."
         if of_loop
         else did_you_mean(name, read - _varied(round_).keys(), "read it in the workload's first steps, or fix it.")
     )

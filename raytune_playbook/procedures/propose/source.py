@@ -130,6 +130,8 @@ def _spec(spec: FrozenSpec, names: set[str]) -> Node:
     fields = {
         name: _node(getattr(spec, name), names)
         for name, field in type(spec).model_fields.items()
-        if name in _TELLING or field.is_required() or getattr(spec, name) != field.get_default(call_default_factory=True)
+        if name in _TELLING
+        or field.is_required()
+        or getattr(spec, name) != field.get_default(call_default_factory=True)
     }
     return call(type(spec).__name__, (), fields)

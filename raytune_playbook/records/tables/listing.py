@@ -125,10 +125,10 @@ def key_of(file: str) -> str:
 
 
 def trials_in_file(file: str) -> str:
-    """Which trials a file holds, in words: ``Trial 00003``, or ``Trials from 00000 to 00127``."""
+    """Which trials a file holds, in words: ``trial 00003``, or ``trials 00000 to 00127``."""
     if matched := _PART.fullmatch(file):
-        return f"Trials from {matched[1]} to {matched[2]}"
-    return f"Trial {key_of(file)}"
+        return f"trials {matched[1]} to {matched[2]}"
+    return f"trial {key_of(file)}"
 
 
 def key_order(key: str) -> tuple[int, int]:

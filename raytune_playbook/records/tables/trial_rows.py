@@ -17,8 +17,6 @@ from raytune_playbook.records.tables.listing import (
 )
 from raytune_playbook.study.trial import trial_key
 
-_NUMBERS = {pa.int64(), pa.float64(), pa.null()}
-
 
 def read_rows(storage: Storage, folder: str) -> FolderContent[pa.Table]:
     """The rows in every file of a folder of trials."""
@@ -69,7 +67,9 @@ def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
     mixed = {
         name
         for name, given in types.items()
-        if len(given - _NUMBERS) > 0 and len(given - {pa.null()}) > 1 and not any(map(pa.types.is_nested, given))
+        if len(given - {pa.null()}) > 1
+        and not all(map(_is_number, given - {pa.null()}))
+        and not any(map(pa.types.is_nested, given))
     }
     return pa.concat_tables([as_text(table, mixed) for table in tables], promote_options="permissive")
 
@@ -82,3 +82,7 @@ def as_text(table: pa.Table, names: Iterable[str]) -> pa.Table:
             text = [None if value is None else str(value) for value in table.column(place).to_pylist()]
             table = table.set_column(place, name, pa.array(text, pa.string()))
     return table
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from raytune_playbook.analysis.curves import curves_of, metrics_at
+from raytune_playbook.analysis.curves import metrics_at
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.insight import Insight, insight_of
@@ -30,8 +30,7 @@ from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import page_data
-from raytune_playbook.report.reading import read_measurements, read_round
-from raytune_playbook.report.rules import explained
+from raytune_playbook.report.reading import read_all
 from raytune_playbook.study.settings import Objective
 
 FOLDER = "report"
@@ -39,9 +38,6 @@ FOLDER = "report"
 
 PATH = f"{FOLDER}/index.html"
 """Where the page lies within the round's folder."""
-
-MAX_STEP_POINTS = 400
-"""Of a curve of single training steps."""
 
 
 def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
@@ -67,10 +63,7 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
 
 def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:
     """A round's records, looked at with the playbook's checklist; raises as `write_page` does."""
-    reading = read_round(store, objective=objective)
-    tables = read_measurements(store, reading.trials)
-    curves = {name: curves_of(name, table, max_step_points=MAX_STEP_POINTS) for name, table in tables.items()}
-    return insight_of(reading, curves)
+    return insight_of(*read_all(store, objective=objective))
 
 
 def path_of(objective: Objective | None, own: Objective) -> str:
@@ -102,7 +95,7 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
         header=header_view(reading),
         answer=answer_view(insight, metrics),
         scores=scores_view(reading),
-        findings=findings_view(insight, [explained(warning) for warning in reading.record.warnings]),
+        findings=findings_view(insight),
         next_study=next_study_view(insight, extras.propose),
         plots=plots_view(insight, looks),
         sample=sample_view(reading, extras.measurements),

@@ -351,11 +351,11 @@ def test_a_broken_file_is_named_and_the_others_are_read(created, write, kind, wh
     path.write_bytes(contents.get(content, content))
     missing = {"part": ["00000", "00001", "00003", "00004"], "single": ["00006"]}[which]
     left = [key for key in map(trial_key, [0, 1, 3, 4, 6, 7]) if key not in missing]
-    named = {"part": "Trials from 00000 to 00004", "single": "Trial 00006"}[which]
+    named = {"part": "trials 00000 to 00004", "single": "trial 00006"}[which]
     if kind == "trials":
         read = created.readable_trials(RELU)
         assert [trial_key(index) for index in read.found["index"].to_pylist()] == left
-        with pytest.raises(StorageError, match=f"{named} of study {RELU} .*{path.name} cannot be read"):
+        with pytest.raises(StorageError, match=rf"{path.name} in .* cannot be read .*, so {named} of study {RELU} "):
             created.trials()
     elif (which, content) != ("single", "other"):  # of measurements any columns are right
         read = created.readable_measurements(RELU, lambda key, table: table.num_rows)
@@ -365,8 +365,8 @@ def test_a_broken_file_is_named_and_the_others_are_read(created, write, kind, wh
     else:
         return
     (sentence,) = read.broken
-    assert sentence.startswith(f"{named} of study {RELU} are missing in the {kind}, for ")
-    assert path.name in sentence
+    assert sentence.startswith(f"round/{RELU}/{kind}/{path.name} in ")
+    assert f", so {named} of study {RELU} " in sentence
     # Compaction leaves it where it is.
     of_round = Compaction(created.storage, "round", created.studies())
     of_round.compact(RELU, {*left, *missing}, lambda: None, is_end=True)

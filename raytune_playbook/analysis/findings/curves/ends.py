@@ -13,6 +13,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     arm_text,
     best_few,
     no_curves,
+    share_text,
     too_few_evaluations,
 )
 from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS
@@ -61,10 +62,8 @@ def training_ends(evidence: Evidence) -> Sequence[Finding]:
 def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, float]) -> Finding:
     most = max(length.improving, key=lambda end: end.gain)
     where = "" if len(length.ends) == 1 else f" of {_names(length.improving)}"
-    found = (
-        f"The best trials{where} still improve at the end: {evidence.objective.name} gets better by {most.gain:.0%} "
-        f"over the last {most.share:.0%} of training"
-    )
+    gain = f"{evidence.objective.name} gets better by {share_text(evidence, most.gain)}"
+    found = f"The best trials{where} still improve at the end: {gain} over the last {most.share:.0%} of training"
     trials = tuple(trial.id for end in length.improving for trial in end.trials)
     if length.asks_for_fewer:
         sentence = (

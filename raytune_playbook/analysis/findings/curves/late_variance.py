@@ -22,6 +22,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     is_fixed,
     no_curves,
     num_examples,
+    share_text,
     too_few_evaluations,
     wrong_examples,
 )
@@ -33,7 +34,7 @@ from raytune_playbook.analysis.wording import number_text
 
 RULE, QUESTION = "IN7", "Does the error vary much from step to step late in training?"
 
-HIGH = 0.03
+HIGH = 0.05
 """A standard deviation from step to step of less than this share of the metric is not high."""
 
 _FEWEST_BENDS = 6
@@ -74,7 +75,7 @@ def late_variance(evidence: Evidence) -> Sequence[Finding]:
         numbers["difference"] = decided_by
     metric = evidence.objective.metric
     varies = f"late in training the {metric} on validation varies by {number_text(found.deviation, 2)} from one "
-    varies += f"evaluation to the next ({found.share:.0%} of it)"
+    varies += f"evaluation to the next ({share_text(evidence, found.share)})"
     if not _is_high(evidence, trials, found):
         few = ", less than one example" if found.share > HIGH else ""
         return [Finding(RULE, QUESTION, Status.PASSES, f"It does not: {varies}{few}.", numbers)]
@@ -113,10 +114,7 @@ def _is_high(evidence: Evidence, trials: Sequence[Trial], found: LateVariance) -
     stacks = evaluated(evidence, trials[:1], VALIDATION)
     num = num_examples(evidence, trials[0], VALIDATION)
     is_counted = any(wrong_examples(evidence, stack) is not None for stack in stacks)
-    level = found.level
-    if is_counted and evidence.objective.goal == "maximize":
-        level = 1 - level  # of an accuracy what is missing
-    return found.deviation > HIGH * level and not (num and is_counted and found.deviation <= 1 / num)
+    return found.deviation > HIGH * found.level and not (num and is_counted and found.deviation <= 1 / num)
 
 
 def _decided_by(evidence: Evidence) -> float | None:

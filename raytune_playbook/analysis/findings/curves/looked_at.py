@@ -70,6 +70,11 @@ def arm_text(arm: Arm) -> str:
     return values_text(arm.values) or arm.study
 
 
+def share_text(evidence: Evidence, share: float) -> str:
+    """A share of the objective's metric; of one that should be large, of what it lacks."""
+    return f"{share:.0%}" + (" of what it lacks" if evidence.objective.goal == "maximize" else "")
+
+
 def number_of(trial: Trial, name: str) -> float | None:
     """A hyperparameter's value in a trial, where it is a number; also of one with a qualified name."""
     value = value_of(trial, name)
@@ -111,6 +116,6 @@ def wrong_examples(evidence: Evidence, stack: Stack, split: str = VALIDATION) ->
     num = num_examples(evidence, stack.trials[0], split) if stack.trials else None
     if not num:
         return None
-    wrong = num * (stack.values if evidence.objective.goal == "minimize" else 1 + stack.values)
+    wrong = num * stack.values
     is_count = np.abs(wrong - np.round(wrong)) < 1e-3
     return np.round(wrong) if is_count.all() and (wrong > -0.5).all() and (wrong < num + 0.5).all() else None

@@ -120,7 +120,8 @@ def rise(values: Floats, *, smallest: Floats | float = 0.0) -> Rise:
     lowest = np.take_along_axis(means, place[:, None], axis=1)[:, 0]
     end = values[:, -end_length:].mean(axis=1)
     tail = values[:, -max(5, round(0.6 * num_points)) :]
-    noise = noise_about(tail, 1 if tail.shape[1] < MIN_POINTS else 3, smallest=smallest)
+    degree = 1 if tail.shape[1] < MIN_POINTS else 3 if tail.shape[1] < 2 * MIN_POINTS else 5  # it has a bend
+    noise = noise_about(tail, degree, smallest=smallest)
     error = noise.deviation * np.sqrt(noise.inflation * (1 / length + 1 / end_length))
     return Rise(lowest, place + length // 2, end, significance(end - lowest, error, noise.freedom))
 

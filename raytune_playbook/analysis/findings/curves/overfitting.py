@@ -25,9 +25,9 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     trials_text,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise
+from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
 from raytune_playbook.analysis.findings.curves.regularizers import more_regularization
-from raytune_playbook.analysis.findings.curves.stacks import Stack, direction, evaluated, training_loss
+from raytune_playbook.analysis.findings.curves.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
@@ -38,10 +38,10 @@ RULE, QUESTION = "IN6", "Does any trial overfit?"
 MIN_RISE = 0.05
 """A rise by less than this share of the lowest error is no problem."""
 
-SIGNIFICANT = 2.8
+SIGNIFICANT = 3.5
 """Standard errors by which the rise exceeds noise: the lowest of many points lies low by chance alone."""
 
-MIN_SHARE = 0.05
+MIN_SHARE = 0.1
 """In so many of all trials it is worth a look."""
 
 _CHANCES_TO_BE_SMALLER = 0.75
@@ -110,16 +110,13 @@ def _of_stack(evidence: Evidence, stack: Stack) -> list[Overfit]:
     rises = (found.significance > SIGNIFICANT) & (by >= MIN_RISE * np.abs(found.lowest))
     if num and is_counted:
         # Two models of one trial get at least half of their wrong examples wrong together; the rest differs by chance.
-        is_minimized = evidence.objective.goal == "minimize"
-        wrong = num * (found.end + found.lowest + (0 if is_minimized else 2))
-        rises &= num * by > 2 * np.sqrt(wrong / 2)
-    sign = direction(evidence)
+        rises &= num * by > 2 * np.sqrt(num * (found.end + found.lowest) / 2)
     return [
         Overfit(
             stack.trials[row],
-            sign * float(found.lowest[row]),
+            stack.as_measured(float(found.lowest[row])),
             int(stack.steps[found.place[row]]),
-            sign * float(found.end[row]),
+            stack.as_measured(float(found.end[row])),
         )
         for row in np.flatnonzero(rises)
         if _training_goes_on(evidence, stack.trials[row], int(stack.steps[found.place[row]]))
@@ -127,22 +124,20 @@ def _of_stack(evidence: Evidence, stack: Stack) -> list[Overfit]:
 
 
 def _training_goes_on(evidence: Evidence, trial: Trial, step: int) -> bool:
-    """Whether training is no worse at the end than it was at this step, as far as that is known: where training gets
-    worse as well, it is no overfitting."""
-    curves = evidence.curves[trial.id]
-    curve = training_loss(curves)
-    if curve is None:
-        for stack in evaluated(evidence, [trial], TRAIN):
-            before = stack.values[0][stack.steps <= step]
-            return len(before) == 0 or bool(stack.values[0][-1] <= before[-1])
-        return True
-    values = curve.values[np.isfinite(curve.values)]
-    steps = curve.steps[np.isfinite(curve.values)]
-    if len(values) < MIN_POINTS:
-        return True
-    length = max(1, len(values) // 10)
-    place = max(length, int(np.searchsorted(steps, step)))
-    return bool(values[-length:].mean() <= 1.02 * abs(values[place - length : place].mean()))
+    """Whether training is no worse at the end than it was at this step, by more than noise and as far as that is known:
+    where training gets worse as well, it is no overfitting."""
+    loss = training_loss(evidence.curves[trial.id])
+    stacks = evaluated(evidence, [trial], TRAIN) if loss is None else stacked([(trial, loss)])
+    for stack in stacks:
+        values, num_points = stack.values[0], stack.values.shape[1]
+        if num_points < MIN_POINTS:
+            continue
+        length = max(2, num_points // 10)
+        place = max(length, int(np.searchsorted(stack.steps, step)))
+        before, end = values[place - length : place].mean(), values[-length:].mean()
+        error = float(step_to_step(stack.values[:, place - length :])[0]) * (2 / length) ** 0.5
+        return bool(end <= before + max(0.02 * abs(before), 2 * error))
+    return True
 
 
 # ---------------------------------------------------------------------- in words
@@ -218,8 +213,6 @@ def _qualifications(evidence: Evidence, found: Sequence[Overfit], looked_at: Seq
 
 def _left_of_training(evidence: Evidence, trials: Sequence[Trial]) -> float | None:
     """What the best-fitting trial leaves of the training metric's value at the start; None where that is not known."""
-    if evidence.objective.goal == "maximize":
-        return None  # of which zero is no aim
     stacks = [stack for stack in evaluated(evidence, trials, TRAIN) if stack.values.shape[1] >= MIN_POINTS]
     starts = [stack.values[:, 0] for stack in stacks]
     shares = [

@@ -197,7 +197,7 @@ def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End
         float(found.significance[0]) < -threshold
         and -change >= _MIN_GAIN[decays] * level
         and (num is None or -change * num >= _FEWEST_EXAMPLES)
-        and last_half < 0.1 * change  # and it goes on
+        and last_half < -0.1 * change  # and it has not turned
     )
     saturated = [_saturated_share(stack)]
     in_training = _with_best(evidence, arm, TRAIN)

@@ -36,6 +36,9 @@ SPIKE = 10.0
 _NOISE = 6.0
 """Standard deviations of noise that a rise exceeds."""
 
+_CHANCE = 2.5
+"""Standard deviations that of hundreds of steps two in a row may both exceed by chance."""
+
 _FIRST_FEW = 3
 
 _NOISE_POINTS = 20
@@ -129,10 +132,17 @@ def _by_start(known: Sequence[tuple[Trial, TrialCurves]]) -> list[Unstable]:
         start = np.where(np.isfinite(start), np.fmax(start, early[:, 0]), early[:, :_FIRST_FEW].max(axis=1))
         pairs = np.minimum(early[:, 1:], early[:, :-1])
         highest = pairs.max(axis=1)
-        for row in np.flatnonzero((start > 0) & (highest > FAR_OFF * start)):
+        far_off = np.maximum(FAR_OFF, np.exp(_CHANCE * _relative_noise(early)))
+        for row in np.flatnonzero((start > 0) & (highest > far_off * start)):
             step = int(stack.steps[1 + pairs[row].argmax()])
             found.append(Unstable(stack.trials[row], Kind.EARLY, step, float(highest[row] / start[row])))
     return found
+
+
+def _relative_noise(values: Floats) -> Floats:
+    """The standard deviation of single batches' losses as a share of them, from their neighbours."""
+    changes = np.abs(np.diff(np.log(np.maximum(values, 1e-300)), axis=1))
+    return np.asarray(np.median(changes, axis=1) / (0.6745 * 2**0.5))
 
 
 def _loss_at_start(curve: Curve | None) -> float:

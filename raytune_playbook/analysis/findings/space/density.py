@@ -8,7 +8,7 @@ the trials that there are it is carried on at the rate at which the last doublin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ MIN_COMPLETED = 8
 """With fewer trials of a study no trend of the best of N can be told."""
 
 MIN_GOOD = 3
-"""So many trials must be nearer to the best objective than to the median one."""
+"""So many trials must lie in the good region."""
 
 WORTH = 0.05
 """A gain is worth its trials when it is larger than this share of the distance between the best and the median trial,
@@ -45,7 +45,8 @@ class _Study:
     Fields:
         name: of the study.
         num_completed: trials.
-        num_good: of them are nearer to the best than to the median.
+        num_good: of them lie in the good region.
+        good_within: of the best lies the good region: nearer to it than to the median, or as good as is known.
         gain: by how much the best is expected to improve with as many trials again.
         spread: between the best and the median.
     """
@@ -53,6 +54,7 @@ class _Study:
     name: str
     num_completed: int
     num_good: int
+    good_within: float
     gain: float
     spread: float
 
@@ -71,43 +73,43 @@ def density(evidence: Evidence) -> Sequence[Finding]:
             "better ones."
         )
         return (_found(Status.CANNOT_TELL, sentence, proposal=_proposal(evidence, wanted)),)
-    studies = [_sampled(name, of_study) for name, of_study in costs.items() if name in tuned]
-    if any(study.spread == 0 for study in studies) and all(study.spread == 0 for study in studies):
-        return (
-            _found(Status.CANNOT_TELL, "The best trial and the median one are equal, so more trials tell nothing."),
-        )
-    return (_judged(evidence, studies),)
+    known = _known(evidence)
+    studies = [_sampled(name, of_study, known) for name, of_study in costs.items() if name in tuned]
+    if all(study.spread == 0 for study in studies):
+        sentence = "Half of the trials of every study are as good as its best: more of them are not expected to help."
+        return (_found(Status.PASSES, sentence),)
+    return (_judged(evidence, studies, known),)
 
 
-def _judged(evidence: Evidence, studies: Sequence[_Study]) -> Finding:
+def _judged(evidence: Evidence, studies: Sequence[_Study], known: Mapping[str, float]) -> Finding:
     gain = float(np.mean([study.gain for study in studies]))
     spread = float(np.mean([study.spread for study in studies]))
-    known = {f"{WORTH:.0%} of the distance between the best trial and the median": WORTH * spread, **_known(evidence)}
-    measure = max(known, key=lambda name: known[name])
-    worth = known[measure]
+    measures = {f"{WORTH:.0%} of the distance between the best trial and the median": WORTH * spread, **known}
+    measure = max(measures, key=lambda name: measures[name])
+    worth = measures[measure]
     thin = [study for study in studies if study.num_good < MIN_GOOD]
     fewest = min(studies, key=lambda study: study.num_good)
     numbers = {
         "num_good": fewest.num_good,
         "num_completed": fewest.num_completed,
+        "good_within": fewest.good_within,
         "expected_gain_of_doubling": gain,
         "gain_worth_having": worth,
     }
-    good = f"{fewest.num_good} of {fewest.num_completed} trials" + ("" if len(studies) == 1 else f" in {fewest.name}")
-    compared = f"{measure} ({number_text(worth, 2)})"
-    if gain <= worth and not thin:
-        sentence = (
-            f"As many trials again are expected to improve the best by {number_text(gain, 2)}, no more than "
-            f"{compared}; {good} are nearer to the best than to the median."
-        )
-        return _found(Status.PASSES, sentence, numbers=numbers)
+    verb = "lies" if fewest.num_good == 1 else "lie"
+    where = "" if len(studies) == 1 else f" in {fewest.name}"
+    good = (
+        f"{fewest.num_good} of {fewest.num_completed} trials{where} {verb} in the good region (within "
+        f"{number_text(fewest.good_within, 2)} of the best)"
+    )
+    expected = f"As many trials again are expected to improve the best by about {number_text(gain, 2)}"
     if gain > worth:
-        sentence = (
-            f"As many trials again are expected to improve the best by about {number_text(gain, 2)}, more than "
-            f"{compared}; {good} are nearer to the best than to the median."
-        )
+        sentence = f"{expected}, more than {measure} ({number_text(worth, 2)}); {good}."
+    elif thin:
+        sentence = f"Only {good}, too few to know it."
     else:
-        sentence = f"Only {good} are nearer to the best than to the median: the good region is hardly sampled."
+        sentence = f"{expected}, no more than {measure} ({number_text(worth, 2)}); {good}."
+        return _found(Status.PASSES, sentence, numbers=numbers)
     wanted = 2 * max(study.num_trials for study in evidence.studies)
     return _found(
         Status.LOOK,
@@ -147,14 +149,16 @@ def _costs(evidence: Evidence) -> dict[str, Floats]:
     return {name: np.concatenate(costs) for name, costs in found.items()}
 
 
-def _sampled(name: str, costs: Floats) -> _Study:
+def _sampled(name: str, costs: Floats, known: Mapping[str, float]) -> _Study:
     best, median = float(costs.min()), float(np.median(costs))
     num = len(costs)
+    within = max((median - best) / 2, *known.values(), 0.0)
+    num_good = int((costs <= best + within * (1 + 1e-9)).sum())
     # What lies beyond the median says nothing of the good region, however bad it is.
     eighth, quarter, half = (expected_best(np.minimum(costs, median), max(1, num // part)) for part in (8, 4, 2))
     shrinkage = (quarter - half) / (eighth - quarter) if eighth > quarter else 1.0
     gain = (quarter - half) * float(np.clip(shrinkage, *SHRINKAGE)) ** 2
-    return _Study(name, num, int((costs <= (best + median) / 2).sum()), max(gain, 0.0), median - best)
+    return _Study(name, num, num_good, within, max(gain, 0.0), median - best)
 
 
 def _known(evidence: Evidence) -> dict[str, float]:

@@ -104,6 +104,16 @@ def cut(hyperparameter: Float | Int, unit: float, *, upward: bool) -> Hyperparam
     return hyperparameter.model_copy(update={"high" if upward else "low": end})
 
 
+def narrowed(hyperparameter: Float, low: float, high: float) -> Hyperparameter | None:
+    """The same between two unit coordinates."""
+    below = cut(hyperparameter, high, upward=True) if high < 1 else hyperparameter
+    end = hyperparameter.from_unit(low)
+    if not isinstance(below, Float) or low <= 0:
+        return below
+    unit = below.to_unit(end)
+    return None if unit is None else cut(below, unit, upward=False)
+
+
 def on_log_scale(hyperparameter: Float, high: float) -> Float:
     """The same range, or what of it lies below ``high``, on a log scale; from 0 it starts three decades below."""
     low = hyperparameter.low if hyperparameter.low > 0 else high / 1000

@@ -61,23 +61,16 @@ class FindingsView:
         summary: how many came to what, in words.
         open: to be mended or looked at, problems first.
         cannot_tell, passing: the others.
-        warnings: rules of thumb that the round went against from the start.
     """
 
     summary: str
     open: tuple[FindingView, ...]
     cannot_tell: tuple[FindingView, ...]
     passing: tuple[FindingView, ...]
-    warnings: tuple[str, ...]
 
 
-def findings_view(insight: Insight, warnings: Sequence[str]) -> FindingsView:
-    """What the checklist came to.
-
-    Args:
-        insight: the round.
-        warnings: the rules of thumb that it goes against.
-    """
+def findings_view(insight: Insight) -> FindingsView:
+    """What the checklist came to."""
     trials = {trial.id: trial for trial in insight.evidence.trials}
     anchors = finding_anchors(insight.findings)
     seen = [_view(each, anchor, trials) for each, anchor in zip(insight.findings, anchors, strict=True)]
@@ -87,7 +80,6 @@ def findings_view(insight: Insight, warnings: Sequence[str]) -> FindingsView:
         open=by_status[Status.PROBLEM] + by_status[Status.LOOK],
         cannot_tell=by_status[Status.CANNOT_TELL],
         passing=by_status[Status.PASSES],
-        warnings=tuple(warnings),
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.findings.changes import SearchOver
+from raytune_playbook.analysis.findings.changes import Fix, SearchOver
 from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.findings.space.boundary import boundary
 from raytune_playbook.analysis.findings.space.density import density
+from raytune_playbook.analysis.findings.space.importance import importance
 from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
 from raytune_playbook.analysis.findings.space.instability import limited_by_instability
+from raytune_playbook.analysis.findings.space.left_out import left_out
+from raytune_playbook.analysis.findings.space.matters import matters
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from tests.analysis.findings.generated import SPACE, Plan, Values, bowl, generated
 from tests.analysis.findings.rates import Case
@@ -82,6 +85,51 @@ def names_learning_rates_above(findings: Sequence[Finding]) -> bool:
     )
 
 
+def nothing_matters(seed: int) -> Evidence:
+    """Noise, in three studies of the same twelve points."""
+    plan = Plan(arms=[{"batch_norm": kind} for kind in ("device", "sync", "ghost")], trials_per_arm=12)
+    return generated(plan, seed, lambda values, rng: float(rng.normal(0.1, NOISE)))
+
+
+def one_matters(seed: int) -> Evidence:
+    """A bowl in the learning rate in three studies of the same points, and noise."""
+    plan = Plan(arms=[{"batch_norm": kind} for kind in ("device", "sync", "ghost")], trials_per_arm=12)
+    best = inside(seed)["learning_rate"]
+
+    def objective(values: Values, rng: np.random.Generator) -> float:
+        return 0.05 + 0.3 * (unit(values, "learning_rate") - best) ** 2 + NOISE * float(rng.normal())
+
+    return generated(plan, seed, objective)
+
+
+def together(seed: int, *, depends: bool) -> Evidence:
+    """The best learning rate falls by half of its range from one end of the momentum to the other, or does not."""
+    best = inside(seed)
+
+    def objective(values: Values, rng: np.random.Generator) -> float:
+        shift = 0.5 * (unit(values, "momentum") - 0.5) if depends else 0.0
+        bowl = (unit(values, "learning_rate") - best["learning_rate"] + shift) ** 2
+        return 0.05 + bowl + 0.3 * (unit(values, "momentum") - best["momentum"]) ** 2 + NOISE * float(rng.normal())
+
+    return generated(Plan(trials_per_arm=40), seed, objective)
+
+
+def all_matter(seed: int, weight: float) -> Evidence:
+    """Bowls in all three hyperparameters, that of the weight decay of a weight of its own."""
+    best = inside(seed)
+
+    def objective(values: Values, rng: np.random.Generator) -> float:
+        weights = {"learning_rate": 1.0, "momentum": 1.0, "weight_decay": weight}
+        bowls = (weights[name] * (unit(values, name) - best[name]) ** 2 for name in SPACE)
+        return 0.05 + sum(bowls) + NOISE * float(rng.normal())
+
+    return generated(Plan(trials_per_arm=40), seed, objective)
+
+
+def asks_to_fix(findings: Sequence[Finding]) -> bool:
+    return any(isinstance(change, Fix) for found in findings if found.proposal for change in found.proposal.changes)
+
+
 CASES: tuple[Case, ...] = (
     Case(
         "IN1",
@@ -123,5 +171,32 @@ CASES: tuple[Case, ...] = (
         limited_by_instability,
         lambda seed: rounds(inside(seed) | {"learning_rate": 0.35}, seed, unstable_above=0.7),
         lambda seed: rounds(inside(seed) | {"learning_rate": 0.85}, seed, unstable_above=0.7),
+    ),
+    Case(
+        "IN19",
+        "nothing that was tuned matters",
+        "noise alone, against a bowl 0.07 to 0.17 deep of one of 3 hyperparameters beside noise of 0.02, in 3 studies "
+        "of 12 trials",
+        matters,
+        one_matters,
+        nothing_matters,
+    ),
+    Case(
+        "IN15",
+        "hyperparameters that must be tuned together",
+        "40 trials, the best learning rate falls by half of its range over the range of the momentum",
+        importance,
+        lambda seed: together(seed, depends=False),
+        lambda seed: together(seed, depends=True),
+        lambda findings: any(finding.numbers.get("num_interactions", 0) > 0 for finding in findings),
+    ),
+    Case(
+        "IN19",
+        "a hyperparameter that can be fixed",
+        "40 trials, one of 3 makes no difference, against one that matters 0.4 times as much as the others",
+        left_out,
+        lambda seed: all_matter(seed, 0.4),
+        lambda seed: all_matter(seed, 0.0),
+        asks_to_fix,
     ),
 )

@@ -1,0 +1,22 @@
+"""Have all trials ended? (Rule IN18.)"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+
+RULE, QUESTION = "IN18", "Have all trials ended?"
+
+
+def unfinished(evidence: Evidence) -> Sequence[Finding]:
+    """Counts the trials that are still to end."""
+    planned = sum(study.num_trials for study in evidence.studies)
+    ended = sum(trial.outcome is not None for trial in evidence.first_runs)
+    if ended >= planned:
+        return [Finding(RULE, QUESTION, Status.PASSES, f"All {ended:,} have.", {"num_ended": ended})]
+    numbers = {"num_ended": ended, "num_planned": planned}
+    sentence = f"{ended:,} of {planned:,} trials have ended; the others may still change the answer."
+    proposal = Proposal("Let the round go on to its end.")
+    return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]

@@ -1,0 +1,106 @@
+"""What other tools' trials teach: the same findings, answer and page as of a round of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from raytune_playbook.analysis.answer import Answer
+from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.findings.finding import Finding
+from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import TrialRecord
+from raytune_playbook.report.foreign.arrangement import arranged
+from raytune_playbook.report.foreign.plan import plan_of
+from raytune_playbook.report.foreign.recorded import Recorded
+from raytune_playbook.report.foreign.roles import Roles
+from raytune_playbook.report.insight import Insight, insight_of
+from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.study.trial import TrialSpec
+
+
+@dataclass(frozen=True)
+class ForeignRound:
+    """A round of trials that another tool has run.
+
+    Fields:
+        reading: the round.
+        curves: of the trials of which they were recorded.
+    """
+
+    reading: RoundReading
+    curves: Mapping[TrialId, TrialCurves]
+
+    @cached_property
+    def insight(self) -> Insight:
+        """What the round has taught."""
+        return insight_of(self.reading, self.curves)
+
+    @property
+    def answer(self) -> Answer:
+        """To the round's question, and how sure it is."""
+        return self.insight.answer
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What every question of the playbook's checklist came to."""
+        return self.insight.findings
+
+    @property
+    def inferred(self) -> tuple[str, ...]:
+        """A sentence for whatever nobody has said of the trials."""
+        return self.reading.inferred
+
+    @property
+    def best(self) -> Trial | None:
+        """The best completed trial, or None."""
+        best = self.reading.summary.best
+        return None if best is None else best.best
+
+    @property
+    def trials(self) -> pa.Table:
+        """All trials, one row each; see `raytune_playbook.records.columns`."""
+        return trials_table([_record(trial, self.reading) for trial in self.reading.trials])
+
+
+def foreign_round(recorded: Recorded, roles: Roles, command: str = "") -> ForeignRound:
+    """The round of some trials.
+
+    Args:
+        recorded: the trials.
+        roles: what was said of them.
+        command: makes the page again; empty where Python did.
+
+    Raises:
+        SpecError: what was said does not fit the trials, or none of them has ended.
+    """
+    return ForeignRound(*arranged(plan_of(recorded, roles), command))
+
+
+def _record(trial: Trial, reading: RoundReading) -> TrialRecord:
+    budget = reading.record.budget
+    spec = TrialSpec(
+        study=trial.study,
+        index=trial.index,
+        repeat=trial.repeat,
+        seed=0,
+        values=dict(trial.values),
+        max_train_steps=budget.max_train_steps,
+        evaluation_interval_steps=budget.evaluation_interval_steps,
+        divergence_factor=budget.divergence_factor,
+        objective=reading.objective,
+    )
+    return TrialRecord(
+        spec=spec,
+        outcome=trial.outcome,
+        reason=trial.reason,
+        objective=trial.objective,
+        best_step=trial.best_step,
+        training=trial.training,
+        attempts=trial.attempts,
+        machine=trial.machine,
+    )

@@ -1,0 +1,137 @@
+"""The options of ``raytune-playbook report`` by which it reads other tools' trials."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from raytune_playbook.errors import SpecError
+
+if TYPE_CHECKING:
+    from raytune_playbook.report.foreign.foreign_round import ForeignRound
+
+Given: TypeAlias = Mapping[str, Any]
+"""The options' values, by name."""
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+SOURCES = ("from_ray_tune", "from_optuna", "from_csv")
+
+_OPTIONS = (
+    click.option(
+        "--from-ray-tune", metavar="FOLDER", type=click.Path(), help="Instead: a Ray Tune experiment's trials."
+    ),
+    click.option("--from-optuna", metavar="URL", help="Instead: trials of an Optuna study, in a database or a file."),
+    click.option("--from-csv", metavar="FILE", type=click.Path(), help="Instead: trials in a CSV or Parquet file."),
+    click.option("--roles", metavar="FILE", type=click.Path(), help="TOML file that says what those trials mean."),
+    click.option("--objective", metavar="NAME", help="Of those trials: the metric that they are judged by."),
+    click.option("--maximize/--minimize", default=None, help="Whether large or small values of it are good."),
+    click.option("--over", type=click.Choice(["best", "last"]), help="Its best value over training, or the last."),
+    click.option("--scientific", metavar="NAME", multiple=True, help="A hyperparameter whose values are compared."),
+    click.option("--fixed", metavar="NAME=VALUE", multiple=True, help="Only trials with this value."),
+    click.option("--seeds", metavar="NAME", multiple=True, help="Trials that differ in it alone are repeats."),
+    click.option("--ignore", metavar="NAME", multiple=True, help="What is no hyperparameter."),
+    click.option("--study", metavar="NAME", help="Which study, where an Optuna database has several."),
+    click.option("--name", metavar="NAME", help="Of the round, on the page."),
+    click.option("--goal", metavar="TEXT", help="The question that the trials answer."),
+    click.option("--output", metavar="FILE", type=click.Path(), help="The page (default: NAME_report.html)."),
+)
+
+
+def foreign_options(command: _Command) -> _Command:
+    """Give a command these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def is_foreign(given: Given) -> bool:
+    """Whether other tools' trials are asked for.
+
+    Raises:
+        SpecError: two sources are named, or options without one.
+    """
+    sources = [name for name in SOURCES if given[name] is not None]
+    if len(sources) > 1:
+        raise SpecError(f"Trials are read from one place, but {' and '.join(map(_flag, sources))} name two; give one.")
+    others = [name for name, value in given.items() if name not in SOURCES and value not in (None, ())]
+    if not sources and others:
+        raise SpecError(
+            f"{_flag(others[0])} is about other tools' trials, but none are named; say where they are with "
+            f"{' or '.join(map(_flag, SOURCES))}."
+        )
+    return bool(sources)
+
+
+def read_given(given: Given) -> ForeignRound:
+    """The trials that options ask for.
+
+    Raises:
+        InputError: there are no such trials, or what was said does not fit them.
+    """
+    from raytune_playbook.report.foreign.read import Said, read_optuna, read_ray_tune, read_table
+
+    said = Said(
+        name=given["name"],
+        goal=given["goal"],
+        objective=given["objective"],
+        maximize=given["maximize"],
+        over=given["over"],
+        scientific=given["scientific"],
+        seeds=given["seeds"],
+        ignore=given["ignore"],
+        fixed=_fixed(given["fixed"]),
+    )
+    roles, command = given["roles"], _command()
+    if given["from_ray_tune"] is not None:
+        return read_ray_tune(given["from_ray_tune"], roles=roles, command=command, **said)
+    if given["from_optuna"] is not None:
+        return read_optuna(given["from_optuna"], given["study"], roles=roles, command=command, **said)
+    return read_table(given["from_csv"], roles=roles, command=command, **said)
+
+
+def _fixed(given: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise SpecError(f"--fixed takes NAME=VALUE, but got {name!r}; write it so.")
+    return {name: value for name, _, value in pairs}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _command() -> str:
+    """The command that is running, as it can be run again from the same folder."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return ""
+    words = ["raytune-playbook", context.info_name or ""]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(value, bool):
+            words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[0], str(each)]
+    return shlex.join(words)
+
+
+def page_path(given: Given, round_: ForeignRound) -> Path:
+    """Where the page is to be written.
+
+    Raises:
+        SpecError: its folder is not there.
+    """
+    path = Path(given["output"] or f"{round_.reading.record.name.replace('/', '_')}_report.html")
+    if not path.parent.is_dir() or path.is_dir():
+        raise SpecError(f"The page needs a folder to be written to, but {str(path)!r} is in none; correct --output.")
+    return path

@@ -288,6 +288,22 @@ def _rounds(storage: str) -> None:
     new_console().print(rounds_table(Storage(storage)))
 
 
+@commands.command("serve")
+@click.argument("storage", metavar="[STORAGE]", default=DEFAULT_STORAGE, type=click.Path())
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen (default: this machine only).")
+@click.option("--port", default=8471, type=int, metavar="PORT", help="Where to listen; 0 for any (default: 8471).")
+@click.option("--no-token", is_flag=True, help="Let everybody on this machine see the rounds.")
+def _serve(storage: str, host: str, port: int, no_token: bool) -> None:
+    """List the rounds in a storage and show their pages in a browser.
+
+    The pages are made fresh from the records, and those of running rounds refresh themselves.
+    """
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.report.serve.server import Address, serve
+
+    serve(Storage(storage), Address(host, port), click.echo, needs_token=not no_token)
+
+
 @commands.command("note")
 @_ROUND
 @click.argument("text", metavar="[TEXT]", required=False)

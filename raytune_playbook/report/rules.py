@@ -7,68 +7,75 @@ from dataclasses import dataclass
 
 PLAYBOOK_URL = "https://github.com/google-research/tuning_playbook"
 
-_BATCH = "Choosing the batch size"
-_RETUNING = "Changing the batch size requires re-tuning most hyperparameters"
-_ROLES = "Identifying scientific, nuisance, and fixed hyperparameters"
-_BALANCE = "Striking a balance between informative and affordable experiments"
-_INSIGHT = "Extracting insight from experimental results"
-_BOUNDARIES = "Identifying bad search space boundaries"
-_POINTS = "Not sampling enough points in the search space"
+_SPACE = "Identifying bad search space boundaries"
 _CURVES = "Examining the training curves"
-_ISOLATION = "Detecting whether a change is useful with isolation plots"
-_ADOPT = "Determining whether to adopt a training pipeline change or hyperparameter configuration"
+_INSIGHT = "Extracting insight from experimental results"
+_ROLES = "Identifying scientific, nuisance, and fixed hyperparameters"
 _STEPS = "Determining the number of steps for each training run"
-_EVALUATION = "Evaluating model performance"
-_SAMPLE = "Choosing a sample for periodic evaluation"
 _UNSTABLE = "How can optimization failures be debugged and mitigated?"
-_ADAM = "How should Adam's hyperparameters be tuned?"
-_QUASI_RANDOM = (
-    "Why use quasi-random search instead of more sophisticated black box optimization algorithms during the "
-    "exploration phase of tuning?"
-)
 
-_SECTIONS = (
-    {
-        "AD2": _ADOPT,
-        "AD6": _ADOPT,
-        "BA7": _BATCH,
-        "BA8": _RETUNING,
-        "CK3": "Saving checkpoints and retrospectively selecting the best checkpoint",
-        "CK4": _QUASI_RANDOM,
-        "EV5": _SAMPLE,
-        "EV6": _SAMPLE,
-        "EV7": _EVALUATION,
-        "IN1": _BOUNDARIES,
-        "IN2": _POINTS,
-        "IN3": _BOUNDARIES,
-        "IN4": _UNSTABLE,
-        "IN11": _BOUNDARIES,
-        "IN12": _ISOLATION,
-        "IN14": _STEPS,
-        "IN15": _INSIGHT,
-        "IN16": _INSIGHT,
-        "IN17": "Automate generically useful plots",
-        "IN18": _INSIGHT,
-        "IN19": "After exploration concludes",
-        "IN20": _ADOPT,
-        "LN1": _STEPS,
-        "LN7": _STEPS,
-        "PI1": "Optimizing the input pipeline",
-        "SD1": "Choosing the goal for the next round of experiments",
-        "SD3": _ROLES,
-        "SD4": _ROLES,
-        "SD8": _ISOLATION,
-        "SD9": _BALANCE,
-        "SD10": _ADAM,
-        "SD12": "Designing the next round of experiments",
-        "SD13": _ROLES,
-    }
-    | {f"IN{number}": _CURVES for number in range(5, 11)}
-    | {f"UN{number}": _UNSTABLE for number in range(1, 11)}
-)
+_SECTIONS = {
+    "AD1": "Determining whether to adopt a training pipeline change or hyperparameter configuration",
+    "AD2": "Determining whether to adopt a training pipeline change or hyperparameter configuration",
+    "AD6": "Determining whether to adopt a training pipeline change or hyperparameter configuration",
+    "BA7": "Choosing the batch size",
+    "BA8": "Determining the feasible batch sizes and estimating training throughput",
+    "CK3": "Saving checkpoints and retrospectively selecting the best checkpoint",
+    "CK4": "Why use quasi-random search instead of more sophisticated black box optimization algorithms during the "
+    "exploration phase of tuning?",
+    "EV5": "Choosing a sample for periodic evaluation",
+    "EV6": "Choosing a sample for periodic evaluation",
+    "IN1": _SPACE,
+    "IN2": "Not sampling enough points in the search space",
+    "IN3": _INSIGHT,
+    "IN4": _UNSTABLE,
+    "IN5": _CURVES,
+    "IN6": _CURVES,
+    "IN7": _CURVES,
+    "IN8": _CURVES,
+    "IN9": _CURVES,
+    "IN10": "Setting up periodic evaluations",
+    "IN11": _SPACE,
+    "IN12": "Detecting whether a change is useful with isolation plots",
+    "IN13": _SPACE,
+    "IN14": "Deciding how long to train when training is not compute-bound",
+    "IN15": _INSIGHT,
+    "IN16": _INSIGHT,
+    "IN18": _INSIGHT,
+    "IN19": "Exploration vs exploitation",
+    "IN20": _ROLES,
+    "LN1": _STEPS,
+    "LN7": _STEPS,
+    "PI1": "Optimizing the input pipeline",
+    "QR9": "After exploration concludes",
+    "SD1": "Choosing the goal for the next round of experiments",
+    "SD2": _ROLES,
+    "SD3": _ROLES,
+    "SD4": _ROLES,
+    "SD5": _ROLES,
+    "SD8": "Creating a set of studies",
+    "SD9": "Striking a balance between informative and affordable experiments",
+    "SD10": "How should Adam's hyperparameters be tuned?",
+    "SD12": "Creating a set of studies",
+    "SD13": "Striking a balance between informative and affordable experiments",
+    "UN1": "Identifying unstable workloads",
+    "UN2": "Identifying unstable workloads",
+    "UN3": "Identifying unstable workloads",
+    "UN4": "Learning rate warmup",
+    "UN5": "Learning rate warmup",
+    "UN6": "Gradient clipping",
+    "UN7": "Gradient clipping",
+    "UN8": "Potential fixes for common instability patterns",
+    "UN10": "Identifying unstable workloads",
+}
 """By rule the section of the playbook that it comes from."""
 
 _RULE = re.compile(r"([A-Z]{2}\d+): (.+)", re.DOTALL)
+
+
+def section_of(rule: str) -> str | None:
+    """The section of the playbook where a rule's reasons stand; None of a rule that is not known."""
+    return _SECTIONS.get(rule)
 
 
 @dataclass(frozen=True)
@@ -84,9 +91,10 @@ class Section:
         return f"{PLAYBOOK_URL}#{words.replace(' ', '-')}"
 
 
-def section_of(rule: str) -> Section | None:
-    """Where the playbook says what a rule asks; None for a rule that has no section of its own."""
-    return Section(_SECTIONS[rule]) if rule in _SECTIONS else None
+def section_link(rule: str) -> Section | None:
+    """The same section with where it can be read."""
+    title = section_of(rule)
+    return None if title is None else Section(title)
 
 
 def explained(finding: str) -> str:
@@ -94,5 +102,5 @@ def explained(finding: str) -> str:
     if (found := _RULE.fullmatch(finding)) is None:
         return finding
     rule, sentence = found.groups()
-    section = f'the playbook\'s "{_SECTIONS[rule]}", ' if rule in _SECTIONS else ""
+    section = f'the playbook\'s "{name}", ' if (name := section_of(rule)) else ""
     return f"{sentence.removesuffix('.')} ({section}rule {rule})."

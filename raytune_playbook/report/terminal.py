@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raytune_playbook.analysis.input_pipeline import finding
+from raytune_playbook.analysis.answer import Answer, Verdict
+from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.analysis.wording import ABSENT, count_text, number_text, value_text
 from raytune_playbook.errors import InputError
@@ -17,11 +19,14 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
-from raytune_playbook.report.reading import RoundReading, read_round
-from raytune_playbook.report.rules import explained
+from raytune_playbook.report.insight import insight_of
+from raytune_playbook.report.reading import RoundReading, read_curves, read_round
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
+
+MAX_OPEN_LINES = 6
+"""So many open findings are printed at most."""
 
 
 def new_console() -> Console:
@@ -31,26 +36,41 @@ def new_console() -> Console:
 
 
 def summary(store: RoundStore) -> RenderableType:
-    """The end of a run: the best trial of each scientific value, counts, what makes the comparison unfair, and whether
-    training waited for its input (rule PI1).
+    """The end of a run: the best trial of each scientific value, what the round has answered, what is still open, and
+    the command that writes the next study.
 
     Raises:
         StorageError: there is no such round.
     """
     reading = read_round(store)
+    insight = insight_of(reading, read_curves(store, reading))
     lines: list[RenderableType] = [
         _line(f"{reading.record.name}: {reading.record.goal}"),
         _line(f"Trials: {counts_text(reading.summary.total)}."),
-        _best_table(reading),
+        _best_table(reading, insight.answer),
         _line(f"Judged by the {objective_text(reading.objective)}."),
+        _line(insight.answer.sentence, "bold"),
+        *_open_lines(insight.answer.open_findings),
     ]
     lines += [_line(sentence, "yellow") for sentence in reading.broken]
-    lines += [_line(imbalance.sentence, "yellow") for imbalance in reading.summary.imbalances]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))
-    if (input_bound := finding(reading.trials, reading.record.examples)) is not None:
-        lines.append(_line(explained(input_bound), "yellow"))
+    if insight.evidence.is_finished and insight.next_study.changes:
+        lines.append(_line(f"What to change next, as a job: {store.command('propose')}"))
     return Group(*lines)
+
+
+def _open_lines(findings: Sequence[Finding]) -> list[Text]:
+    """The findings that are open, the most serious first; what are too many for a terminal are counted."""
+    shown = findings[:MAX_OPEN_LINES] if len(findings) <= MAX_OPEN_LINES else findings[: MAX_OPEN_LINES - 1]
+    lines = [
+        _line(f"{'Problem' if is_problem else 'Look'}: {finding.sentence}", "red" if is_problem else "yellow")
+        for finding in shown
+        for is_problem in [finding.status is Status.PROBLEM]
+    ]
+    if left := len(findings) - len(shown):
+        lines.append(_line(f"{left} more to look at {'stands' if left == 1 else 'stand'} on the page.", "yellow"))
+    return lines
 
 
 def score_summary(store: RoundStore, score: ScoreRecord) -> RenderableType:
@@ -129,7 +149,8 @@ def _best_objective(summary_: RoundSummary) -> float | None:
     return summary_.best.best.objective if summary_.best and summary_.best.best else None
 
 
-def _best_table(reading: RoundReading) -> Table:
+def _best_table(reading: RoundReading, answer: Answer) -> Table:
+    """The best trial of each value; a value that is better is green, and of those that tie none."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(", ".join(reading.scientific) or "study", overflow="fold")
     table.add_column(reading.objective.name, justify="right", no_wrap=True)
@@ -137,6 +158,7 @@ def _best_table(reading: RoundReading) -> Table:
     table.add_column("trial", no_wrap=True)
     table.add_column("values", overflow="fold")
     table.add_column("ended", justify="right", no_wrap=True)
+    winners = [arm.arm for arm in answer.arms if arm.is_leading and answer.verdict is Verdict.BETTER]
     for arm in reading.arms:
         trial = arm.best
         values = arm_values_text(arm.arm, arm.study)
@@ -146,8 +168,9 @@ def _best_table(reading: RoundReading) -> Table:
             varied = ", ".join(f"{name}={value_text(trial.values.get(name))}" for name in reading.varied)
             step = count_text(trial.best_step)
             cells = [values, number_text(trial.objective), step, trial.text, varied, ended]
+        is_winner = any(winner.study == arm.study and winner.values == arm.arm for winner in winners)
         # `Text`, for a value such as "[red]" must not be taken for markup.
-        table.add_row(*(Text(cell) for cell in cells), style="green" if arm is reading.summary.best else "")
+        table.add_row(*(Text(cell) for cell in cells), style="green" if is_winner else "")
     return table
 
 

@@ -54,11 +54,12 @@ def train(
         StorageFailure: one cannot be written or read.
         Exception: whatever the workload raises; an `Infeasible` of its own becomes an outcome.
     """
-    so_far, memory = TrainingSoFar(), PeakMemory(run.group.device)
+    so_far, memory = TrainingSoFar(), None
     try:
         if reason := run.workload.infeasible(run.values):
             raise Infeasible(f"declared: {reason}")
         with limited_memory(memory_limit_gib), tracing(profile, run.group) as tracer:
+            memory = PeakMemory(run.group.device)  # within the limit, which counts what earlier trials have freed
             stopped = _train(run, checkpoints, save_predictions, tracer, so_far)
         outcome, reason = (None, None) if stopped else (Outcome.COMPLETED, None)
     except Infeasible as infeasible:
@@ -68,7 +69,7 @@ def train(
     training = so_far.training(
         run.data.stage_seconds(),
         best_checkpoint_step=checkpoints.best_step if checkpoints else None,
-        peak_memory_bytes=memory.num_bytes(),
+        peak_memory_bytes=memory.num_bytes() if memory else None,
     )
     return End(
         outcome=outcome,

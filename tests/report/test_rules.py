@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import raytune_playbook
-from raytune_playbook.report.rules import _SECTIONS, explained
+from raytune_playbook.report.rules import _SECTIONS, explained, section_of
 
 
 def test_an_id_never_stands_before_its_sentence():
@@ -24,3 +24,13 @@ def test_every_rule_that_a_sentence_begins_with_has_its_section():
     rules = set(re.findall(r"f?\"([A-Z]{2}\d+): ", text)) | set(re.findall(r"f'([A-Z]{2}\d+): ", text))
     assert rules
     assert rules <= _SECTIONS.keys()
+
+
+def test_every_rule_of_the_checklist_has_its_section():
+    """The rules that findings have, whatever they find."""
+    package = Path(raytune_playbook.__file__).parent / "analysis/findings"
+    text = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    rules = set(re.findall(r"\"([A-Z]{2}\d+)\"", text))
+    assert len(rules) > 15
+    assert [rule for rule in sorted(rules) if section_of(rule) is None] == []
+    assert section_of("XY12") is None

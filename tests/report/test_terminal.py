@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.table import Table
 
+from raytune_playbook.analysis.answer import Verdict, answer_of
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.cli import main
 from raytune_playbook.engine.rounds import run as running
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.report.terminal import no_answer, rounds_table, summary
+from raytune_playbook.report.insight import insight_of
+from raytune_playbook.report.reading import read_curves, read_round
+from raytune_playbook.report.terminal import MAX_OPEN_LINES, _best_table, no_answer, rounds_table, summary
 
 JOB = """
 from raytune_playbook import Budget, Objective, Round
@@ -32,6 +39,16 @@ def text_of(renderable: RenderableType, width: int = 140) -> str:
     return text
 
 
+def table_lines_of(renderable: RenderableType) -> list[str]:
+    """Lines of any length, as they are without a terminal's width."""
+    return [line.rstrip() for line in text_of(renderable, width=1000).splitlines()]
+
+
+def evidence_of(store) -> Evidence:
+    reading = read_round(store)
+    return insight_of(reading, read_curves(store, reading)).evidence
+
+
 def table_lines(renderable: RenderableType) -> list[str]:
     return [line.rstrip() for line in text_of(renderable).splitlines()]
 
@@ -50,7 +67,53 @@ def test_sd8_summary_names_the_best_of_each_arm(make_round):
 
 def test_sd13_summary_says_which_arm_had_fewer_trials(make_round):
     store = make_round(outcomes=lambda arm, i: "failed" if (arm, i) == (1, 0) else "completed")
-    assert "batch_norm=sync was tuned with fewer trials (7) than the others (8)" in text_of(summary(store))
+    text = text_of(summary(store), width=400)
+    assert "Look: Most values were tuned with 8 trials, but batch_norm=sync with 7: " in text
+
+
+def test_in18_summary_ends_with_the_answer_what_is_open_and_the_next_study(make_round):
+    store = make_round()
+    found = Result(store)
+    lines = table_lines_of(summary(store))
+    judged = lines.index("Judged by the lowest validation error over training.")
+    assert lines[judged + 1] == found.answer.sentence
+    still_open = found.answer.open_findings
+    assert still_open
+    words = {Status.PROBLEM: "Problem", Status.LOOK: "Look"}
+    told = [f"{words[finding.status]}: {finding.sentence}" for finding in still_open]
+    shown = lines[judged + 2 : judged + 2 + min(len(told), MAX_OPEN_LINES)]
+    if len(told) > MAX_OPEN_LINES:
+        assert shown.pop() == f"{len(told) - MAX_OPEN_LINES + 1} more to look at stand on the page."
+    assert shown == told[: len(shown)]
+    assert [finding for finding in found.findings if finding.is_open] != []
+    assert sorted(still_open, key=lambda finding: finding.status is not Status.PROBLEM) == list(still_open)
+    command = f"What to change next, as a job: raytune-playbook propose norms-1 --storage {store.storage.uri}"
+    assert lines[-1] == command
+    assert not any(re.search(r"\b[A-Z]{2}\d+\b", line) for line in lines)
+
+
+def test_sd8_no_value_is_coloured_among_those_that_tie(make_round):
+    def styles(renderable: RenderableType) -> list[str]:
+        (table,) = [part for part in renderable.renderables if isinstance(part, Table)]
+        return [str(row.style) for row in table.rows]
+
+    few = make_round(trials_per_arm=3)
+    assert Result(few).answer.verdict is Verdict.CANNOT_TELL
+    assert styles(summary(few)) == ["", "", ""]
+    # The first value is better by 0.01 at every point.
+    many = make_round(name="norms-2", trials_per_arm=16)
+    winner = answer_of(evidence_of(many), (), ())
+    assert winner.verdict is Verdict.BETTER
+    table = _best_table(read_round(many), winner)
+    assert [str(row.style) for row in table.rows] == ["green", "", ""]
+
+
+def test_ad2_a_round_that_was_stopped_is_answered_so_far_and_not_proposed_from(make_round):
+    store = make_round(state="stopped", outcomes=lambda arm, i: "completed" if i < 6 else "missing")
+    lines = table_lines_of(summary(store))
+    assert any(line.startswith("So far: ") for line in lines)
+    assert "18 of 24 trials have ended" in " ".join(lines)
+    assert not any("raytune-playbook propose" in line for line in lines)
 
 
 def test_summary_of_a_round_without_a_completed_trial(make_round):

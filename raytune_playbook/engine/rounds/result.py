@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from raytune_playbook.analysis.answer import Answer
 from raytune_playbook.analysis.best import best_trial
+from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.report.insight import Insight, insight_of
 from raytune_playbook.report.page.page import write_page
+from raytune_playbook.report.reading import read_curves, read_round
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,23 @@ class Result:
 
     @property
     def best(self) -> Trial | None:
-        """The best completed trial by the round's objective, or None."""
+        """The best completed trial by the round's objective, or None; whether its values are better, `answer` says."""
         return best_trial(trials_of(self.trials), self.store.round().objective)
+
+    @property
+    def answer(self) -> Answer:
+        """What the round says to its question, and how sure it is: `raytune_playbook.analysis.answer.Answer`."""
+        return self._insight.answer
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What each question of the playbook's checklist came to, in its order."""
+        return self._insight.findings
+
+    @property
+    def _insight(self) -> Insight:
+        reading = read_round(self.store)
+        return insight_of(reading, read_curves(self.store, reading))
 
     def report(self) -> str:
         """Write the round's page and say where it is."""

@@ -71,9 +71,10 @@ def write_job(
         say(changes_text(insight))
         return
     job = _job(store)
-    name = next_name(store, job.path)
+    named = None if output is None else _named(output, job)
+    name = next_name(store, job.path, named)
+    target = named or _unwritten(job, name)
     new = applied(as_recorded(store, job.round), insight.next_study, name, num_trials=num_trials)
-    target = _target(job, name, output)
     text = _text(insight, job, new, target, store)
     if not dry_run:
         _write(target, text, new, may_be_there=output is not None)
@@ -122,26 +123,31 @@ def _job(store: RoundStore) -> Job:
 # ---------------------------------------------------------------------- where it goes
 
 
-def next_name(store: RoundStore, job: Path | None = None) -> str:
-    """The name of the round after one: ``digits``, ``digits_2``, ``digits_3``; none that the storage holds, unless the
-    job file of that name is there, too.
+def next_name(store: RoundStore, job: Path | None = None, output: Path | None = None) -> str:
+    """The name of the round after one: ``digits``, ``digits_2``, ``digits_3``; none that a round in the storage has.
 
     Args:
         store: of the round.
-        job: its job file.
+        job: its job file; a name whose job file lies beside it is the next one all the same.
+        output: the file that was asked for; with one it is not.
     """
 
     def is_round(name: str) -> bool:
         return RoundStore(store.storage, name).exists()
 
-    def is_there(name: str) -> bool:
+    def is_written(name: str) -> bool:
         return job is not None and (job.parent / _file_name(name)).exists()
+
+    def is_taken(name: str) -> bool:
+        if job is None or output is None:
+            return is_round(name) and not is_written(name)
+        return is_round(name) or (is_written(name) and job.parent / _file_name(name) != output)
 
     base, number = store.name, 2
     counted = re.fullmatch(r"(.+)_(\d+)", store.name)
-    if counted is not None and (is_round(counted[1]) or is_there(counted[1])):  # `resnet_50` is no 50th round
+    if counted is not None and (is_round(counted[1]) or is_written(counted[1])):  # `resnet_50` is no 50th round
         base, number = counted[1], int(counted[2]) + 1
-    while is_round(f"{base}_{number}") and not is_there(f"{base}_{number}"):
+    while is_taken(f"{base}_{number}"):
         number += 1
     return f"{base}_{number}"
 
@@ -152,17 +158,18 @@ def _file_name(name: str) -> str:
     return f"{'round_' if stem[0].isdigit() else ''}{stem}.py"
 
 
-def _target(job: Job, name: str, output: str | None) -> Path:
-    if output is None:
-        target = job.path.parent / _file_name(name)
-        if target.exists():
-            raise JobFileError(
-                f"A job file is never overwritten, but {_shown(target)} is there; run it, or name another with "
-                "--output."
-            )
-        return target
-    target = Path(output).expanduser().absolute()
-    if target.suffix != ".py" or not target.parent.is_dir() or target.resolve() == job.path:
+def _unwritten(job: Job, name: str) -> Path:
+    target = job.path.parent / _file_name(name)
+    if target.exists():
+        raise JobFileError(
+            f"A job file is never overwritten, but {_shown(target)} is there; run it, or name another with --output."
+        )
+    return target
+
+
+def _named(output: str, job: Job) -> Path:
+    target = Path(output).expanduser().resolve()
+    if target.suffix != ".py" or not target.parent.is_dir() or target == job.path:
         raise JobFileError(
             f"--output: a Python file in a folder that is there, and not the old job file, is needed, but got "
             f"{output!r}; correct it."
@@ -197,19 +204,25 @@ def _write(target: Path, text: str, new: Round, *, may_be_there: bool) -> None:
         raise JobFileError(
             f"The job file {_shown(target)} cannot be written: {error.strerror}; name another."
         ) from None
-    try:
-        loaded = load_job(str(target)).round
-        if loaded.model_dump() != new.model_dump() or loaded.fingerprint != new.fingerprint:
-            raise JobFileError(
-                f"The next job file cannot import the workload of this one: from {_shown(target)} it is another; give "
-                "the old job file a name that no other module has."
-            )
-    except InputError:
+    if (fault := _fault(target, new)) is not None:
         if before is None:
             target.unlink()
         else:
             target.write_bytes(before)
-        raise
+        raise JobFileError(
+            f"The next job file imports its workload from the old one, but as {_shown(target)} {fault} Give the old file, "
+            "and modules beside it, names that no other module has, or write the changes by hand (--dry-run shows them)."
+        )
+
+
+def _fault(target: Path, new: Round) -> str | None:
+    """What is wrong with a job file that shall define a round."""
+    try:
+        loaded = load_job(str(target)).round
+    except InputError as error:
+        return f"it cannot be loaded: {error}"
+    is_same = loaded.model_dump() == new.model_dump() and loaded.fingerprint == new.fingerprint
+    return None if is_same else "it finds another workload."
 
 
 def _run_command(target: Path, store: RoundStore) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
+from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings import DETECTORS
 from raytune_playbook.analysis.findings.changes import Fix, NumTrials, SearchOver, TrainSteps
@@ -111,7 +111,9 @@ def with_broken_curves(evidence: Evidence) -> Evidence:
         values = broken[place % len(broken)]
         curve = Curve(np.arange(1, len(values) + 1) * 50, values)
         evaluations = {Evaluation(split, "error"): curve for split in ("train", "validation")}
-        found[trial.id] = TrialCurves(trial.id, evaluations, {"loss": curve, "gradient_norm": curve})
+        steps = {"loss": curve, "gradient_norm": curve}
+        digests = {name: digest_of(curve.steps, values) for name in steps}
+        found[trial.id] = TrialCurves(trial.id, evaluations, steps, digests)
     return dataclasses.replace(evidence, curves=found)
 
 

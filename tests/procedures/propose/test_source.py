@@ -35,7 +35,6 @@ def first(tmp_path: Path) -> Job:
     """A job whose workload lies in a module beside it."""
     (tmp_path / "a_net.py").write_text(WORKLOAD)
     (tmp_path / "first.py").write_text(JOB)
-    sys.modules.pop("a_net", None)
     return load_job(str(tmp_path / "first.py"))
 
 

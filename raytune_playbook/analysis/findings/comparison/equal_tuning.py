@@ -18,7 +18,9 @@ from raytune_playbook.records.types import Outcome
 RULE, QUESTION = "SD13", "Were all scientific values tuned equally?"
 
 FEWER = 0.8
-"""With less than this share of what most values had, a value had fewer trials."""
+"""With less than this share of what most values had, the comparison is not fair."""
+
+_MOST_NAMED = 3
 
 TOO_FEW = 0.5
 """With less than this, nothing can be concluded about it."""
@@ -49,13 +51,13 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
     frequency = Counter(tried)
     # Most values are the measure; where none is in the majority, the best tuned one is.
     usual = max(frequency, key=lambda number: (frequency[number], number))
-    odd = [(arm, number) for arm, number in zip(arms, tried, strict=True) if abs(number - usual) > 1 or not number]
-    odd = [(arm, number) for arm, number in odd if number < FEWER * usual or number * FEWER > usual]
+    allowed = 1 if any(study.arms for study in evidence.studies) else 0  # a joint study takes turns
+    odd = [(arm, number) for arm, number in zip(arms, tried, strict=True) if abs(number - usual) > allowed]
     if not odd:
         return []
     worst = min(min(number, usual) / max(number, usual, 1) for _, number in odd)
-    named = ", ".join(f"{_name(arm)} with {number}" for arm, number in odd[:3])
-    more = f", and {len(odd) - 3} more" if len(odd) > 3 else ""
+    named = ", ".join(f"{_name(arm)} with {number}" for arm, number in odd[:_MOST_NAMED])
+    more = f", and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
     sentence = f"Most values were tuned with {usual} trials, but {named}{more}: the comparison is not fair to all."
     is_planned_so = len({arm.planned for arm in arms}) > 1
     proposal = Proposal("Finish the round: raytune-playbook resume; with --retry-failed also what crashed.")
@@ -66,7 +68,7 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
         Finding(
             RULE,
             QUESTION,
-            Status.PROBLEM if evidence.is_finished else Status.LOOK,
+            Status.PROBLEM if evidence.is_finished and worst < FEWER else Status.LOOK,
             sentence,
             {"num_usual": usual, "share": worst},
             studies=tuple(dict.fromkeys(arm.study for arm, _ in odd)),

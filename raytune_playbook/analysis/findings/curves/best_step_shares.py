@@ -11,9 +11,7 @@ import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS
 from raytune_playbook.analysis.findings.curves.overfitting import overfit_trials
-from raytune_playbook.analysis.findings.curves.stacks import evaluated
 from raytune_playbook.analysis.findings.curves.training_length import (
     EARLY_SHARE,
     FEWEST_TRIALS,
@@ -24,6 +22,8 @@ from raytune_playbook.analysis.findings.curves.training_length import (
     training_length,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS
+from raytune_playbook.analysis.series.stacks import evaluated
 
 RULE, QUESTION = "IN14", "Is max_train_steps right, by the steps at which trials were best?"
 

@@ -16,8 +16,6 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     share_text,
     too_few_evaluations,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS
-from raytune_playbook.analysis.findings.curves.stacks import evaluated
 from raytune_playbook.analysis.findings.curves.training_length import (
     EARLY_SHARE,
     End,
@@ -27,6 +25,8 @@ from raytune_playbook.analysis.findings.curves.training_length import (
     training_length,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS
+from raytune_playbook.analysis.series.stacks import evaluated
 from raytune_playbook.analysis.trials import TrialId
 
 RULE, QUESTION = "IN8", "Are the best trials still improving at the end, or saturated long before it?"

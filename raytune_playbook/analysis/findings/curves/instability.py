@@ -20,7 +20,6 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     number_of,
     trials_text,
 )
-from raytune_playbook.analysis.findings.curves.stacks import training_loss
 from raytune_playbook.analysis.findings.curves.unstable import (
     Kind,
     Unstable,
@@ -28,6 +27,7 @@ from raytune_playbook.analysis.findings.curves.unstable import (
     unstable_trials,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.stacks import training_loss
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.records.columns import GRADIENT_NORM

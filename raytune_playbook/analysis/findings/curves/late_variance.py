@@ -26,9 +26,9 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     too_few_evaluations,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, step_to_step
-from raytune_playbook.analysis.findings.curves.stacks import evaluated
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS, step_to_step
+from raytune_playbook.analysis.series.stacks import evaluated
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import number_text
 

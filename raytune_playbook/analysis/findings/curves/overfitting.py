@@ -25,10 +25,10 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     trials_text,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
 from raytune_playbook.analysis.findings.curves.regularizers import more_regularization
-from raytune_playbook.analysis.findings.curves.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
+from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.study.hyperparameters.known import purpose_of
@@ -38,7 +38,7 @@ RULE, QUESTION = "IN6", "Does any trial overfit?"
 MIN_RISE = 0.05
 """A rise by less than this share of the lowest error is no problem."""
 
-SIGNIFICANT = 3.5
+SIGNIFICANT = 4.0
 """Standard errors by which the rise exceeds noise: the lowest of many points lies low by chance alone."""
 
 MIN_SHARE = 0.1

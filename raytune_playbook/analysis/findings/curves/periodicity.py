@@ -14,9 +14,9 @@ import numpy as np
 from raytune_playbook.analysis.curves import Curve, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed, number_of
-from raytune_playbook.analysis.findings.curves.spectrum import Period, strongest_period
-from raytune_playbook.analysis.findings.curves.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.spectrum import Period, strongest_period
+from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.records.columns import LOSS
@@ -114,7 +114,7 @@ def _tested(evidence: Evidence, name: str, stack: Stack) -> Iterator[_Series]:
         rows = np.flatnonzero(batch_sizes == batch_size)
         if (period := strongest_period(values[rows])) is not None:
             num = None if evidence.examples is None else evidence.examples.num_examples.get("train")
-            epoch = num / batch_size if num and batch_size else None
+            epoch = num / float(batch_size) if num and batch_size else None
             yield _Series(name, tuple(stack.trials[row] for row in rows), float(intervals[0]), epoch, period)
 
 
@@ -123,7 +123,7 @@ def _tested(evidence: Evidence, name: str, stack: Stack) -> Iterator[_Series]:
 
 def _periodic(found: Sequence[_Series]) -> Finding:
     of_validation = [one for one in found if one.name.startswith(VALIDATION)]
-    first = min(of_validation or found, key=lambda one: one.period.probability)
+    first = min(of_validation or found, key=lambda one: (not one.is_epoch, one.period.probability))
     names = " and ".join(dict.fromkeys(one.name for one in found))
     every = f"every {count_text(round(first.period_steps))} steps"
     if first.is_epoch and first.epoch_steps:

@@ -19,9 +19,9 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     number_of,
     trials_text,
 )
-from raytune_playbook.analysis.findings.curves.noise import MIN_POINTS, rise
-from raytune_playbook.analysis.findings.curves.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.noise import MIN_POINTS, rise
+from raytune_playbook.analysis.series.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
 

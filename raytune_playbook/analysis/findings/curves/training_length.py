@@ -26,7 +26,8 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     value_of,
     wrong_examples,
 )
-from raytune_playbook.analysis.findings.curves.noise import (
+from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.series.noise import (
     MIN_POINTS,
     QUANTIZATION,
     noise_about,
@@ -34,8 +35,7 @@ from raytune_playbook.analysis.findings.curves.noise import (
     significance,
     trend,
 )
-from raytune_playbook.analysis.findings.curves.stacks import Floats, Stack, evaluated
-from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.series.stacks import Floats, Stack, evaluated
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.study.frozen import Value

@@ -19,7 +19,7 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import SearchOver
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.findings.space.instability import is_learning_rate, wall_of
-from raytune_playbook.analysis.findings.space.ranges import cut, end_text, on_log_scale, range_text
+from raytune_playbook.analysis.findings.space.ranges import cut, end_text, on_log_scale, range_text, value_at
 from raytune_playbook.analysis.sampled.points import Floats, Group, groups_of
 from raytune_playbook.analysis.summary import reason_kind
 from raytune_playbook.analysis.trials import Trial
@@ -198,7 +198,7 @@ def _region(name: str, hyperparameter: Float | Int, units: Floats, infeasible: B
 
 def _where_text(where: _Region, num_infeasible: int) -> str:
     side = "above" if where.upward else "below"
-    value = end_text(where.hyperparameter, where.hyperparameter.from_unit(where.unit))
+    value = end_text(where.hyperparameter, value_at(where.hyperparameter, where.unit))
     outside, infeasible_outside = where.num_trials - where.num_inside, num_infeasible - where.infeasible_inside
     return (
         f"With {where.name} {side} {value} {where.infeasible_inside} of {where.num_inside} trials are infeasible, "

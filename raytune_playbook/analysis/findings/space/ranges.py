@@ -95,13 +95,18 @@ def widened(name: str, hyperparameter: Hyperparameter, *, upward: bool) -> Hyper
 def cut(hyperparameter: Float | Int, unit: float, *, upward: bool) -> Hyperparameter | None:
     """The same without what lies beyond a unit coordinate; None where too little would be left."""
     low, high = ends(hyperparameter)
-    end = hyperparameter.from_unit(min(max(unit, 0.0), 1.0))
-    if isinstance(hyperparameter, Float):
-        towards_one = hyperparameter.scale == "log_one_minus"
-        end = 1 - _nice(1 - end, 2) if towards_one else _nice(end, 2)
+    end = value_at(hyperparameter, unit)
     if not low < end < high:
         return None
     return hyperparameter.model_copy(update={"high" if upward else "low": end})
+
+
+def value_at(hyperparameter: Float | Int, unit: float) -> float:
+    """The value at a unit coordinate, rounded as an end of a range is."""
+    value = hyperparameter.from_unit(min(max(unit, 0.0), 1.0))
+    if isinstance(hyperparameter, Int):
+        return value
+    return 1 - _nice(1 - value, 2) if hyperparameter.scale == "log_one_minus" else _nice(value, 2)
 
 
 def narrowed(hyperparameter: Float, low: float, high: float) -> Hyperparameter | None:

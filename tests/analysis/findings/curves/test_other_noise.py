@@ -1,4 +1,4 @@
-"""At most 1 in 20 answers about curves is wrong, at the effect sizes that are stated."""
+"""Noise of other kinds than that of the cases raises few alarms about curves either."""
 
 from __future__ import annotations
 
@@ -11,16 +11,9 @@ from raytune_playbook.analysis.findings.curves.instability import instability
 from raytune_playbook.analysis.findings.curves.overfitting import overfitting
 from raytune_playbook.analysis.findings.curves.periodicity import periodicity
 from raytune_playbook.analysis.findings.finding import Status
-from tests.analysis.findings.curves.cases import CASES, learns, norms
+from tests.analysis.findings.curves.cases import learns, norms
 from tests.analysis.findings.curves.shapes import PLAN, TWO_ARMS, Shapes, round_of
-from tests.analysis.findings.rates import MOST_WRONG, is_open, rates_of
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule} {case.finds}")
-def test_wrong_answers_are_few(case):
-    rates = rates_of(case)
-    assert rates.false_alarms <= MOST_WRONG
-    assert rates.misses <= MOST_WRONG
+from tests.analysis.findings.rates import is_open
 
 
 @pytest.mark.parametrize(

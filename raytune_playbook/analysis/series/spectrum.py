@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.findings.curves.stacks import Floats
+from raytune_playbook.analysis.series.stacks import Floats
 
 MIN_POINTS = 24
 """Of fewer points no period is told from noise."""

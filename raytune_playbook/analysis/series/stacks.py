@@ -43,7 +43,8 @@ class Stack:
 
 
 def stacked(curves: Iterable[tuple[Trial, Curve]], *, is_maximized: bool = False) -> list[Stack]:
-    """The curves in as few arrays as their steps allow; points that are not finite are left out.
+    """The curves in as few arrays as their steps allow; points that are not finite are left out, and so are
+    curves without any others.
 
     Args:
         is_maximized: whether large values are good.
@@ -54,7 +55,8 @@ def stacked(curves: Iterable[tuple[Trial, Curve]], *, is_maximized: bool = False
         kept = np.abs(values) < FAR_OFF  # false of NaN, too
         if not kept.all():
             steps, values = steps[kept], values[kept]
-        groups.setdefault(steps.tobytes(), []).append((trial, steps, values))
+        if len(steps):
+            groups.setdefault(steps.tobytes(), []).append((trial, steps, values))
     return [_stack(group, is_maximized) for group in groups.values()]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raytune_playbook.analysis.findings.curves.stacks import Floats
+from raytune_playbook.analysis.series.stacks import Floats
 
 MOST_CORRELATED = 0.9
 """The noise of neighbouring points is taken to be at most so correlated."""

@@ -1,0 +1,52 @@
+"use strict";
+// Reloads the page when its records have changed, unless somebody is busy with it, and then puts everything back: where
+// it was scrolled to, what was open and what was typed. The place of an open trial stands in the URL, which stays.
+(() => {
+  const { version, url, seconds } = document.currentScript.dataset;
+  const key = `raytune-playbook ${location.pathname}`;
+  const busyForMs = 4000;
+  let lastTouched = 0;
+  for (const event of ["pointerdown", "pointermove", "keydown", "wheel", "touchstart"]) {
+    addEventListener(event, () => { lastTouched = Date.now(); }, { passive: true, capture: true });
+  }
+  const busy = () => {
+    const focused = document.activeElement;
+    return Date.now() - lastTouched < busyForMs || !getSelection().isCollapsed
+      || (focused && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName)) || document.querySelector("dialog[open]");
+  };
+  const opened = () => [...document.querySelectorAll("details")];
+  const typed = () => [...document.querySelectorAll("input, select")];
+
+  const before = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  const restore = () => {
+    const { x, y, open, values } = JSON.parse(before);
+    opened().forEach((element, place) => { if (place in open) element.open = open[place]; });
+    typed().forEach((element, place) => {
+      if (place in values && element.value !== values[place]) {
+        element.value = values[place];
+        element.dispatchEvent(new Event("input", { bubbles: true }));
+        element.dispatchEvent(new Event("change", { bubbles: true }));
+      }
+    });
+    scrollTo(x, y);
+  };
+  if (before) {
+    history.scrollRestoration = "manual";
+    restore();
+    addEventListener("load", () => requestAnimationFrame(() => scrollTo(JSON.parse(before).x, JSON.parse(before).y)));
+  }
+
+  const look = async () => {
+    try {
+      const answer = await fetch(url, { cache: "no-store" });
+      if (!answer.ok) return;
+      const now = await answer.json();
+      if (now.version === version || busy()) return;
+      const state = { x: scrollX, y: scrollY, open: opened().map(({ open }) => open), values: typed().map(({ value }) => value) };
+      sessionStorage.setItem(key, JSON.stringify(state));
+      location.reload();
+    } catch { /* the server is away: the page stays as it is */ }
+  };
+  setInterval(() => { if (!document.hidden) look(); }, Number(seconds) * 1000);
+})();

@@ -1,0 +1,87 @@
+"""Rule IN3: infeasible trials by reason and by where they lie; crashes told apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from raytune_playbook.analysis.findings.changes import SearchOver
+from raytune_playbook.analysis.findings.finding import Status
+from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
+from raytune_playbook.records.types import Outcome
+from raytune_playbook.study.hyperparameters.hyperparameter import Float
+from tests.analysis.findings.generated import Plan, Values, generated
+from tests.analysis.findings.space.cases import DIVERGED, partly_infeasible, rounds
+
+
+def test_in3_reasons_are_counted_and_the_place_is_named() -> None:
+    def objective(values: Values, rng: np.random.Generator) -> float | str:
+        rate = float(values["learning_rate"])  # type: ignore[arg-type]
+        if rate > 0.3:
+            return "NaN: the loss of step 12"
+        return DIVERGED if rate > 0.1 else (np.log10(rate) + 2) ** 2
+
+    (found,) = infeasible_share(generated(Plan(trials_per_arm=40), 0, objective))
+    assert found.status is Status.LOOK
+    assert "diverged" in found.sentence
+    assert "NaN" in found.sentence
+    assert "With learning_rate above 0.092 14 of 14 trials are infeasible" in found.sentence
+    assert "elsewhere 0 of" in found.sentence
+    assert len(found.trials) == found.numbers["num_infeasible"]
+    assert found.proposal is not None
+    (change,) = found.proposal.changes
+    assert isinstance(change, SearchOver)
+    assert isinstance(change.hyperparameter, Float)
+    assert 0.05 < change.hyperparameter.high < 0.12
+
+
+def test_in3_a_linear_range_over_decades_goes_over_to_a_log_scale() -> None:
+    space = {"learning_rate": Float(1e-4, 1.0)}
+
+    def objective(values: Values, rng: np.random.Generator) -> float | str:
+        rate = float(values["learning_rate"])  # type: ignore[arg-type]
+        return DIVERGED if rate > 0.3 else abs(rate - 0.1)
+
+    (found,) = infeasible_share(generated(Plan(space=dict(space), trials_per_arm=20), 0, objective))
+    assert found.status is Status.PROBLEM
+    assert found.proposal is not None
+    (change,) = found.proposal.changes
+    assert isinstance(change, SearchOver)
+    assert isinstance(change.hyperparameter, Float)
+    assert change.hyperparameter.scale == "log"
+    assert change.hyperparameter.low == 1e-4
+    assert 0.25 < change.hyperparameter.high < 0.4
+
+
+def test_in3_nearly_all_infeasible_hints_at_a_bug_and_withholds() -> None:
+    (found,) = infeasible_share(partly_infeasible(1.0, 0.98, 0))
+    assert found.status is Status.PROBLEM
+    assert found.withholds
+    assert "bug" in found.sentence
+
+
+def test_in3_a_crash_is_no_infeasible_trial() -> None:
+    evidence = rounds({"learning_rate": 0.5, "momentum": 0.5}, 0)
+    crashed = tuple(
+        dataclasses.replace(trial, outcome=Outcome.FAILED, objective=None) if trial.index < 4 else trial
+        for trial in evidence.trials
+    )
+    failed, share = infeasible_share(dataclasses.replace(evidence, trials=crashed))
+    assert failed.status is Status.LOOK
+    assert "4 trials crashed" in failed.sentence
+    assert "bug" in failed.sentence
+    assert [trial[1] for trial in failed.trials] == ["00000", "00001", "00002", "00003"]
+    assert share.status is Status.PASSES
+    assert share.sentence == "None of 16 trials is infeasible."
+
+
+def test_in3_studies_that_try_the_same_points_are_no_more_evidence_than_one() -> None:
+    """Three infeasible points above a learning rate, of 24 in all studies: chance puts them there often enough."""
+
+    def objective(values: Values, rng: np.random.Generator) -> float | str:
+        return DIVERGED if 0.02 < float(values["learning_rate"]) < 0.06 else 0.1  # type: ignore[arg-type]
+
+    arms = [{"norm": kind} for kind in ("batch", "layer", "none")]
+    (found,) = infeasible_share(generated(Plan(arms=arms, trials_per_arm=8), 0, objective))
+    assert "elsewhere" not in found.sentence

@@ -1,0 +1,109 @@
+"""Rows and pages of a storage's rounds: made again only where the records changed, and once at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from raytune_playbook.errors import StorageError
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.report.serve import pages as module
+from raytune_playbook.report.serve.files import read_linked
+from raytune_playbook.report.serve.listing import age_text
+from raytune_playbook.report.serve.pages import MAX_PAGES, Pages
+from tests.ports import free_port
+from tests.report.conftest import write_round
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[str]:
+    """The rounds whose pages were made, in order; making one takes long enough for others to ask for it, too."""
+    names: list[str] = []
+    real = module.read_insight
+
+    def counted(store: RoundStore):
+        names.append(store.name)
+        time.sleep(0.2)
+        return real(store)
+
+    monkeypatch.setattr(module, "read_insight", counted)
+    return names
+
+
+def test_a_page_is_made_once_for_all_who_ask_and_again_when_the_records_changed(tmp_path, made):
+    store = write_round(tmp_path, trials_per_arm=1)
+    pages = Pages(store.storage)
+    start = threading.Barrier(4)
+
+    def ask(_: int) -> str:
+        start.wait()
+        return pages.page("norms-1").html
+
+    with ThreadPoolExecutor(4) as askers:
+        assert len(set(askers.map(ask, range(4)))) == 1
+    assert made == ["norms-1"]
+    version = pages.version("norms-1")
+    store.write_notes("Changed.\n")
+    assert pages.version("norms-1") != version
+    assert "Changed." in pages.page("norms-1").html
+    assert made == ["norms-1", "norms-1"]
+
+
+def test_only_some_pages_are_kept(tmp_path, made):
+    for number in range(MAX_PAGES + 1):
+        write_round(tmp_path, name=f"round-{number}", trials_per_arm=1, arms=[{}], measured=False)
+    pages = Pages(Storage(str(tmp_path)))
+    for number in (*range(MAX_PAGES + 1), MAX_PAGES, 0):
+        pages.page(f"round-{number}")
+    assert made == [f"round-{number}" for number in (*range(MAX_PAGES + 1), 0)]
+
+
+def test_rounds_are_listed_the_newest_first_and_broken_ones_last(tmp_path):
+    for name, created_at in (("old", "2025-01-01T00:00:00+00:00"), ("new", "2026-01-01T00:00:00+00:00")):
+        store = write_round(tmp_path, name=name, trials_per_arm=1, arms=[{}], measured=False)
+        record = store.round().model_copy(update={"created_at": created_at})
+        store.storage.write(f"{name}/round.json", record.model_dump_json().encode())
+    store.storage.write("a broken one/round.json", b"{")
+    pages = Pages(store.storage)
+    assert [row.name for row in pages.rows()] == ["new", "old", "a broken one"]
+    assert "must hold a RoundRecord" in pages.rows()[-1].broken
+    with pytest.raises(StorageError):
+        pages.page("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "—"), (3, "now"), (61, "1 min"), (7300, "2 h"), (1e6, "11 d"), (-5, "now")]
+)
+def test_ages_are_told_in_their_largest_unit(seconds, text):
+    assert age_text(seconds) == text
+
+
+def test_an_object_store_is_served_as_a_folder_is(tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    local = write_round(tmp_path, trials_per_arm=1, arms=[{}])
+    server = ThreadedMotoServer(port=free_port(), verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        query = f"scheme=http&endpoint_override={host}:{port}&allow_bucket_creation=true&region=us-east-1"
+        bucket = Storage(f"s3://served?{query}")
+        bucket.fs.create_dir("served")
+        for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+            bucket.write(str(file.relative_to(tmp_path)), file.read_bytes())
+        bucket.write("norms-1/all/logs/00000.1.0.log", b"printed")
+        pages = Pages(bucket)
+        assert pages.rows() == Pages(local.storage).rows()
+        version = pages.version("norms-1")
+        assert pages.page("norms-1").version == version
+        assert read_linked(bucket, "norms-1", "all/logs/00000.1.0.log") == b"printed"
+        assert read_linked(bucket, "norms-1", "all/logs/../../round.json") is None
+        RoundStore(bucket, "norms-1").write_notes("Changed.\n")
+        assert pages.version("norms-1") != version
+    finally:
+        server.stop()

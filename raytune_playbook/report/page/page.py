@@ -63,8 +63,7 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
 
 def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:
     """A round's records, looked at with the playbook's checklist; raises as `write_page` does."""
-    reading, curves = read_all(store, objective=objective)
-    return insight_of(reading, curves)
+    return insight_of(*read_all(store, objective=objective))
 
 
 def path_of(objective: Objective | None, own: Objective) -> str:

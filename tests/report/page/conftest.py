@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it; where it or playwright is missing, tests are skipped."""
+    """Chromium as the system has it; where it or playwright is missing, tests are skipped.
+
+    It closes with its module: playwright refuses a second one beside it in the same process.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright to look at the page")
     chromium = next(filter(None, map(shutil.which, NAMES)), None)
     if chromium is None:

@@ -158,9 +158,9 @@ def test_every_link_within_the_page_leads_somewhere(found_page):
 def test_sd8_the_best_of_each_arm_stand_side_by_side(mixed_page):
     text = mixed_page.text
     # Point 3 is the best of the formula; it crashed in the third arm, whose next best is point 1.
-    assert re.search(r"device .*?0.02122 — .*?device/00003", text)
-    assert re.search(r"sync .*?0.03122 0.01 .*?sync/00003", text)
-    assert re.search(r"ghost .*?0.06235 0.041 .*?ghost/00001", text)
+    assert re.search(r"● device .*?0.02122 .*?— .*?device/00003", text)
+    assert re.search(r"◆ sync .*?0.03122 .*? 0.01 .*?sync/00003", text)
+    assert re.search(r"■ ghost .*?0.06235 .*? 0.041 .*?ghost/00001", text)
 
 
 def test_every_trial_is_there_with_its_reason_and_log(mixed_page):
@@ -219,7 +219,7 @@ def test_qr5_judged_by_another_objective(mixed_round):
     answer = page_view(read_insight(mixed_round, objective=objective), Extras()).answer
     assert answer.objective_head == "train loss"
     assert (answer.rows[0].values, answer.rows[0].details[0]) == (("device",), "400 of 400")
-    assert "instead of" not in Page(Path(write_page(mixed_round, objective=Objective())).read_text()).text
+    assert "This page judges" not in Page(Path(write_page(mixed_round, objective=Objective())).read_text()).text
 
 
 def test_qr5_the_page_holds_what_every_trial_can_be_judged_by(mixed_page, mixed_round):

@@ -82,6 +82,10 @@ function connectJudging() {
   over.value = own.over;
   goal.value = own.goal;
   const change = () => {
+    // Whoever restores what was chosen on an older page may name what is not there any more.
+    if (!metric.value) metric.value = ownPlace < 0 ? "own" : String(ownPlace);
+    over.value ||= own.over;
+    goal.value ||= own.goal;
     const isTheRounds = ["own", String(ownPlace)].includes(metric.value) && over.value === own.over && goal.value === own.goal;
     judged = isTheRounds || metric.value === "own" ? own : {
       place: Number(metric.value), over: over.value, goal: goal.value,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.axis import axes
 from raytune_playbook.analysis.best import best_of_each_study, worth_showing
+from raytune_playbook.analysis.best_steps import best_steps
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.importance import importances
 from raytune_playbook.analysis.isolation import isolations
@@ -188,12 +189,10 @@ def _progress(evidence: Evidence, looks: Looks) -> PlotSection:
 
 
 def _best_steps(evidence: Evidence, looks: Looks) -> PlotSection:
-    limits = {study.name: study.max_train_steps for study in evidence.studies}
     shares: dict[str, list[tuple[Trial, float]]] = {}
-    for trial in evidence.ranked:
-        if trial.best_step is not None and (steps := limits.get(trial.study)):
-            shares.setdefault(trial.study, []).append((trial, trial.best_step / steps))
-    ordered = {study.name: shares[study.name] for study in evidence.studies if study.name in shares}
+    for arm in best_steps(evidence):
+        shares.setdefault(arm.study, []).extend(zip(arm.trials, arm.shares, strict=True))
+    ordered = {study: found for study, found in shares.items() if found}
     figure = best_steps_figure(ordered, arm_names(evidence.arms), looks)
     note = (
         "Where in training each completed trial was best. All in the first tenth: training is too long. Many in the "

@@ -77,7 +77,7 @@ def test_in3_a_crash_is_no_infeasible_trial() -> None:
 
 
 def test_in3_studies_that_try_the_same_points_are_no_more_evidence_than_one() -> None:
-    """Two of eight points, those with the largest learning rates, are infeasible in all three studies: perhaps chance."""
+    """Two of eight points, those with the largest learning rates, are infeasible in all three studies: maybe chance."""
 
     def objective(values: Values, rng: np.random.Generator) -> float | str:
         return DIVERGED if unit(values, "learning_rate") > 0.75 else 0.1

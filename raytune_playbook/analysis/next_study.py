@@ -138,7 +138,7 @@ class _Before:
 def _changes(before: _Before, asked: Sequence[_Asked]) -> Iterator[ProposedChange]:
     by_name: dict[str, list[_Asked]] = {}
     for each in asked:
-        if isinstance(each.change, SearchOver | Fix | Drop):
+        if isinstance(each.change, SearchOver | Fix | Drop) and not _goes_with_steps(each):
             by_name.setdefault(each.change.name, []).append(each)
     candidates = [_of_hyperparameter(before, name, those) for name, those in by_name.items()]
     candidates.append(_num_trials(before, asked))
@@ -147,6 +147,14 @@ def _changes(before: _Before, asked: Sequence[_Asked]) -> Iterator[ProposedChang
     if steps is not None and "decay_steps" not in by_name:
         candidates.append(_decay_steps(before, steps))
     yield from (candidate for candidate in candidates if candidate is not None)
+
+
+def _goes_with_steps(asked: _Asked) -> bool:
+    """Whether a change is that of the decay to another length of training, which follows from what the length becomes
+    when all is put together."""
+    proposal = asked.finding.proposal
+    is_decay = isinstance(asked.change, Fix) and asked.change.name == "decay_steps"
+    return is_decay and proposal is not None and any(isinstance(each, TrainSteps) for each in proposal.changes)
 
 
 def _of_hyperparameter(before: _Before, name: str, asked: Sequence[_Asked]) -> ProposedChange | None:

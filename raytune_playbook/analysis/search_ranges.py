@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from raytune_playbook.analysis.findings.space.ranges import end_text
 from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.study.frozen import Value
@@ -141,7 +142,8 @@ def range_text(hyperparameter: Hyperparameter, *, scale: bool = True) -> str:
     """
     if isinstance(hyperparameter, Float | Int):
         on = f" on a {_SCALES[hyperparameter.scale]} scale" if scale and hyperparameter.scale != "linear" else ""
-        return f"from {value_text(hyperparameter.low)} to {value_text(hyperparameter.high)}{on}"
+        low, high = (end_text(hyperparameter, end) for end in (hyperparameter.low, hyperparameter.high))
+        return f"from {low} to {high}{on}"
     return f"among {listed_text(finite_values(hyperparameter) or ())}"
 
 

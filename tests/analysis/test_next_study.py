@@ -111,6 +111,12 @@ def test_ranges_of_several_findings_are_put_together(
         )
 
 
+def test_an_end_close_to_one_is_said_with_all_its_digits() -> None:
+    wide = Float(0.5, 0.99999, scale="log_one_minus")
+    (sentence,) = sentences(finding("IN1", LOOK, SearchOver("momentum", wide)))
+    assert "from 0.5 to 0.99999 on a log (1 - value) scale" in sentence
+
+
 def test_values_of_several_findings_are_put_together() -> None:
     more = finding("IN1", LOOK, SearchOver("patch", Discrete([4, 8, 16])))
     other = finding("IN1", LOOK, SearchOver("patch", Discrete([2, 4, 8])))
@@ -172,6 +178,13 @@ def test_ln5_a_linear_decay_keeps_its_length_and_no_decay_is_longer_than_the_tra
     assert changed(longer, schedule="cosine", decay_steps=None) == [TrainSteps(400)]
     assert changed(shorter, schedule="linear", decay_steps=150) == [TrainSteps(100), Fix("decay_steps", 100)]
     assert changed(shorter, schedule="cosine", decay_steps=50) == [TrainSteps(100)]
+
+
+def test_ln5_the_decay_of_a_length_that_gives_way_gives_way_with_it() -> None:
+    shorter = finding("IN8", PROBLEM, TrainSteps(100), Fix("decay_steps", 100))
+    longer = finding("IN14", LOOK, TrainSteps(400), Fix("decay_steps", 200))
+    assert changed(shorter, longer, schedule="linear", decay_steps=150) == [TrainSteps(400)]
+    assert changed(longer, schedule="linear", decay_steps=None) == [TrainSteps(400), Fix("decay_steps", 200)]
 
 
 def test_the_most_serious_comes_first() -> None:

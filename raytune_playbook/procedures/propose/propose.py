@@ -210,8 +210,9 @@ def _write(target: Path, text: str, new: Round, *, may_be_there: bool) -> None:
         else:
             target.write_bytes(before)
         raise JobFileError(
-            f"The next job file imports its workload from the old one, but as {_shown(target)} {fault} Give the old file, "
-            "and modules beside it, names that no other module has, or write the changes by hand (--dry-run shows them)."
+            f"The next job file imports its workload from the old one, but as {_shown(target)} {fault} Give the old "
+            "file, and modules beside it, names that no other module has, or write the changes by hand (--dry-run "
+            "shows them)."
         )
 
 

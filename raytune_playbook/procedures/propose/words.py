@@ -32,7 +32,8 @@ def closed_text(insight: Insight) -> str:
 def changes_text(insight: Insight) -> str:
     """The changes, and what a person has to decide."""
     changes = [f"- {proposed.sentence}" for proposed in insight.next_study.changes]
-    head = f"After {insight.reading.record.name} the next study would:"
+    name, is_open = insight.reading.record.name, any(finding.is_open for finding in insight.findings)
+    head = f"After {name} the next study:" if is_open else f"The checklist of {name} is closed; what may be gained yet:"
     return "\n".join([head, *changes, *_advice(insight.next_study)])
 
 

@@ -9,7 +9,7 @@ from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.parts import TrialLink, trial_link
-from raytune_playbook.report.rules import Section, section_link
+from raytune_playbook.report.rules import Section, section_of
 
 MAX_TRIALS_LINKED = 8
 """Of a finding, at first; the others are folded."""
@@ -107,7 +107,7 @@ def _view(finding: Finding, anchor: str, trials: Mapping[TrialId, Trial]) -> Fin
         status=str(finding.status),
         sign=SIGNS[finding.status],
         sentence=finding.sentence,
-        section=section_link(finding.rule),
+        section=section_of(finding.rule),
         trials=links[:MAX_TRIALS_LINKED],
         more_trials=links[MAX_TRIALS_LINKED:],
         proposal=finding.proposal.sentence if finding.proposal else "",

@@ -63,7 +63,8 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
 
 def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:
     """A round's records, looked at with the playbook's checklist; raises as `write_page` does."""
-    return insight_of(*read_all(store, objective=objective))
+    reading, curves = read_all(store, objective=objective)
+    return insight_of(reading, curves)
 
 
 def path_of(objective: Objective | None, own: Objective) -> str:

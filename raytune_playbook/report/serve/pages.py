@@ -108,8 +108,7 @@ class Pages:
     def _made(self, name: str, version: str) -> Page:
         store = self._store(name)
         insight = read_insight(store)
-        html = render_page(insight, read_extras(store, insight))
-        return Page(html, version, is_live=not self.row(name).is_final)
+        return Page(render_page(insight, read_extras(store, insight)), version, is_live=not self.row(name).is_final)
 
     def _store(self, name: str) -> RoundStore:
         if name not in round_names(self.storage):  # which also keeps a path out of it

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raytune_playbook.errors import InputError, PlaybookError
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.report.foreign.options import foreign_options, is_foreign, write_foreign_page
 from raytune_playbook.study.datasets import SPLITS
 
 if TYPE_CHECKING:
@@ -216,10 +217,19 @@ def _preprocess(job: str, storage: str, address: str | None) -> None:
 
 
 @commands.command("report")
-@_ROUND
+@click.argument("round", metavar="[ROUND]", required=False)
+@foreign_options
 @_STORAGE
-def _report(round: str, storage: str) -> None:
-    """Write a round's page and say where it is."""
+def _report(round: str | None, storage: str, **others: Any) -> None:
+    """Write a round's page and say where it is.
+
+    With --from-ray-tune, --from-optuna or --from-csv the trials are another tool's.
+    """
+    if is_foreign(others):
+        click.echo(write_foreign_page(others))
+        return
+    if round is None:
+        raise click.UsageError("Name a ROUND, or another tool's trials", click.get_current_context())
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.records.store import RoundStore
     from raytune_playbook.report.page.page import write_page

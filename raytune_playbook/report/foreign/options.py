@@ -125,13 +125,17 @@ def _command() -> str:
     return shlex.join(words)
 
 
-def page_path(given: Given, round_: ForeignRound) -> Path:
-    """Where the page is to be written.
+def write_foreign_page(given: Given) -> str:
+    """Write the page of the trials that options ask for.
+
+    Returns:
+        What it answers, and where it is.
 
     Raises:
-        SpecError: its folder is not there.
+        InputError: there are no such trials, what was said does not fit them, or the page's folder is not there.
     """
-    path = Path(given["output"] or f"{round_.reading.record.name.replace('/', '_')}_report.html")
+    read = read_given(given)
+    path = Path(given["output"] or f"{read.reading.record.name.replace('/', '_')}_report.html")
     if not path.parent.is_dir() or path.is_dir():
         raise SpecError(f"The page needs a folder to be written to, but {str(path)!r} is in none; correct --output.")
-    return path
+    return f"{read.answer.sentence}\n{read.report(path)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ from raytune_playbook.analysis.answer import Answer
 from raytune_playbook.analysis.curves import TrialCurves
 from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.report.foreign.arrangement import arranged
@@ -60,6 +62,27 @@ class ForeignRound:
         """The best completed trial, or None."""
         best = self.reading.summary.best
         return None if best is None else best.best
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page and say where it is.
+
+        Args:
+            path: of an HTML file, which is replaced where there is one.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        from raytune_playbook.report.page.extras import Extras
+        from raytune_playbook.report.page.page import render_page
+
+        html = render_page(self.insight, Extras())
+        try:
+            Path(path).write_text(html, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"The page must be written to a file, but {str(path)!r} is none ({error.strerror}); give another path."
+            ) from None
+        return Path(path)
 
     @property
     def trials(self) -> pa.Table:

@@ -15,16 +15,18 @@
       || (focused && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName)) || document.querySelector("dialog[open]");
   };
   const opened = () => [...document.querySelectorAll("details")];
-  const typed = () => [...document.querySelectorAll("input, select")];
+  const typed = () => [...document.querySelectorAll("input[id], select[id]")];
 
   const before = sessionStorage.getItem(key);
   sessionStorage.removeItem(key);
   const restore = () => {
     const { x, y, open, values } = JSON.parse(before);
     opened().forEach((element, place) => { if (place in open) element.open = open[place]; });
-    typed().forEach((element, place) => {
-      if (place in values && element.value !== values[place]) {
-        element.value = values[place];
+    typed().forEach((element) => {
+      const choices = element.options && [...element.options].map(({ value }) => value);
+      const value = values[element.id];
+      if (value !== undefined && value !== element.value && (!choices || choices.includes(value))) {
+        element.value = value;
         element.dispatchEvent(new Event("input", { bubbles: true }));
         element.dispatchEvent(new Event("change", { bubbles: true }));
       }
@@ -43,7 +45,8 @@
       if (!answer.ok) return;
       const now = await answer.json();
       if (now.version === version || busy()) return;
-      const state = { x: scrollX, y: scrollY, open: opened().map(({ open }) => open), values: typed().map(({ value }) => value) };
+      const values = Object.fromEntries(typed().map(({ id, value }) => [id, value]));
+      const state = { x: scrollX, y: scrollY, open: opened().map(({ open }) => open), values };
       sessionStorage.setItem(key, JSON.stringify(state));
       location.reload();
     } catch { /* the server is away: the page stays as it is */ }

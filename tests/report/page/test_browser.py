@@ -233,7 +233,7 @@ def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
         notice = page.locator("#judged-otherwise").inner_text()
         assert "are judged by the train loss at the end of training; the lowest is best" in notice
         assert "The answer, the findings and all other plots are for the round's objective" in notice
-        assert "--metric loss --split train --over last --goal minimize" in notice
+        assert "--objective loss --split train --over last --minimize" in notice
         data = page.evaluate("JSON.parse(document.getElementById('page-data').textContent)")
         (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
         judged = {each["name"]: value for each, value in zip(data["trials"], loss["last"]["values"], strict=True)}

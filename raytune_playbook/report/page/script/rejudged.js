@@ -110,7 +110,7 @@ function tellJudging() {
   if (data.storage !== null && ["train", "validation"].includes(split)) {
     const quoted = (text) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
     notice.append(" To judge all of it so: ", make("code", {},
-      `raytune-playbook report ${quoted(data.round)} --storage ${quoted(data.storage)} --metric ${quoted(metric)} `
-      + `--split ${split} --over ${judged.over} --goal ${judged.goal}`));
+      `raytune-playbook report ${quoted(data.round)} --storage ${quoted(data.storage)} --objective ${quoted(metric)} `
+      + `--split ${split} --over ${judged.over} --${judged.goal}`));
   }
 }

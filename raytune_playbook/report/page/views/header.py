@@ -35,6 +35,8 @@ def header_view(reading: RoundReading) -> HeaderView:
     """The head of a round's page."""
     record, status, total = reading.record, reading.status, reading.summary.total
     facts = [f"{total.num_ended:,} of {total.planned:,} trials ended", counts_text(total)]
+    if reading.origin is not None:
+        facts.append(reading.origin)
     if status and status.state != "finished":
         seen = datetime.fromtimestamp(status.seen_at_s, UTC)
         facts.append(f"as of {seen:%Y-%m-%d %H:%M} UTC")

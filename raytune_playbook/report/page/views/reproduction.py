@@ -29,6 +29,8 @@ class ReproductionView:
         uncommitted: whether the code had changes beside its commit.
         machines: that the trials ran on, each once.
         notes: that were taken; empty without any.
+        origin: where another tool has recorded the trials; None for our own.
+        inferred: sentences on what nobody said of them.
     """
 
     command: str | None
@@ -36,6 +38,8 @@ class ReproductionView:
     uncommitted: bool
     machines: tuple[str, ...]
     notes: str
+    origin: str | None
+    inferred: tuple[str, ...]
 
 
 def reproduction_view(reading: RoundReading, notes: str) -> ReproductionView:
@@ -47,10 +51,12 @@ def reproduction_view(reading: RoundReading, notes: str) -> ReproductionView:
     ]
     return ReproductionView(
         command=record.command or None,
-        facts=tuple(fact for fact in facts if fact.text) if record.command else (),
+        facts=tuple(fact for fact in facts if fact.text) if record.command and reading.origin is None else (),
         uncommitted=record.uncommitted,
         machines=tuple(dict.fromkeys(_machine_text(trial) for trial in reading.trials if trial.machine.torch)),
         notes=notes.strip(),
+        origin=reading.origin,
+        inferred=reading.inferred,
     )
 
 

@@ -1,0 +1,23 @@
+"""Arguments and options that several commands have.
+
+Paths are completed as files, and looked at by the commands themselves: most may be URIs.
+"""
+
+from __future__ import annotations
+
+import click
+
+from raytune_playbook.records import DEFAULT_STORAGE
+
+JOB = click.argument("job", metavar="JOB", type=click.Path())
+ROUND = click.argument("round", metavar="ROUND")
+SUBMISSION = click.argument("submission", metavar="ID")
+STORAGE = click.option(
+    "--storage",
+    default=DEFAULT_STORAGE,
+    metavar="URI",
+    type=click.Path(),
+    help=f"Folder or URI that holds the rounds (default: {DEFAULT_STORAGE}).",
+)
+ADDRESS = click.option("--address", metavar="ADDRESS", help="Of a Ray cluster (default: RAY_ADDRESS, or this machine).")
+DASHBOARD = click.option("--address", metavar="URL", help="Of the cluster's dashboard, such as http://127.0.0.1:8265.")

@@ -1,0 +1,50 @@
+"""The group of all commands: their order, their exit codes, and errors as one sentence."""
+
+from __future__ import annotations
+
+import click
+
+from raytune_playbook.errors import InputError, PlaybookError
+
+PROGRAM = "raytune-playbook"
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
+
+ORDER = (
+    *("run", "resume", "extend", "stop", "check", "preprocess"),
+    *("report", "propose", "rounds", "serve", "note", "predict"),
+    *("submit", "status", "logs"),
+)
+"""Of the commands in the list of them: those of a round's life first."""
+
+
+class _Command(click.Command):
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence of the help, whole, for the list of commands."""
+        return (self.help or "").partition("\n")[0]
+
+
+class _Commands(click.Group):
+    """The commands in `ORDER`; turns what one raises into a sentence and an exit code."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.commands, key=ORDER.index)
+
+    def invoke(self, ctx: click.Context) -> int:
+        try:
+            code: int | None = super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            return INTERRUPTED
+        except PlaybookError as error:
+            click.echo(error, err=True)
+            return BAD_INPUT if isinstance(error, InputError) else FAILED
+        return code or 0
+
+
+@click.group(cls=_Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Tune deep networks on a Ray cluster the way the Deep Learning Tuning Playbook says to."""

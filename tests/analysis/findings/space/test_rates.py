@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.analysis.findings.rates import MOST_WRONG, Case, rates_of
 from tests.analysis.findings.space.cases import CASES
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -218,15 +218,42 @@ def _preprocess(job: str, storage: str, address: str | None) -> None:
 @commands.command("report")
 @_ROUND
 @_STORAGE
-def _report(round: str, storage: str) -> None:
-    """Write a round's page and say where it is."""
+@click.option("--metric", metavar="NAME", help="Judge the trials by this metric, on a page of its own.")
+@click.option("--split", type=click.Choice(["train", "validation"]), help="On which examples it is measured.")
+@click.option("--over", type=click.Choice(["best", "last"]), help="The best value over training, or the last.")
+@click.option("--goal", type=click.Choice(["minimize", "maximize"]), help="Whether small or large values are good.")
+@click.option("--static", metavar="FOLDER", type=click.Path(), help="Write its plots as PNG and SVG there instead.")
+def _report(
+    round: str,
+    *,
+    metric: str | None,
+    split: Literal["train", "validation"] | None,
+    over: Literal["best", "last"] | None,
+    goal: Literal["minimize", "maximize"] | None,
+    static: str | None,
+    storage: str,
+) -> None:
+    """Write a round's page and say where it is.
+
+    By another objective than the round's own, which --metric, --split, --over and --goal name, it is judged without a
+    new run. What is not given is as in the round's own.
+    """
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.records.store import RoundStore
-    from raytune_playbook.report.page.page import write_page
+    from raytune_playbook.report.objectives import objective_of
 
     store = RoundStore(Storage(storage), round)
-    store.round()
-    click.echo(write_page(store))
+    objective = objective_of(store.round().objective, metric=metric, split=split, over=over, goal=goal)
+    if static is None:
+        from raytune_playbook.report.page.page import write_page
+
+        click.echo(write_page(store, objective=objective))
+        return
+    from raytune_playbook.report.page.page import read_insight
+    from raytune_playbook.report.static import write_static
+
+    files = write_static(read_insight(store, objective=objective), Path(static))
+    click.echo(f"{len(files)} files in {static}")
 
 
 @commands.command("propose")

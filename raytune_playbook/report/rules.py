@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+PLAYBOOK_URL = "https://github.com/google-research/tuning_playbook"
 
 _SPACE = "Identifying bad search space boundaries"
 _CURVES = "Examining the training curves"
@@ -70,9 +73,22 @@ _SECTIONS = {
 _RULE = re.compile(r"([A-Z]{2}\d+): (.+)", re.DOTALL)
 
 
-def section_of(rule: str) -> str | None:
-    """The section of the playbook where a rule's reasons stand; None of a rule that is not known."""
-    return _SECTIONS.get(rule)
+@dataclass(frozen=True)
+class Section:
+    """A section of the playbook, by its heading."""
+
+    title: str
+
+    @property
+    def url(self) -> str:
+        """Where to read it; a heading's anchor is its words in small letters."""
+        words = re.sub(r"[^\w\- ]", "", self.title.lower())
+        return f"{PLAYBOOK_URL}#{words.replace(' ', '-')}"
+
+
+def section_of(rule: str) -> Section | None:
+    """Where the playbook says what a rule asks; None for a rule that has no section of its own."""
+    return Section(_SECTIONS[rule]) if rule in _SECTIONS else None
 
 
 def explained(finding: str) -> str:
@@ -80,5 +96,5 @@ def explained(finding: str) -> str:
     if (found := _RULE.fullmatch(finding)) is None:
         return finding
     rule, sentence = found.groups()
-    section = f'the playbook\'s "{name}", ' if (name := section_of(rule)) else ""
+    section = f'the playbook\'s "{found_in.title}", ' if (found_in := section_of(rule)) else ""
     return f"{sentence.removesuffix('.')} ({section}rule {rule})."

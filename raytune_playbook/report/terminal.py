@@ -20,7 +20,7 @@ from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
 from raytune_playbook.report.insight import insight_of
-from raytune_playbook.report.reading import RoundReading, read_curves, read_round
+from raytune_playbook.report.reading import RoundReading, read_all, read_round
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
@@ -42,8 +42,8 @@ def summary(store: RoundStore) -> RenderableType:
     Raises:
         StorageError: there is no such round.
     """
-    reading = read_round(store)
-    insight = insight_of(reading, read_curves(store, reading))
+    reading, curves = read_all(store)
+    insight = insight_of(reading, curves)
     lines: list[RenderableType] = [
         _line(f"{reading.record.name}: {reading.record.goal}"),
         _line(f"Trials: {counts_text(reading.summary.total)}."),

@@ -105,6 +105,19 @@ def test_ad2_a_few_validation_examples_are_no_difference_where_a_quarter_diverge
         assert found.resolution is None or found.resolution == 1 / 156
 
 
+@pytest.mark.parametrize(("behind", "verdict"), [(1, Verdict.NO_DIFFERENCE), (40, Verdict.BETTER)])
+def test_ad2_one_example_is_chance_even_where_every_point_agrees(behind, verdict):
+    """A value that is better at each of its points by one example is so on these examples, and perhaps on no others."""
+
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return (8 + np.round(40 * distances) + (behind if name == "sync" else 0)) / 156
+
+    found = answer(judged(0, losses, num_validation_examples=156))
+    assert found.verdict is verdict
+    assert found.arms[0].probability_best > 0.98
+    assert f"differ by {behind / 156:.2g}, {behind} of 156 examples." in found.reasons[0]
+
+
 def test_sd8_values_that_tie_have_no_winner():
     def tied(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return (5 + np.round(100 * (distances - distances.min()))) / 352

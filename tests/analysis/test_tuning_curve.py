@@ -63,6 +63,7 @@ def test_in2_the_part_that_says_nothing_is_told() -> None:
     assert np.isfinite(curve.band_low[: curve.trusted_up_to]).all()
     assert np.isinf(curve.band_low[curve.trusted_up_to :]).all()
     assert (np.diff(curve.median) <= 0).all() and (np.diff(curve.band_high) <= 0).all()
+    assert curve.band_high[4] == curve.band_high[3]  # five trials are between four and six, for which it was computed
     assert curve_of("study", [0.1, 0.2]).trusted_up_to == 0
 
 

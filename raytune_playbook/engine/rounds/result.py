@@ -13,7 +13,7 @@ from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.insight import Insight, insight_of
 from raytune_playbook.report.page.page import write_page
-from raytune_playbook.report.reading import read_curves, read_round
+from raytune_playbook.report.reading import read_all
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ class Result:
 
     @property
     def _insight(self) -> Insight:
-        reading = read_round(self.store)
-        return insight_of(reading, read_curves(self.store, reading))
+        return insight_of(*read_all(self.store))
 
     def report(self) -> str:
         """Write the round's page and say where it is."""

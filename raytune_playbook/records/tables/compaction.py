@@ -2,7 +2,7 @@
 
 Only the driver that holds the round's claim compacts. A part is written whole before what it replaces is deleted, so
 that a crash in between leaves a trial twice, of which readers take one, and the next compaction clears up. The work for
-a trial does not grow with the round.
+a trial grows with the logarithm of the round at most.
 """
 
 from __future__ import annotations

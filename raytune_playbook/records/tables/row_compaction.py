@@ -1,7 +1,7 @@
 """Compaction of the rows of trials: of those that have ended, into parts that grow with the round.
 
-Old parts are written anew together with what is new as long as they are no larger than that, which bounds the work for
-each row, and at the end of a run all become one.
+An old part is written anew together with all that is newer as long as it is no larger than that. So each time a row is
+written anew its part has at least doubled, there are few parts, and at the end of a run all become one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def compact_rows(folder: CompactedFolder, texts: Iterable[str], *, into_one: boo
     Args:
         folder: a study's ``trials``.
         texts: what `text_columns` says of it.
-        into_one: into a single part; else together with as many older ones as are no larger than what is new.
+        into_one: into a single part; else together with those older ones that are no larger than all that is newer.
     """
     listing = folder.listing()
     singles = _rows(folder, listing)
@@ -85,8 +85,8 @@ def _rows(folder: CompactedFolder, listing: Listing) -> dict[str, pa.Table]:
 def _parts_to_join(
     folder: CompactedFolder, listing: Listing, singles: Collection[str], new: Mapping[str, int], *, into_one: bool
 ) -> dict[Part, pa.Table]:
-    """The parts to write anew, the oldest first: those that are small beside what is new, those that hold a trial which
-    counts in its single, and all that are newer, for what is written anew counts before what is not.
+    """The parts to write anew, the oldest first: those that are no larger than all that is newer, those that hold a
+    trial which counts in its single, and all that are newer, for what is written anew counts before what is not.
 
     Args:
         folder: a study's ``trials``.
@@ -96,11 +96,12 @@ def _parts_to_join(
         into_one: all parts.
     """
     found: dict[Part, pa.Table] = {}
-    oldest, num_bytes = len(listing.parts), sum(new.values())
+    oldest, num_bytes, is_small = len(listing.parts), sum(new.values()), True
     for place in reversed(range(len(listing.parts))):
         part = listing.parts[place]
-        num_bytes -= part.num_bytes
-        is_chosen = into_one or num_bytes >= 0
+        is_small = is_small and part.num_bytes <= num_bytes
+        num_bytes += part.num_bytes
+        is_chosen = into_one or is_small
         if is_chosen or any(map(part.spans, singles)):
             with contextlib.suppress(BrokenFileError):  # as above
                 found[part] = parse_rows(part.file, folder.content(part.file))

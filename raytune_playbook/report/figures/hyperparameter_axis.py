@@ -1,4 +1,8 @@
-"""Hyperparameter axis plots: the objective against one hyperparameter (rule IN11)."""
+"""Hyperparameter axis plots: the objective against one hyperparameter (rule IN11).
+
+Studies of a round search the same points, so their trials stand at the same values, and often at the same height: each
+study stands a little beside the others, in an order and by a distance that are the same all over the plot.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,33 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
 from raytune_playbook.analysis.axis import Axis, AxisPoint
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import value_text
-from raytune_playbook.report.figures.style import MARGIN, MARKS, Look, Looks, trial_name, value_axis
+from raytune_playbook.report.figures.figure import Figure, Json, plain
+from raytune_playbook.report.figures.style import (
+    GOLDEN,
+    HOVER_TRIAL,
+    MARGIN,
+    MARKS,
+    Look,
+    Looks,
+    log_slack,
+    trial_name,
+    value_axis,
+)
 from raytune_playbook.report.formatting import log_ticks
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 
-_MarkerSetting = str | float | dict[str, str | float]
+STUDIES_APART, MOST_APART = 0.02, 0.06
+"""Of a range: how far neighbouring studies stand from each other, and the first from the last."""
+
+MANY = 300
+"""More points than this are smaller and closer together."""
 
 
-def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[Trial]) -> go.Figure:
+def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[Trial]) -> Figure:
     """The objective against one hyperparameter, trials without an objective in a strip of their own above.
 
     Args:
@@ -28,23 +45,27 @@ def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[T
         looks: of the studies.
         best: each study's best trial, ringed.
     """
-    # The horizontal axis hangs on the lower plot, which must be there even where no trial has an objective.
-    figure = go.Figure(go.Scatter(x=[None], y=[None], meta={"study": None, "best": True}))
-    to_x = _placer(axis, list(looks))
+    place = _placer(axis, list(looks))
     strips = [(outcome, points) for outcome, points in _without_objective(axis).items() if points]
-    for dots in [*_completed(axis, looks), *_rings(axis, looks, best), *_strips(strips, looks)]:
-        _add(figure, dots, to_x)
+    dots = [*_completed(axis, looks), *_rings(axis, looks, best), *_strips(strips, looks)]
     objectives = [point.trial.objective for point in axis.completed if point.trial.objective is not None]
     top = 1 - 0.13 * len(strips)
-    figure.update_layout(
-        xaxis=_x_axis(axis),
-        yaxis={**value_axis(objectives), "title": {"text": objective.name}, "domain": [0, top - 0.03 * bool(strips)]},
-        margin=MARGIN,
-        shapes=[_edge(x) for x in _edges(axis)],
-    )
+    layout: dict[str, Json] = {
+        "meta": {"kind": "axis"},
+        "xaxis": _x_axis(axis),
+        "yaxis": {
+            **value_axis(objectives),
+            "title": {"text": plain(objective.name)},
+            "domain": [0, top - 0.03 * bool(strips)],
+        },
+        "margin": MARGIN,
+        "shapes": [_edge(x) for x in _edges(axis)],
+    }
     if strips:
-        figure.update_layout(yaxis2=_strip_axis([outcome for outcome, _ in strips], top))
-    return figure
+        layout["yaxis2"] = _strip_axis([outcome for outcome, _ in strips], top)
+    # The horizontal axis hangs on the lower plot, which must be there even where no trial has an objective.
+    anchor: Mapping[str, Json] = {"type": "scatter", "x": [None], "y": [None], "meta": {"study": None}}
+    return Figure((anchor, *(_trace(each, place) for each in dots if each.points)), layout)
 
 
 @dataclass(frozen=True)
@@ -54,31 +75,31 @@ class _Dots:
     study: str
     points: Sequence[AxisPoint]
     heights: Sequence[float | None]
-    marker: Mapping[str, _MarkerSetting]
+    marker: Mapping[str, Json]
+    role: str
     yaxis: str = "y"
 
 
-def _add(figure: go.Figure, dots: _Dots, to_x: Callable[[AxisPoint], float | None]) -> None:
-    if not dots.points:
-        return
-    figure.add_scatter(
-        x=[to_x(point) for point in dots.points],
-        y=list(dots.heights),
-        yaxis=dots.yaxis,
-        mode="markers",
-        marker=dict(dots.marker),
-        meta={"study": dots.study, "best": True},
-        customdata=[trial_name(point.trial.id) for point in dots.points],
-        hovertemplate="%{text}<extra></extra>",
-    )
+def _trace(dots: _Dots, place: Callable[[AxisPoint], float | None]) -> dict[str, Json]:
+    return {
+        "type": "scatter",
+        "x": [place(point) for point in dots.points],
+        "y": list(dots.heights),
+        "yaxis": dots.yaxis,
+        "mode": "markers",
+        "marker": dots.marker,
+        "meta": {"study": dots.study, "role": dots.role},
+        "customdata": [trial_name(point.trial.id) for point in dots.points],
+        "hovertemplate": HOVER_TRIAL,
+    }
 
 
 def _completed(axis: Axis, looks: Looks) -> list[_Dots]:
     """Trials with an objective, the smaller and paler the more there are."""
     num_points = len(axis.completed)
-    size, opacity = (8, 0.8) if num_points <= 300 else (5, 0.6) if num_points <= 2_000 else (3, 0.5)
+    size, opacity = (8, 0.85) if num_points <= MANY else (5, 0.6) if num_points <= 2_000 else (3, 0.5)
     return [
-        _at_objective(study, axis.completed, {"symbol": look.symbol, "size": size, "opacity": opacity}, look)
+        _at_objective(study, axis.completed, {"symbol": look.symbol, "size": size, "opacity": opacity}, look, "point")
         for study, look in looks.items()
     ]
 
@@ -88,14 +109,16 @@ def _rings(axis: Axis, looks: Looks, best: Iterable[Trial]) -> list[_Dots]:
     ids = {trial.id for trial in best}
     ringed = [point for point in axis.completed if point.trial.id in ids]
     return [
-        _at_objective(study, ringed, {"symbol": f"{look.symbol}-open", "size": 15, "line": {"width": 2.5}}, look)
+        _at_objective(
+            study, ringed, {"symbol": f"{look.symbol}-open", "size": 15, "line": {"width": 2.5}}, look, "ring"
+        )
         for study, look in looks.items()
     ]
 
 
-def _at_objective(study: str, points: Sequence[AxisPoint], marker: dict[str, _MarkerSetting], look: Look) -> _Dots:
+def _at_objective(study: str, points: Sequence[AxisPoint], marker: Mapping[str, Json], look: Look, role: str) -> _Dots:
     own = [point for point in points if point.trial.study == study]
-    return _Dots(study, own, [point.trial.objective for point in own], {"color": look.colour, **marker})
+    return _Dots(study, own, [point.trial.objective for point in own], {"color": look.colour, **marker}, role)
 
 
 def _strips(strips: Sequence[tuple[str, Sequence[AxisPoint]]], looks: Looks) -> list[_Dots]:
@@ -105,9 +128,9 @@ def _strips(strips: Sequence[tuple[str, Sequence[AxisPoint]]], looks: Looks) -> 
         for line, (study, look) in enumerate(looks.items()):
             own = [point for point in points if point.trial.study == study]
             level = height + 0.8 * ((line + 0.5) / len(looks) - 0.5)
-            marker: dict[str, _MarkerSetting] = {"color": look.colour, "symbol": MARKS[outcome], "size": 7}
+            marker: dict[str, Json] = {"color": look.colour, "symbol": MARKS[outcome], "size": 7}
             marker["line"] = {"width": 2, "color": look.colour}
-            dots.append(_Dots(study, own, [level] * len(own), marker, "y2"))
+            dots.append(_Dots(study, own, [level] * len(own), marker, outcome, "y2"))
     return dots
 
 
@@ -119,8 +142,32 @@ def _without_objective(axis: Axis) -> dict[str, Sequence[AxisPoint]]:
 
 def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float | None]:
     """Where a point stands on the horizontal axis."""
-    if not axis.choices:
-        return lambda point: _number(axis, point.x)
+    if axis.choices:
+        return _among_choices(axis, studies)
+    present = {point.trial.study for point in _all_points(axis)}
+    step = STUDIES_APART if len(_all_points(axis)) <= MANY else STUDIES_APART / 4
+    apart = _apart([study for study in studies if study in present], step)
+    low, high = _drawn_range(axis)
+
+    def number(point: AxisPoint) -> float | None:
+        x = _number(axis, point.x)
+        if x is None:
+            return None
+        # On a logarithmic axis a distance is a ratio.
+        share = apart[point.trial.study]
+        return x + share * (high - low) if axis.scale == "linear" else x * (high / low) ** share
+
+    return number
+
+
+def _apart(studies: Sequence[str], step: float) -> dict[str, float]:
+    """By which share of the range each study stands aside; 0 for a study by itself."""
+    step = min(step, MOST_APART / max(1, len(studies) - 1))
+    return {study: step * (place - (len(studies) - 1) / 2) for place, study in enumerate(studies)}
+
+
+def _among_choices(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float | None]:
+    """At a choice studies stand beside each other, too, and so do the trials of a study."""
     present = {(axis.place(point.x), point.trial.study) for point in _all_points(axis)}
     beside = {place: [study for study in studies if (place, study) in present] for place in range(len(axis.choices))}
 
@@ -128,38 +175,52 @@ def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float |
         place = axis.place(point.x)
         if place is None:
             return None
-        # Studies stand beside each other at a choice, since their points would hide one another.
         row = beside[place]
-        return place + 0.6 * ((row.index(point.trial.study) + 0.5) / len(row) - 0.5)
+        within = ((point.trial.index * GOLDEN) % 1 - 0.5) / (2 * len(row))
+        return place + 0.6 * ((row.index(point.trial.study) + 0.5) / len(row) - 0.5 + within)
 
     return choice
 
 
 def _number(axis: Axis, x: Value) -> float | None:
-    if isinstance(x, str) or x is None:
+    """Where a value is drawn; None where it cannot be, as zero on a logarithmic axis."""
+    if isinstance(x, str) or x is None or not math.isfinite(x):
         return None
-    return 1 - x if axis.scale == "log_one_minus" else float(x)
+    number = 1 - x if axis.scale == "log_one_minus" else float(x)
+    return number if axis.scale == "linear" or number > 0 else None
 
 
-def _x_axis(axis: Axis) -> dict[str, object]:
-    title = {"title": {"text": axis.name}}
+def _drawn_range(axis: Axis) -> tuple[float, float]:
+    """The lowest and the highest number that is drawn: the searched range, and what lies outside it."""
+    values = [axis.low, axis.high, *(point.x for point in _all_points(axis))]
+    numbers = [number for value in values if (number := _number(axis, value)) is not None]
+    return min(numbers, default=0.1), max(numbers, default=1.0)
+
+
+def _x_axis(axis: Axis) -> dict[str, Json]:
+    title: dict[str, Json] = {"title": {"text": plain(axis.name)}}
     if axis.choices or axis.low is None or axis.high is None:
-        ticks = list(range(len(axis.choices)))
-        texts = [value_text(choice) for choice in axis.choices]
-        return {**title, "tickvals": ticks, "ticktext": texts, "range": [-0.6, len(texts) - 0.4], "showgrid": False}
-    numbers = [float(point.x) for point in _all_points(axis) if isinstance(point.x, int | float)]
-    low, high = min([axis.low, *numbers]), max([axis.high, *numbers])
+        return title | choices_axis(axis.choices)
+    low, high = _drawn_range(axis)
     if axis.scale == "linear":
-        slack = 0.04 * (high - low)
-        return {**title, "range": [low - slack, high + slack]}
-    reverse = axis.scale == "log_one_minus"
-    if reverse:  # plotted is 1 - value, falling; the ticks tell the value
-        low, high = 1 - high, 1 - low
-    slack = 0.04 * math.log10(high / low)
-    ends = [math.log10(low) - slack, math.log10(high) + slack]
+        slack = 0.05 * (high - low)
+        return title | {"range": [low - slack, high + slack]}
+    # Of `log_one_minus` 1 - value is plotted, falling; the ticks tell the value.
+    return title | log_axis(low, high, reverse=axis.scale == "log_one_minus")
+
+
+def choices_axis(choices: Sequence[Value]) -> dict[str, Json]:
+    """A horizontal axis with the choices at 0, 1, 2, ..."""
+    texts = [plain(value_text(choice)) for choice in choices]
+    ticks = list(range(len(texts)))
+    return {"tickvals": ticks, "ticktext": texts, "range": [-0.6, len(texts) - 0.4], "showgrid": False}
+
+
+def log_axis(low: float, high: float, *, reverse: bool = False) -> dict[str, Json]:
+    """A logarithmic axis with ticks that one can read; in reverse they tell 1 - position."""
+    ends = log_slack(low, high, 0.05)
     positions = log_ticks(low, high)
     return {
-        **title,
         "type": "log",
         "tickvals": positions,
         "ticktext": [f"{1 - tick:.12g}" if reverse else f"{tick:g}" for tick in positions],
@@ -174,7 +235,7 @@ def _edges(axis: Axis) -> list[float]:
     return [1 - axis.low, 1 - axis.high] if axis.scale == "log_one_minus" else [axis.low, axis.high]
 
 
-def _edge(x: float) -> dict[str, object]:
+def _edge(x: float) -> dict[str, Json]:
     return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"width": 1, "dash": "dot"}}
 
 
@@ -182,7 +243,7 @@ def _all_points(axis: Axis) -> list[AxisPoint]:
     return [*axis.completed, *axis.infeasible, *axis.failed]
 
 
-def _strip_axis(names: Sequence[str], bottom: float) -> dict[str, object]:
+def _strip_axis(names: Sequence[str], bottom: float) -> dict[str, Json]:
     return {
         "domain": [bottom, 1],
         "range": [-0.5, len(names) - 0.5],

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import TrialId
+from raytune_playbook.report.figures.figure import Json
 
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#117733", "#7A6FDB", "#8C7A3D",
-)  # fmt: skip
-"""Okabe and Ito's palette, safe for colour-blind readers, and a few of Tol's beyond it."""
+COLOURS = {
+    "#0072B2": "#4FA8E8", "#D55E00": "#FF8C42", "#009E73": "#2CC79A", "#CC79A7": "#E59CC6", "#56B4E9": "#9ADCFF",
+    "#E69F00": "#F7C04A", "#882255": "#D9799B", "#117733": "#7BBF6A", "#7A6FDB": "#ABA3F5", "#8C7A3D": "#C8B878",
+}  # fmt: skip
+"""Okabe and Ito's palette, safe for colour-blind readers, and a few of Tol's beyond it; each with the lighter one that
+takes its place on a dark page."""
+
+GREY, DARK_GREY = "#7A828A", "#8E969E"
+"""What belongs to no study, or cannot be trusted; on a light and on a dark page."""
 
 SYMBOLS = {
     "circle": "●", "diamond": "◆", "square": "■", "triangle-up": "▲", "triangle-down": "▼", "star": "★",
@@ -20,12 +27,14 @@ SYMBOLS = {
 MARKS = {"failed": "circle-open", "infeasible": "x-thin"}
 """How trials without an objective are marked, from the lowest strip up; infeasible ones alone are crosses (IN11)."""
 
-LOG_RATIO = 30.0
+LOG_RATIO = 5.0
 """An axis of positive values turns logarithmic when they span more than this."""
-
 
 MARGIN = {"l": 64, "r": 16, "t": 28, "b": 48}
 """Of every plot, in pixels."""
+
+HOVER_TRIAL = "%{text}<extra></extra>"
+"""Of points that carry the name of a trial: the page gives them that trial's facts."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,18 @@ class Look:
         """The symbol as a character."""
         return SYMBOLS[self.symbol]
 
+    @property
+    def dark_colour(self) -> str:
+        """The colour on a dark page."""
+        return COLOURS.get(self.colour, DARK_GREY)
+
+    def faint(self, opacity: float) -> str:
+        """The colour, as transparent as that, for areas."""
+        return faint(self.colour, opacity)
+
+
+NO_STUDY = Look(GREY, "circle")
+"""Of what belongs to several studies."""
 
 Looks = Mapping[str, Look]
 """By study, in the studies' order."""
@@ -47,10 +68,20 @@ Looks = Mapping[str, Look]
 
 def looks_of(studies: Sequence[str]) -> dict[str, Look]:
     """A colour and a symbol for each study."""
-    symbols = list(SYMBOLS)
+    colours, symbols = list(COLOURS), list(SYMBOLS)
     return {
-        study: Look(COLOURS[place % len(COLOURS)], symbols[place % len(symbols)]) for place, study in enumerate(studies)
+        study: Look(colours[place % len(colours)], symbols[place % len(symbols)]) for place, study in enumerate(studies)
     }
+
+
+def faint(colour: str, opacity: float) -> str:
+    """A colour of six hexadecimal digits, as transparent as that."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+GOLDEN = 0.6180339887
+"""Multiples of it fill the unit interval evenly, however many: marks that would hide each other stand apart by it."""
 
 
 def trial_name(trial: TrialId) -> str:
@@ -58,12 +89,23 @@ def trial_name(trial: TrialId) -> str:
     return "/".join(trial)
 
 
-def value_axis(values: Sequence[float]) -> dict[str, object]:
+def value_axis(values: Sequence[float]) -> dict[str, Json]:
     """A vertical axis for these values."""
     if not values:
         return {"showticklabels": False}
     low, high = min(values), max(values)
     if low <= 0 or high < LOG_RATIO * low:
         return {}
-    # Few ticks, for plotly puts up to three times as many; a format, for it would else write 0.2 as a small 2.
-    return {"type": "log", "nticks": 3, "tickformat": "~g"}
+    return log_values(low, high)
+
+
+def log_values(low: float, high: float) -> dict[str, Json]:
+    """A logarithmic axis: few ticks, written in full, for plotly would put many and write 0.2 as a small 2."""
+    ticks: dict[str, Json] = {"dtick": "D2"} if high < 300 * low else {"nticks": 4}
+    return {"type": "log", "tickformat": "~g", **ticks}
+
+
+def log_slack(low: float, high: float, share: float) -> list[float]:
+    """The range of a logarithmic axis, as plotly takes it, with a share of it left free at either end."""
+    slack = share * max(math.log10(high / low), 0.05)
+    return [math.log10(low) - slack, math.log10(high) + slack]

@@ -1,18 +1,34 @@
-"""Training curves: metrics against the training step (rule IN5)."""
+"""Training curves: metrics against the training step (rule IN5).
+
+A figure holds the lines of all trials that the page has curves of, and is where a trial's own view finds them; the
+page's script draws those that are asked for.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias, cast
 
-import plotly.graph_objects as go
+import numpy as np
+import numpy.typing as npt
 
 from raytune_playbook.analysis.curves import Curve
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.report.figures.style import MARGIN, Looks, trial_name, value_axis
+from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
+from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, log_values, trial_name
 
 _DASHES = {"validation": "solid", "train": "dash", "step": "solid"}
+
+LOG_FROM = 10.0
+"""Values that are all positive and span more than this have a logarithmic axis."""
+
+EARLY_SHARE = 0.2
+"""Of training: what is measured before is not what the axis is made for."""
+
+Scale: TypeAlias = Literal["log", "clipped", "whole"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +53,10 @@ def curves_figure(
     y_title: str,
     looks: Looks,
     marked: Mapping[TrialId, tuple[int, float]] | None = None,
-) -> go.Figure:
+) -> Figure:
     """A metric against the training step, one line per trial and split; training is dashed.
+
+    The layout's ``meta`` has the vertical axes to choose from, and which of them tells the good trials apart best.
 
     Args:
         lines: of the trials, the last on top of the others.
@@ -46,37 +64,96 @@ def curves_figure(
         looks: of the studies.
         marked: the best step of some trials with the value there, marked by a dot.
     """
-    figure = go.Figure()
-    shown: list[float] = []
-    for line in lines:
-        trial, colour, is_shown = line.trial, looks[line.trial.study].colour, line.rank is not None
-        for split, curve in line.curves.items():
-            values = [float(f"{value:.6g}") if math.isfinite(value) else None for value in curve.values]
-            shown += [value for value in values if value is not None]
-            figure.add_scatter(
-                x=curve.steps.tolist(),
-                y=values,
-                mode="lines" if len(values) > 1 else "markers",
-                line={"color": colour, "width": 2.4 if line.rank == 0 else 1.2, "dash": _DASHES.get(split, "dot")},
-                opacity=1.0 if is_shown else 0.4,
-                visible=is_shown,
-                meta={"study": trial.study, "best": is_shown, "trial": trial_name(trial.id)},
-                hovertemplate=f"{trial.text} {split}: %{{y:.4g}} at step %{{x}}<extra></extra>",
-            )
-        if marked and trial.id in marked and is_shown:
-            step, value = marked[trial.id]
-            figure.add_scatter(
-                x=[step],
-                y=[value],
-                mode="markers",
-                marker={"color": colour, "size": 9, "line": {"width": 1.5, "color": "white"}},
-                meta={"study": trial.study, "best": True},
-                customdata=[trial_name(trial.id)],
-                hovertemplate="%{text}<extra></extra>",
-            )
-    figure.update_layout(
-        xaxis={"title": {"text": "training step"}, "rangemode": "tozero"},
-        yaxis={**value_axis(shown), "title": {"text": y_title}},
-        margin=MARGIN,
-    )
-    return figure
+    given = list(lines)
+    traces = [trace for line in given for trace in _traces(line, looks, (marked or {}).get(line.trial.id))]
+    shown = [line for line in given if line.rank is not None] or given
+    values = np.array([value for line in shown for curve in line.curves.values() for value in curve.values])
+    late = np.array([value for line in shown for curve in line.curves.values() for value in _late(curve)])
+    axes = _axes(values[np.isfinite(values)], late[np.isfinite(late)])
+    best: Scale = next(iter(axes))
+    layout: dict[str, Json] = {
+        "meta": {"kind": "curves", "axes": cast(Mapping[str, Json], axes), "scale": best},
+        "xaxis": {"title": {"text": "training step"}, "rangemode": "tozero"},
+        "yaxis": {**axes[best], "title": {"text": plain(y_title)}},
+        "margin": MARGIN,
+    }
+    return Figure(tuple(traces), layout)
+
+
+def _traces(line: TrialLines, looks: Looks, marked: tuple[int, float] | None) -> list[dict[str, Json]]:
+    trial, colour, is_shown = line.trial, looks[line.trial.study].colour, line.rank is not None
+    meta: dict[str, Json] = {"study": trial.study, "trial": trial_name(trial.id), "best": is_shown}
+    traces: list[dict[str, Json]] = [
+        {
+            "type": "scatter",
+            **_steps(curve.steps.tolist()),
+            "y": rounded(curve.values, 5),
+            "mode": "lines" if len(curve.steps) > 1 else "markers",
+            "line": {"color": colour, "width": 2.4 if line.rank == 0 else 1.2, "dash": _DASHES.get(split, "dot")},
+            "opacity": 1.0 if is_shown else 0.4,
+            "meta": {**meta, "split": split},
+        }
+        for split, curve in line.curves.items()
+    ]
+    if marked is not None:
+        step, value = marked
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [step],
+                "y": [value],
+                "mode": "markers",
+                "marker": {"color": colour, "size": 9, "line": {"width": 1.5, "color": "white"}},
+                "meta": {**meta, "role": "best step"},
+                "customdata": [trial_name(trial.id)],
+                "hovertemplate": HOVER_TRIAL,
+            }
+        )
+    return traces
+
+
+def _steps(steps: Sequence[int]) -> dict[str, Json]:
+    """The horizontal positions; evenly spaced ones in two numbers, which keeps the page small."""
+    apart = {after - before for before, after in pairwise(steps)}
+    return {"x0": steps[0], "dx": apart.pop()} if len(apart) == 1 else {"x": list(steps)}
+
+
+def _late(curve: Curve) -> Sequence[float]:
+    """The values from after the beginning, when all trials are alike."""
+    late: Sequence[float] = curve.values[curve.steps >= EARLY_SHARE * curve.steps[-1]]
+    return late
+
+
+def _axes(values: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> dict[Scale, dict[str, Json]]:
+    """The vertical axes to choose from, the one to begin with first.
+
+    Differences between good trials are small beside the first step's error. A logarithmic axis shows them, and where
+    zeros forbid it a linear one that leaves out the beginning.
+    """
+    whole: dict[Scale, dict[str, Json]] = {"whole": {}}
+    if len(values) == 0:
+        return whole
+    clipped: dict[Scale, dict[str, Json]] = {}
+    if len(late) and (high := float(np.quantile(late, 0.95))) < values.max():
+        low = min(float(late.min()), float(values.min()) if values.min() >= 0 else high)
+        pad = 0.05 * (high - low)
+        if pad > 0:
+            clipped = {"clipped": {"range": [low - pad, high + 2 * pad]}}
+    positive = values[values > 0]
+    if len(positive) < len(values) or len(positive) == 0:
+        return clipped | whole if clipped and _is_far(values, late) else whole | clipped
+    low, high = float(positive.min()), float(np.quantile(positive, 0.995))
+    log: dict[Scale, dict[str, Json]] = {"log": {**log_values(low, high), "range": _log_range(low, max(high, low))}}
+    return log | clipped | whole if high > LOG_FROM * low else whole | clipped | log
+
+
+def _is_far(values: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> bool:
+    """Whether the beginning takes most of the height."""
+    spread = float(np.quantile(late, 0.95) - late.min())
+    return float(values.max() - values.min()) > 3 * spread
+
+
+def _log_range(low: float, high: float) -> list[float]:
+    ends = math.log10(low), math.log10(high)
+    slack = 0.05 * max(ends[1] - ends[0], 0.1)
+    return [ends[0] - slack, ends[1] + slack]

@@ -1,37 +1,43 @@
 """The page of a round: one HTML file that holds everything, readable offline and by anybody.
 
-Rules IN17 and SD12: it comes without being asked for, and spans all studies of the round.
+Rules IN17, IN18 and SD12: it comes without being asked for, spans all studies of the round, and has the answer with
+what is still open about it first.
 
-A section is a view (a function from what was read to plain data, in `views/`) and a template (in `templates/`, which
+A section is a view (a function from the insight to plain data, in `views/`) and a template (in `templates/`, which
 lays it out). To add one, write both, add the view's field to `PageView`, and include the template in `page.html.j2`.
+What answers to clicks is in `script/`.
 """
 
 from __future__ import annotations
 
-from raytune_playbook.analysis.best import worth_showing
+import re
+
 from raytune_playbook.analysis.curves import metrics_at
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report.figures.style import looks_of, trial_name
+from raytune_playbook.report.figures.style import looks_of
+from raytune_playbook.report.insight import Insight, insight_of
+from raytune_playbook.report.page.extras import Extras, read_extras
 from raytune_playbook.report.page.rendering import render
 from raytune_playbook.report.page.views.answer import answer_view
 from raytune_playbook.report.page.views.evaluations import classes_view, sample_view
+from raytune_playbook.report.page.views.findings import findings_view
 from raytune_playbook.report.page.views.header import header_view
 from raytune_playbook.report.page.views.input_pipeline import input_pipeline_view
+from raytune_playbook.report.page.views.next_study import next_study_view
 from raytune_playbook.report.page.views.page import PageView
 from raytune_playbook.report.page.views.plots import plots_view
 from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
-from raytune_playbook.report.page.views.trials import hover_view, trials_view
-from raytune_playbook.report.reading import RoundReading, read_all, read_logs, read_measurements, read_profiles
-from raytune_playbook.report.rules import explained
+from raytune_playbook.report.page.views.trials import page_data
+from raytune_playbook.report.reading import read_all
 from raytune_playbook.study.settings import Objective
 
-PATH = "report/index.html"
-"""Where the page lies within the round's folder."""
+FOLDER = "report"
+"""Within the round's folder."""
 
-MAX_TRIALS_WITH_CURVES = 200
-"""More trials than this show the curves of the best ones only, to keep the page small."""
+PATH = f"{FOLDER}/index.html"
+"""Where the page lies within the round's folder."""
 
 
 def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
@@ -39,41 +45,63 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
 
     Args:
         store: the round's folder.
-        objective: judges the trials by another objective than the round's (rule QR5).
+        objective: judges the trials by another objective than the round's (rule QR5); such a page has a file of its
+            own beside the round's.
 
     Returns:
         The page's path or URI.
 
     Raises:
         StorageError: there is no such round.
+        SpecError: no evaluation of any trial reports that objective's metric.
     """
-    reading, _ = read_all(store, objective=objective)
-    page = page_view(store, reading)
-    store.storage.write(f"{store.name}/{PATH}", render(page).encode())
-    return f"{store.uri}/{PATH}"
+    insight = read_insight(store, objective=objective)
+    path = path_of(objective, insight.reading.record.objective)
+    store.storage.write(f"{store.name}/{path}", render_page(insight, read_extras(store, insight)).encode())
+    return f"{store.uri}/{path}"
 
 
-def page_view(store: RoundStore, reading: RoundReading) -> PageView:
-    """What the page of a round says; reads what its sections need beside the reading."""
+def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:
+    """A round's records, looked at with the playbook's checklist; raises as `write_page` does."""
+    return insight_of(*read_all(store, objective=objective))
+
+
+def path_of(objective: Objective | None, own: Objective) -> str:
+    """Where a page lies within the round's folder, which judges the trials by an objective."""
+    if objective is None or objective == own:
+        return PATH
+    words = f"{objective.split}-{objective.metric}-{objective.goal}-{objective.over}"
+    return f"{FOLDER}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', words)}.html"
+
+
+def render_page(insight: Insight, extras: Extras) -> str:
+    """The whole file.
+
+    Args:
+        insight: the round, whichever tool has recorded it.
+        extras: what else is known of it.
+    """
+    return render(page_view(insight, extras))
+
+
+def page_view(insight: Insight, extras: Extras) -> PageView:
+    """What the page of a round says."""
+    reading = insight.reading
     looks = looks_of([study.name for study in reading.studies])
-    arms = {study.name: study.arm for study in reading.studies}
-    shown = worth_showing(reading.trials, reading.objective, MAX_TRIALS_WITH_CURVES)
-    tables = read_measurements(store, shown)
-    # `worth_showing` starts with the best of each study, so that their measurements are there.
-    best = [arm.best for arm in reading.summary.arms if arm.best is not None]
-    metrics = {trial.id: metrics_at(tables.get(trial.id), trial.best_step) for trial in best}
+    best = [arm.best for arm in insight.evidence.arms if arm.best is not None]
+    metrics = {trial.id: metrics_at(extras.measurements.get(trial.id), trial.best_step) for trial in best}
     return PageView(
         looks=looks,
         header=header_view(reading),
-        answer=answer_view(reading, metrics),
+        answer=answer_view(insight, metrics),
         scores=scores_view(reading),
-        sample=sample_view(reading, tables),
-        classes=classes_view(reading, tables),
-        input_pipeline=input_pipeline_view(reading, read_profiles(store, reading.studies)),
-        warnings=(*reading.broken, *(explained(warning) for warning in reading.record.warnings)),
+        findings=findings_view(insight),
+        next_study=next_study_view(insight, extras.propose),
+        plots=plots_view(insight, looks),
+        sample=sample_view(reading, extras.measurements),
+        classes=classes_view(reading, extras.measurements),
+        input_pipeline=input_pipeline_view(reading, extras.profiles),
         search_space=search_space_view(reading),
-        plots=plots_view(reading, looks, shown, tables),
-        trials=trials_view(reading, read_logs(store, reading.studies)),
-        reproduction=reproduction_view(reading, store.notes()),
-        hover={trial_name(trial.id): hover_view(trial, arms[trial.study], reading) for trial in reading.trials},
+        reproduction=reproduction_view(reading, extras.notes),
+        data=page_data(insight, extras, looks),
     )

@@ -17,22 +17,21 @@ from raytune_playbook.report.page.views.page import PageView
 
 _PACKAGE = "raytune_playbook.report.page"
 
+SCRIPTS = ("elements", "judging", "figures", "curves", "rejudged", "table", "trial", "page")
+"""Our own, in ``script/``, in the order in which they are embedded; all in one scope, each uses the ones before it."""
+
 
 def render(page: PageView) -> str:
     """The whole file."""
-    hover = _templates().get_template("hover.html.j2")
-    data = {
-        "figures": {plot.name: plot.figure.to_plotly_json() for plot in page.plots.all},
-        "hover": {name: hover.render(hover=facts) for name, facts in page.hover.items()},
-    }
+    data = {**page.data, "figures": {plot.name: plot.figure.json for plot in page.plots.all}}
+    named = {field.name: getattr(page, field.name) for field in fields(page)}
     return (
         _templates()
         .get_template("page.html.j2")
         .render(
-            {field.name: getattr(page, field.name) for field in fields(page)},
-            data=data,
+            named | {"data": data},
             style=_embedded("page.css"),
-            script=_embedded("page.js"),
+            script=Markup("\n").join(_embedded(f"script/{name}.js") for name in SCRIPTS),
             plotly=Markup(get_plotlyjs()),
         )
     )

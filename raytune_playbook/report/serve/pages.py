@@ -11,9 +11,8 @@ from typing import Generic, TypeVar
 from raytune_playbook.errors import PlaybookError, StorageError
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.store import RoundStore, round_names
-from raytune_playbook.report.page.page import page_view
-from raytune_playbook.report.page.rendering import render
-from raytune_playbook.report.reading import read_round
+from raytune_playbook.report.page.extras import read_extras
+from raytune_playbook.report.page.page import read_insight, render_page
 from raytune_playbook.report.serve.listing import RoundRow, round_row
 from raytune_playbook.report.serve.versions import list_version, round_version
 
@@ -108,7 +107,9 @@ class Pages:
 
     def _made(self, name: str, version: str) -> Page:
         store = self._store(name)
-        return Page(render(page_view(store, read_round(store))), version, is_live=not self.row(name).is_final)
+        insight = read_insight(store)
+        html = render_page(insight, read_extras(store, insight))
+        return Page(html, version, is_live=not self.row(name).is_final)
 
     def _store(self, name: str) -> RoundStore:
         if name not in round_names(self.storage):  # which also keeps a path out of it

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +49,8 @@ def write(make_trial) -> Callable[..., None]:
             stream.seal() if outcome else stream.close()
             objective = fields.get("objective", index / 10)
             values = fields.get("values", {"rate": 0.1 * index})
-            store.write_trial(make_trial(study, index, values, repeat, outcome=outcome, objective=objective))
+            ended = {"outcome": outcome, "objective": objective, "reason": fields.get("reason")}
+            store.write_trial(make_trial(study, index, values, repeat, **ended))
 
     return written
 
@@ -136,9 +139,7 @@ def test_trials_that_measured_nothing_are_known_to_have(created, write):
 
 
 @pytest.mark.parametrize("every", [3, 5, 8])
-def test_a_round_that_is_compacted_while_it_runs_is_written_in_linear_work(
-    created, write, small_parts, every, monkeypatch
-):
+def test_compaction_while_a_round_runs_is_little_work(created, write, small_parts, every, monkeypatch):
     num_trials = num_bytes = num_bytes_alone = 0
     plain = Storage.write
 
@@ -154,17 +155,17 @@ def test_a_round_that_is_compacted_while_it_runs_is_written_in_linear_work(
 
     monkeypatch.setattr(Storage, "write", counted)
     for index in range(64):
-        write(created, [index])
+        write(created, [index], reason=random.Random(index).randbytes(9000).hex())  # of which no bytes are saved
         if index % every == every - 1:
             compact(created, is_end=False)
     before = everything(created)
-    assert len(files(created, "trials")) <= 3 + every
+    assert len(files(created, "trials")) <= math.log2(64 / every) + 1 + every
     compact(created)
     assert everything(created) == before
     assert len(files(created, "trials")) == 1
     assert len(files(created, "measurements")) <= 2 * 64 / min(every, 4) + 2  # of each of the two sets of columns
     assert num_trials <= 2 * 64  # once while it ran, and once where that left parts that are not full
-    assert num_bytes <= 2 * num_bytes_alone  # once for a single, and once for as many bytes of older parts
+    assert num_bytes <= num_bytes_alone * (math.log2(64 / every) + 2)  # a row's part at least doubles each time
     assert keys_with_pyarrow_alone(created) == [trial_key(index) for index in range(64)]
 
 
@@ -178,6 +179,8 @@ def test_a_trial_that_is_tried_again_counts_once_and_by_its_newest_attempt(creat
     compact(created)
     assert everything(created) == retried
     assert keys_with_pyarrow_alone(created) == [trial_key(index) for index in range(8)]
+    measured = pq.read_table(Path(created.uri, RELU, "measurements"), columns=["trial"])["trial"].to_pylist()
+    assert "00005" not in measured  # what counts is its stream
     write(created, [5, 8], rows=rows_of(5, 7), objective=0.5, attempt=3)
     done = everything(created)
     assert created.measurements(RELU, "00005").num_rows == 14
@@ -185,6 +188,29 @@ def test_a_trial_that_is_tried_again_counts_once_and_by_its_newest_attempt(creat
         compact(created, is_end=is_end)
         assert everything(created) == done
         assert keys_with_pyarrow_alone(created) == [trial_key(index) for index in range(9)]
+
+
+@pytest.mark.parametrize("is_end", [True, False])
+def test_of_two_parts_with_one_trial_the_newer_counts_until_the_older_is_cleared_up(created, write, is_end):
+    write(created, range(4))
+    compact(created)
+    folders = [Path(created.uri, RELU, kind) for kind in ("trials", "measurements")]
+    older = {path: path.read_bytes() for folder in folders for path in folder.glob("*.part*")}
+    write(created, range(4), rows=rows_of(0, 9), objective=9.0)
+    compact(created)
+    now = everything(created)
+    assert {row["objective"] for row in now["trials"]} == {9.0}
+    for path, content in older.items():  # as where a driver died before it deleted them
+        path.write_bytes(content)
+    assert everything(created) == now
+    write(created, [2, 6], rows=rows_of(0, 11), objective=11.0)
+    now = everything(created)
+    compact(created, is_end=is_end)
+    assert everything(created) == now
+    compact(created)
+    assert everything(created) == now
+    assert not any(path.exists() for path in older)
+    assert keys_with_pyarrow_alone(created) == ["00000", "00001", "00002", "00003", "00006"]
 
 
 class DiedError(Exception):

@@ -1,92 +1,362 @@
-"""The page in a real browser: plots are drawn, and answer to clicks."""
+"""The page in a real browser: what is drawn, what answers, where links lead, and for whom it can be read."""
 
 from __future__ import annotations
 
-import json
+import ast
 import re
-import shutil
-import subprocess
-from html import unescape
-from pathlib import Path
+import sys
+from importlib.resources import files
 
 import pytest
 
-from raytune_playbook.report.page.page import write_page
+from raytune_playbook.engine.jobs.job_file import load_job
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TRIAL = "batch_norm=sync/00003"
+HASH = "#trial=batch_norm%3Dsync%2F00003"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium to draw the page")
-
-PROBE = """
-<script>
-addEventListener("securitypolicyviolation", (event) => violations.push(event.blockedURI));
-const violations = [], wait = (ms) => new Promise((done) => setTimeout(done, ms));
-const visible = () => [...document.querySelectorAll("#curves .scatterlayer .trace")].length;
-const rows = () => [...document.querySelectorAll("#trials tbody tr")];
-(async () => {
-  while (!document.documentElement.classList.contains("drawn")) await wait(20);
-  const found = { plots: document.querySelectorAll(".js-plotly-plot .main-svg:first-child").length };
-  const axes = [...document.querySelectorAll("#axes .js-plotly-plot")];
-  found.points = axes.map((plot) => plot.querySelectorAll(".point").length);
-  const axis = document.getElementById("axis-1");
-  const curve = axis.data.findIndex((trace) => (trace.customdata || []).includes("batch_norm=sync/00002"));
-  const point = axis.data[curve].customdata.indexOf("batch_norm=sync/00002");
-  Plotly.Fx.hover(axis, [{ curveNumber: curve, pointNumber: point }], ["xy2"]);
-  await wait(100);
-  found.hover = axis.querySelector(".hoverlayer").textContent;
-  found.tracesOfBest = visible();
-  document.querySelector("[data-curves=all]").click();
-  await wait(300);
-  found.tracesOfAll = visible();
-  document.querySelector("[data-study='batch_norm=sync']").click();
-  await wait(300);
-  found.tracesWithoutSync = visible();
-  found.rowsWithoutSync = rows().filter((row) => !row.hidden).length;
-  const head = [...document.querySelectorAll("#trials th button")].find((b) => b.textContent === "validation error");
-  const column = () => rows().map((row) => row.cells[3].textContent);
-  head.click();
-  found.ascending = column();
-  head.click();
-  found.descending = column();
-  found.wide = document.documentElement.scrollWidth > innerWidth;
-  found.violations = violations;
-  const result = Object.assign(document.createElement("output"), { id: "probe", textContent: JSON.stringify(found) });
-  document.body.append(result);
-})();
-</script></body>"""
+DRAWN = "id => document.getElementById(id).classList.contains('drawn')"
+IS_SEEN = """element => {
+    const box = element.getBoundingClientRect();
+    const top = document.elementFromPoint(box.left + box.width / 2, box.top + Math.min(box.height / 2, 10));
+    return top !== null && (element.contains(top) || top.contains(element));
+}"""
+"""Whether an element's middle is in the window, with nothing over it."""
 
 
-def in_browser(page: Path, profile: Path) -> dict[str, object]:
-    """What the probe found in the page."""
-    probed = page.with_name("probed.html")
-    probed.write_text(page.read_text().replace("</body>", PROBE))
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={profile}", "--window-size=1366,768", "--virtual-time-budget=20000", "--dump-dom",
-        probed.as_uri(),
-    ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    match = re.search(r'<output id="probe">(.*?)</output>', dom)
-    assert match, dom[-2000:]
-    return json.loads(unescape(match[1]))
+def draw(page, *names: str) -> None:
+    """Scroll to plots, which draws them."""
+    for name in names:
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        page.wait_for_function(DRAWN, arg=name)
 
 
-def test_in17_plots_are_drawn_and_answer(make_round, tmp_path):
-    store = make_round(outcomes=lambda arm, i: "infeasible" if i == 2 else "completed")
-    found = in_browser(Path(write_page(store)), tmp_path / "profile")
-    assert found["plots"] == 9  # five hyperparameters, four kinds of curves
-    assert found["points"] == [27] * 5  # 24 trials, three of them with a ring
-    for part in ("00002", "batch_norm=sync", "learning_rate = 0.7845", "infeasible: diverged: training loss 80.1"):
-        assert part in found["hover"]
-    # Two lines and a dot per trial in the first, two in the second, one in the others: nine trials, then all.
-    assert found["tracesOfBest"] == 9 * 7
-    assert found["tracesOfAll"] == 9 * 7 + 15 * 6
-    assert found["tracesWithoutSync"] == 6 * 7 + 10 * 6
-    assert found["rowsWithoutSync"] == 16
-    numbers = [float(text) for text in found["ascending"][:21]]
-    assert numbers == sorted(numbers)
-    assert found["ascending"][21:] == ["—"] * 3 == found["descending"][21:]
-    assert [float(text) for text in found["descending"][:21]] == numbers[::-1]
-    assert found["wide"] is False  # wide tables scroll on their own
-    assert found["violations"] == []
+def traces(page, name: str) -> list[dict]:
+    """What plotly was given, with its own copies left out."""
+    return page.evaluate(
+        "id => document.getElementById(id).data.map(({meta, y, customdata, mode}) => ({meta, y, customdata, mode}))",
+        name,
+    )
+
+
+def click_mark(page, plot: str, trial: str) -> None:
+    """Click a trial's mark where it is on the screen."""
+    place = page.evaluate(
+        """([id, trial]) => {
+            const plot = document.getElementById(id);
+            for (const [number, trace] of plot.calcdata.entries()) {
+                const at = plot.data[number].customdata?.indexOf(trial) ?? -1;
+                if (at < 0) continue;
+                const full = plot._fullData[number];
+                const [x, y] = ["x", "y"].map((a) => plot._fullLayout[full[`${a}axis`].replace(a, `${a}axis`)]);
+                const box = plot.getBoundingClientRect();
+                const given = plot.data[number];
+                return [box.left + x._offset + x.d2p(given.x[at]), box.top + y._offset + y.d2p(given.y[at])];
+            }
+        }""",
+        [plot, trial],
+    )
+    page.mouse.move(*place)
+    page.mouse.click(*place)
+
+
+def test_in17_every_plot_is_drawn_as_it_comes_into_view(opened):
+    with opened() as found:
+        page = found.page
+        names = page.evaluate("[...document.querySelectorAll('#round .plot')].map(plot => plot.id)")
+        assert {
+            "axis-0",
+            "axis-4",
+            "curves-0",
+            "steps-gradient-norm",
+            "gradient-norms",
+            "best-so-far",
+            "best-steps",
+            "parallel",
+        } <= set(names)
+        assert page.locator(".plot.drawn").count() < len(names)  # not all at once
+        draw(page, *names)
+        assert page.locator(".plot .main-svg:first-child").count() == len(names)
+        points = page.evaluate(
+            "[...document.querySelectorAll('#axes .plot')].map(plot => plot.querySelectorAll('.point').length)"
+        )
+        assert points == [27] * 5  # 24 trials, three of them with a ring
+
+
+def test_pointing_at_a_mark_tells_the_trial_and_a_click_leads_to_it(opened):
+    with opened() as found:
+        page = found.page
+        draw(page, "axis-1")
+        infeasible = "batch_norm=sync/00002"
+        click_mark(page, "axis-1", infeasible)
+        page.wait_for_url(re.compile("#trial="))
+        assert page.locator("#trial h1").text_content() == f"◆Trial {infeasible}"
+        assert "diverged: training loss 80.1 exceeds 2 x 2.34" in page.locator("#trial").text_content()
+        page.go_back()
+        page.locator("#axis-1").hover(position={"x": 1, "y": 1})
+        place = page.evaluate("""() => {
+            const plot = document.getElementById("axis-1");
+            const isIt = ({ customdata, yaxis }) => yaxis === "y2" && customdata.includes("batch_norm=sync/00002");
+            const number = plot.data.findIndex(isIt);
+            Plotly.Fx.hover(plot, [{ curveNumber: number, pointNumber: 0 }], ["xy2"]);
+        }""")
+        assert place is None
+        told = page.locator("#axis-1 .hoverlayer").text_content()
+        for part in (
+            infeasible,
+            "batch_norm = sync",
+            "learning_rate = 0.7845",
+            "infeasible: diverged: training loss 80.1",
+        ):
+            assert part in told
+
+
+def test_a_trials_view_is_seen_whole_and_back_leads_to_where_one_was(opened):
+    with opened() as found:
+        page = found.page
+        row = page.locator(f"tr[data-trial='{TRIAL}'] a")
+        row.scroll_into_view_if_needed()
+        before = page.evaluate("scrollY")
+        row.click()
+        page.wait_for_selector("#trial h1")
+        assert page.locator("#round").is_hidden()
+        assert page.locator("#trial h1").evaluate(IS_SEEN)
+        assert page.evaluate("document.activeElement.tagName") == "H1"  # a screen reader reads on there
+        assert TRIAL in page.title()
+        page.go_back()
+        page.wait_for_selector("#trial", state="hidden")
+        assert page.evaluate("scrollY") == before
+        assert row.evaluate(IS_SEEN)
+        assert row.evaluate("link => link === document.activeElement")
+
+
+def test_a_trials_view_tells_values_curves_outcome_logs_and_findings(opened):
+    with opened(anchor=HASH) as found:
+        page = found.page
+        text = page.locator("#trial").inner_text()
+        assert "number 2 of 20 completed trials" in text and "0.01 behind the best" in text
+        differing = page.locator("#trial tr.differs").all_inner_texts()
+        assert [row.split() for row in differing] == [["batch_norm", "sync", "device"]]  # both have point 3
+        assert "Is the search space large enough?" in text  # points to it
+        assert re.search(r"validation error\s+0.03122 at 300\s+0.9 at 0", text)
+        page.wait_for_function("() => document.querySelectorAll('#trial .plot.drawn').length === 4")
+        shown = page.evaluate("[...document.querySelector('#trial .plot').data].map(({meta}) => meta.trial)")
+        assert {TRIAL, "batch_norm=device/00003"} == set(shown)  # its own, and the best trial's behind them
+        logs = page.locator("#trial dd a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        assert logs == ["../batch_norm%3Dsync/logs/00003.1.0.log"]
+        page.locator("#trial a", has_text="Is the search space").click()
+        assert page.locator("article.problem").evaluate(IS_SEEN)
+    with opened(anchor="#trial=batch_norm%3Dghost%2F00003") as found:
+        assert "ValueError: <shapes> differ" in found.page.locator("#trial pre.traceback").inner_text()
+    with opened(anchor="#trial=absent%2F0") as found:
+        assert "The round has no trial absent/0." in found.page.locator("#trial").inner_text()
+
+
+def test_how_to_load_and_rerun_a_trial_are_programs_that_work(opened, mixed_round, tmp_path, monkeypatch):
+    with opened(anchor=HASH) as found:
+        load, again = found.page.locator("#trial .command pre").all_inner_texts()
+        values = found.page.evaluate("JSON.parse(document.getElementById('page-data').textContent).trials")
+    calls = [node for node in ast.walk(ast.parse(load)) if isinstance(node, ast.Call)]
+    assert [ast.literal_eval(each) for each in calls[0].args] == ["norms-1", TRIAL]
+    assert ast.literal_eval(calls[0].keywords[0].value) == mixed_round.storage.uri
+    (tmp_path / "norms.py").write_text(
+        "from raytune_playbook import Budget, Categorical, Float, Round\n"
+        "from raytune_playbook.workloads.digits import DigitsResNet\n"
+        "round = Round(name='norms-1', goal='?', workload=DigitsResNet(), fixed={'width': 8},\n"
+        "    scientific={'batch_norm': Categorical(['device', 'sync'])},\n"
+        "    nuisance={'learning_rate': Float(1e-4, 1.0, scale='log'), 'momentum': Float(0.8, 0.999),\n"
+        "              'dropout': Float(0.0, 0.5), 'schedule': Categorical(['cosine', 'linear'])},\n"
+        "    budget=Budget(num_trials=4, max_train_steps=20, evaluation_interval_steps=10))\n"
+    )
+    (tmp_path / "again.py").write_text(again)
+    monkeypatch.syspath_prepend(tmp_path)
+    round_ = load_job(tmp_path / "again.py").round
+    sys.modules.pop("norms", None)
+    (study,) = round_.studies
+    (trial,) = [each for each in values if each["name"] == TRIAL]
+    assert (study.space, study.num_trials, study.fixed["width"]) == ({}, 1, 8)
+    assert {name: study.fixed[name] for name in trial["values"]} == trial["values"]
+
+
+def test_links_to_folded_findings_open_them(opened):
+    with opened() as found:
+        page = found.page
+        anchor = page.locator("article.passes").get_attribute("id")
+        assert page.locator("article.passes").is_hidden()
+        page.evaluate("anchor => { location.hash = anchor; }", anchor)
+        page.wait_for_function("() => document.querySelector('article.passes').checkVisibility()")
+        assert page.locator("article.passes").evaluate(IS_SEEN)
+
+
+def test_what_links_lead_to_is_not_under_the_toolbar(opened):
+    with opened() as found:
+        page = found.page
+        draw(page, "parallel")  # all of the page has its height
+        for anchor in ("curves", "axes", "trials", "parallel-section"):
+            page.evaluate("anchor => { location.hash = anchor; }", anchor)
+            page.wait_for_timeout(0)
+            assert page.locator(f"#{anchor} :is(h2, h3)").first.evaluate(IS_SEEN), anchor
+            toolbar = page.locator(".toolbar").bounding_box()
+            assert toolbar["y"] <= 1  # it sticks
+
+
+def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
+    with opened() as found:
+        page = found.page
+        draw(page, "curves-0")
+        lines = lambda: [each["meta"] for each in traces(page, "curves-0") if each["mode"] == "lines"]  # noqa: E731
+        assert len({meta["trial"] for meta in lines()}) == 9
+        page.locator("[data-curves=all]").click()
+        page.wait_for_function("() => document.getElementById('curves-0').data.length > 27")
+        assert len({meta["trial"] for meta in lines()}) == 24
+        page.locator("button[data-study='batch_norm=sync']").click()
+        assert {meta["study"] for meta in lines()} == {"batch_norm=device", "batch_norm=ghost"}
+        rough = traces(page, "curves-0")[0]["y"]
+        page.locator("#smoothing").fill("0.5")
+        smooth = traces(page, "curves-0")[1]["y"]
+        expected, mean = [], 0.0
+        for number, value in enumerate(rough, 1):
+            mean = 0.5 * mean + 0.5 * value
+            expected.append(mean / (1 - 0.5**number))
+        assert smooth == pytest.approx(expected)
+        page.locator("#curve-scale").select_option("log")
+        assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "log"
+        page.locator("#curve-scale").select_option("whole")
+        assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "linear"
+
+
+def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
+    with opened() as found:
+        page = found.page
+        draw(page, "axis-1", "best-so-far")
+        page.locator("#judge-metric").select_option(label="train loss")
+        page.locator("#judge-over").select_option("last")
+        notice = page.locator("#judged-otherwise").inner_text()
+        assert "are judged by the train loss at the end of training; the lowest is best" in notice
+        assert "The answer, the findings and all other plots are for the round's objective" in notice
+        assert "--metric loss --split train --over last --goal minimize" in notice
+        data = page.evaluate("JSON.parse(document.getElementById('page-data').textContent)")
+        (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
+        judged = {each["name"]: value for each, value in zip(data["trials"], loss["last"]["values"], strict=True)}
+        points = {
+            name: y
+            for trace in traces(page, "axis-1")
+            if trace["meta"].get("role") == "point"
+            for name, y in zip(trace["customdata"], trace["y"], strict=True)
+        }
+        assert points == {name: value for name, value in judged.items() if value is not None}
+        (ring,) = [
+            t
+            for t in traces(page, "axis-1")
+            if t["meta"].get("role") == "ring" and t["meta"]["study"].endswith("ghost")
+        ]
+        ghosts = {name: value for name, value in points.items() if "ghost" in name}
+        assert ring["customdata"] == [min(ghosts, key=ghosts.__getitem__)]
+        so_far = traces(page, "best-so-far")[0]["y"]
+        assert so_far == [so_far[0]] + [min(so_far[place], so_far[place + 1]) for place in range(len(so_far) - 1)]
+        rows = page.locator("#all-trials tbody tr").evaluate_all("rows => rows.map(row => row.dataset.trial)")
+        assert rows[:20] == sorted(points, key=points.__getitem__)
+        assert page.locator("#all-trials th[aria-sort]").inner_text().startswith("train loss")
+        page.locator("#judge-metric").select_option(label="validation error")
+        page.locator("#judge-over").select_option("best")
+        assert page.locator("#judged-otherwise").is_hidden()
+        assert page.locator("#all-trials tbody tr").first.get_attribute("data-trial") == "batch_norm=device/00003"
+
+
+def test_the_table_is_sorted_best_first_filters_and_sorts(opened):
+    with opened() as found:
+        page = found.page
+        rows = page.locator("#all-trials tbody tr")
+        column = lambda: [float(text) for text in rows.locator("td:nth-child(4)").all_inner_texts() if text != "—"]  # noqa: E731
+        assert column() == sorted(column()) and len(column()) == 20
+        assert rows.last.locator("td:nth-child(3)").inner_text() == "failed"
+        head = page.locator("#all-trials th button", has_text="validation error")
+        head.click()
+        assert column() == sorted(column(), reverse=True)
+        assert rows.last.locator("td:nth-child(4)").inner_text() == "—"  # absent values last, either way
+        page.locator("#filter").fill("sync infeasible")
+        assert [row.get_attribute("data-trial") for row in rows.all()] == ["batch_norm=sync/00002"]
+        assert page.locator("#num-shown").inner_text() == "1 of 24 trials"
+        page.locator("#filter").fill("nothing like it")
+        assert rows.count() == 0
+
+
+@pytest.mark.parametrize("anchor", ["", HASH], ids=["round", "trial"])
+def test_on_a_phone_only_tables_scroll_sideways_and_say_so(opened, anchor):
+    with opened(anchor=anchor, viewport={"width": 390, "height": 800}) as found:
+        page = found.page
+        if anchor:
+            page.wait_for_function("() => document.querySelectorAll('#trial .plot.drawn').length === 4")
+        else:
+            draw(page, "axis-0", "parallel")
+            assert page.locator("#answer .scroll + .scroll-hint").first.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_dark_and_print_have_colours_of_their_own(opened):
+    lightness = "colour => { const [r, g, b] = colour.match(/\\d+/g).map(Number); return (r + g + b) / 765; }"
+    with opened(color_scheme="dark") as found:
+        page = found.page
+        draw(page, "axis-1")
+        light = lambda selector, name: page.evaluate(  # noqa: E731
+            f"([selector, name]) => ({lightness})(getComputedStyle(document.querySelector(selector))[name])",
+            [selector, name],
+        )
+        before = light("#axis-1 .point", "fill")
+        assert light("body", "backgroundColor") < 0.2 < 0.8 < light("#axis-1 .xtick text", "fill")
+        page.emulate_media(media="print")
+        page.wait_for_function(
+            "() => document.querySelectorAll('#round .plot:not(.drawn)').length === 0"
+        )  # all are printed
+        page.wait_for_function(
+            f"() => ({lightness})(getComputedStyle(document.querySelector('#axis-1 .xtick text')).fill) < 0.3"
+        )
+        assert light("body", "backgroundColor") > 0.9
+        assert light("#axis-1 .point", "fill") < before
+        assert page.locator(".toolbar").is_hidden()
+        assert page.locator("article.passes").is_visible()  # paper does not unfold
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("anchor", ["", HASH], ids=["round", "trial"])
+def test_axe_finds_no_serious_fault(opened, scheme, anchor):
+    axe = pytest.importorskip("axe_core_python", reason="needs axe-core-python to look for what keeps readers out")
+    source = files(axe).joinpath("axe.min.js").read_text(encoding="utf-8")
+    with opened(anchor=anchor, color_scheme=scheme) as found:
+        page = found.page
+        if not anchor:
+            draw(page, "isolation-0" if page.locator("#isolation-0").count() else "axis-0", "curves-0", "parallel")
+            page.locator("#findings details").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
+        page.evaluate(source)
+        faults = page.evaluate("axe.run().then(({ violations }) => violations)")
+        serious = [
+            (fault["id"], [node["html"][:200] for node in fault["nodes"][:3]])
+            for fault in faults
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+
+
+def test_the_page_works_by_keyboard_alone(opened):
+    with opened() as found:
+        page = found.page
+        button = page.locator("button.study").first
+        button.focus()
+        page.keyboard.press("Space")
+        assert button.get_attribute("aria-pressed") == "false"
+        assert page.locator("#all-trials tbody tr[data-study='batch_norm=device']").count() == 0
+        link = page.locator("#all-trials tbody a").first
+        link.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#trial h1")
+
+
+def test_a_round_of_another_tool_works_without_curves_and_commands(opened, bare_page_file):
+    with opened(bare_page_file) as found:
+        page = found.page
+        assert page.locator(".judge").is_hidden()
+        draw(page, "axis-1")
+        page.locator("#all-trials tbody a").first.click()
+        page.wait_for_selector("#trial h1")
+        text = page.locator("#trial").inner_text()
+        assert "No curves of it were recorded." in text
+        assert "load_model" not in text and "Run it again" not in text

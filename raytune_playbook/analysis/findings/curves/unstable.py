@@ -39,6 +39,9 @@ _NOISE = 6.0
 _CHANCE = 2.5
 """Standard deviations that of hundreds of steps two in a row may both exceed by chance."""
 
+_FROM_ON, _FEWEST_FROM = 0.85, 3
+"""Where training gets unstable: from there on this share of trials, three or more, is; below the same share is not."""
+
 _FIRST_FEW = 3
 
 _NOISE_POINTS = 20
@@ -111,7 +114,9 @@ def learning_rate_of_onset(evidence: Evidence, unstable: Sequence[Unstable]) -> 
     rates, is_unstable = rates[order], is_unstable[order]
     above = np.cumsum(is_unstable[::-1])[::-1] / np.arange(len(rates), 0, -1)
     below = np.concatenate([[0.0], np.cumsum(is_unstable)[:-1] / np.arange(1, len(rates))])
-    onset = np.flatnonzero(is_unstable & (above >= 0.75) & (below <= 0.25))
+    num_from = np.arange(len(rates), 0, -1)
+    is_onset = is_unstable & (above >= _FROM_ON) & (below <= 1 - _FROM_ON) & (num_from >= _FEWEST_FROM)
+    onset = np.flatnonzero(is_onset)
     if not len(onset) or rates[onset[0]] <= rates[0]:
         return None
     return float(rates[onset[0]])

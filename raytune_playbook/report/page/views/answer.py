@@ -1,75 +1,53 @@
-"""The page's first screen: the best trial of every scientific value, side by side (rules SD8, SD13 and IN13).
-
-Of rule IN20, the time per step, the number of parameters and the peak memory of a worker stand beside the error.
-"""
+"""The page's first screen: the answer, and the best trial of every scientific value (rules IN13, IN18 and SD8)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from raytune_playbook.analysis.answer import Answer, ArmAnswer, Verdict
 from raytune_playbook.analysis.curves import Evaluation
-from raytune_playbook.analysis.summary import ArmResult
+from raytune_playbook.analysis.evidence import Arm, Evidence
+from raytune_playbook.analysis.summary import counts
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import (
-    ABSENT,
-    bytes_text,
-    count_text,
-    duration_text,
-    number_text,
-    value_text,
-    values_text,
-)
+from raytune_playbook.analysis.wording import ABSENT, bytes_text, count_text, duration_text, number_text, value_text
 from raytune_playbook.report.formatting import counts_text, objective_text
+from raytune_playbook.report.insight import Insight
+from raytune_playbook.report.page.views.findings import FindingLink, finding_links
 from raytune_playbook.report.page.views.parts import TrialLink, step_text, trial_link, trial_value
-from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.report.reading import MAX_ARMS_SHOWN
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 
 _SPLITS = {"validation": "sampled validation", FULL_VALIDATION: "validation"}
 """What the page calls them where evaluations scored a sample."""
 
-
-@dataclass(frozen=True)
-class Winner:
-    """The best trial of the round, its objective, and the scientific values that it has (empty without any)."""
-
-    trial: TrialLink
-    objective: str
-    arm: str
-
-
-@dataclass(frozen=True)
-class BestTrial:
-    """The best trial under some scientific values.
-
-    Fields:
-        objective: what it is judged by.
-        numbers: one under each of the view's ``number_heads`` but the objective's.
-    """
-
-    trial: TrialLink
-    objective: str
-    numbers: tuple[str, ...]
+_TONES = {Verdict.BETTER: "good", Verdict.NO_DIFFERENCE: "even", Verdict.CANNOT_TELL: "open"}
 
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """One combination of scientific values.
+    """One combination of scientific values, and its best trial.
 
     Fields:
         values: one under each of the view's ``arm_heads``.
-        best: None where no trial was completed.
-        num_ended: trials.
-        counts: how they ended, in words.
-        is_best: whether it has the round's best trial.
+        is_leading: whether it is the best, or cannot be told from it; ``standing`` says which of the two.
+        trial: the best; None where no trial was completed.
+        objective: of the best.
+        numbers: one under each of the view's ``number_heads``.
+        details: one under each of the view's ``detail_heads``.
+        num_ended, counts: trials, and how they ended in words.
     """
 
     study: str
     values: tuple[str, ...]
-    best: BestTrial | None
+    is_leading: bool
+    standing: str
+    trial: TrialLink | None
+    objective: str
+    numbers: tuple[str, ...]
+    details: tuple[str, ...]
     num_ended: int
     counts: str
-    is_best: bool
 
 
 @dataclass(frozen=True)
@@ -77,114 +55,162 @@ class AnswerView:
     """The answer to the round's question, as far as it is known.
 
     Fields:
-        title: the section's.
-        lead: what the winner's objective is, in words.
-        winner: None where no trial was completed.
-        counts: how the round's trials ended.
-        arm_heads, number_heads: of the table's columns; the first number is the objective.
+        verdict, tone: in a few words, and how they look.
+        sentence, reasons: as the answer says.
+        open_findings: that withhold or qualify it.
+        arm_heads, objective_head, number_heads, detail_heads: of the tables' columns.
         num_hidden: combinations of scientific values that are not shown.
-        judged_by: the objective, in words.
-        imbalances: a sentence for each study that was tuned more or less than the others (rule SD13).
+        judged_by: the objective, in words; ``instead_of`` the round's own where it is another one.
+        has_intervals: whether intervals or probabilities are told of any row.
+        caveats: the fixed hyperparameters.
     """
 
-    title: str
-    lead: str
-    winner: Winner | None
-    counts: str
+    verdict: str
+    tone: str
+    sentence: str
+    reasons: tuple[str, ...]
+    open_findings: tuple[FindingLink, ...]
     arm_heads: tuple[str, ...]
+    objective_head: str
     number_heads: tuple[str, ...]
+    detail_heads: tuple[str, ...]
     rows: tuple[AnswerRow, ...]
     num_hidden: int
     judged_by: str
-    imbalances: tuple[str, ...]
+    instead_of: str | None
+    has_intervals: bool
+    caveats: tuple[str, ...]
 
 
-def answer_view(reading: RoundReading, metrics: Mapping[TrialId, Mapping[Evaluation, float]]) -> AnswerView:
+def answer_view(insight: Insight, metrics: Mapping[TrialId, Mapping[Evaluation, float]]) -> AnswerView:
     """What came out of a round.
 
     Args:
-        reading: the round.
-        metrics: what the best trial of every study scored at its best step.
+        insight: the round.
+        metrics: what the best trial of every scientific value scored at its best step.
     """
-    summary = reading.summary
-    measured = {trial.id: metrics.get(trial.id, {}) for arm in reading.arms if (trial := arm.best)}
-    on_all = (FULL_VALIDATION, summary.objective.metric)  # where evaluations scored a sample (rule EV8)
-    is_on_all = any(on_all in found for found in measured.values())
-    judged_by = on_all if is_on_all else (summary.objective.split, summary.objective.metric)
-    others = list(dict.fromkeys(name for found in measured.values() for name in found if name != judged_by))
-    numbers = [
-        summary.objective.name,
-        *(["behind best"] if len(summary.arms) > 1 else []),
-        "at step",
-        *reading.varied,
-        *(f"{_SPLITS.get(split, split) if is_on_all else split} {metric}" for split, metric in others),
-        "time/step",
-        "time",
-        "parameters",
-        "peak memory",
-    ]
+    reading, evidence, answer = insight.reading, insight.evidence, insight.answer
+    arms = _shown(answer)
+    measured = {each.arm.best.id: metrics.get(each.arm.best.id, {}) for each in arms if each.arm.best}
+    columns = _columns(evidence, arms)
+    others, names = _other_metrics(insight, measured.values())
+    own = reading.record.objective
     return AnswerView(
-        title="Best trial per scientific value" if reading.scientific else "Best trial",
-        lead=_lead(reading),
-        winner=_winner(reading),
-        counts=counts_text(summary.total),
-        arm_heads=tuple(reading.scientific or ["study"]),
-        number_heads=tuple(numbers),
-        rows=tuple(_row(reading, arm, measured, others) for arm in reading.arms),
-        num_hidden=len(summary.arms) - len(reading.arms),
-        judged_by=objective_text(summary.objective),
-        imbalances=tuple(imbalance.sentence for imbalance in summary.imbalances),
+        verdict=str(answer.verdict),
+        tone=_TONES.get(answer.verdict, "none"),
+        sentence=answer.sentence,
+        reasons=answer.reasons,
+        open_findings=finding_links(insight.findings, answer.open_findings),
+        arm_heads=evidence.scientific or ("study",),
+        objective_head=evidence.objective.name,
+        number_heads=tuple(columns),
+        detail_heads=("at step", *reading.varied, *names, "time"),
+        rows=tuple(_row(insight, each, columns, measured, others) for each in arms),
+        num_hidden=len(answer.arms) - len(arms),
+        judged_by=objective_text(evidence.objective),
+        instead_of=None if evidence.objective == own else objective_text(own),
+        has_intervals=any(each.interval or each.probability_best is not None for each in arms),
+        caveats=answer.caveats,
     )
 
 
-def _lead(reading: RoundReading) -> str:
-    extreme = "Lowest" if reading.objective.goal == "minimize" else "Highest"
-    so_far = "" if reading.summary.total.unfinished == 0 else " so far"
-    return f"{extreme} {reading.objective.name}{so_far}"
+def _shown(answer: Answer) -> Sequence[ArmAnswer]:
+    """All arms in their order, or the best of them where they are very many."""
+    if len(answer.arms) <= MAX_ARMS_SHOWN:
+        return answer.arms
+    known = [arm for arm in answer.arms if arm.behind is not None]
+    return sorted(known, key=lambda arm: arm.behind or 0.0)[:MAX_ARMS_SHOWN]
 
 
-def _winner(reading: RoundReading) -> Winner | None:
-    best = reading.summary.best
-    if best is None or best.best is None:
-        return None
-    return Winner(trial_link(best.best), number_text(best.best.objective), values_text(best.arm))
+def _columns(evidence: Evidence, arms: Sequence[ArmAnswer]) -> dict[str, list[str]]:
+    """By the head of its column, a text for each arm: how sure its best is, and what it costs (rule IN20)."""
+    columns: dict[str, list[str]] = {}
+    if any(each.interval for each in arms):
+        columns["8 of 10 searches reach"] = [_interval_text(each) for each in arms]
+    if any(each.probability_best is not None for each in arms):
+        columns["probability of being best"] = [_probability_text(each.probability_best) for each in arms]
+    if len(evidence.arms) > 1:
+        columns["behind the best"] = [_behind_text(evidence, each) for each in arms]
+    columns["time per step"] = [duration_text(_per_step_s(each.arm.best)) for each in arms]
+    trainings = [each.arm.best.training if each.arm.best else None for each in arms]
+    columns["parameters"] = [count_text(training.num_parameters if training else None) for training in trainings]
+    columns["peak memory"] = [bytes_text(training.peak_memory_bytes if training else None) for training in trainings]
+    return {head: texts for head, texts in columns.items() if any(text != ABSENT for text in texts)}
+
+
+def _other_metrics(
+    insight: Insight, measured: Iterable[Mapping[Evaluation, float]]
+) -> tuple[list[Evaluation], list[str]]:
+    """What was evaluated beside the objective, and how it is called."""
+    objective = insight.evidence.objective
+    found = list(measured)
+    on_all = Evaluation(FULL_VALIDATION, objective.metric)  # where evaluations scored a sample (rule EV8)
+    is_on_all = any(on_all in scores for scores in found)
+    judged_by = on_all if is_on_all else Evaluation(objective.split, objective.metric)
+    others = list(dict.fromkeys(name for scores in found for name in scores if name != judged_by))
+    return others, [f"{_SPLITS.get(split, split) if is_on_all else split} {metric}" for split, metric in others]
 
 
 def _row(
-    reading: RoundReading,
-    arm: ArmResult,
+    insight: Insight,
+    given: ArmAnswer,
+    columns: Mapping[str, Sequence[str]],
     measured: Mapping[TrialId, Mapping[Evaluation, float]],
     others: Sequence[Evaluation],
 ) -> AnswerRow:
-    values = [value_text(arm.arm[name]) if name in arm.arm else ABSENT for name in reading.scientific]
-    trial = arm.best
-    best = None
+    arm, trial = given.arm, given.arm.best
+    place = next(number for number, each in enumerate(_shown(insight.answer)) if each is given)
+    values = [value_text(arm.values[name]) if name in arm.values else ABSENT for name in insight.evidence.scientific]
+    details: list[str] = []
     if trial is not None:
-        training = trial.training
-        per_step_s = training.train_s / training.num_steps if training and training.num_steps else None
-        numbers = [
-            *([_behind(reading, trial)] if len(reading.summary.arms) > 1 else []),
-            step_text(trial),
-            *(trial_value(trial, name) for name in reading.varied),
-            *(number_text(measured[trial.id].get(name)) for name in others),
-            duration_text(per_step_s),
-            duration_text(training.train_s if training else None),
-            count_text(training.num_parameters if training else None),
-            bytes_text(training.peak_memory_bytes if training else None),
-        ]
-        best = BestTrial(trial_link(trial), number_text(trial.objective), tuple(numbers))
+        details = [step_text(trial), *(trial_value(trial, name) for name in insight.reading.varied)]
+        details += [number_text(measured.get(trial.id, {}).get(name)) for name in others]
+        details.append(duration_text(trial.training.train_s if trial.training else None))
+    ended = counts(arm.ended, planned=arm.planned)
     return AnswerRow(
         study=arm.study,
         values=tuple(values or [arm.study]),
-        best=best,
-        num_ended=arm.counts.num_ended,
-        counts=counts_text(arm.counts),
-        is_best=reading.summary.best is arm,
+        is_leading=given.is_leading,
+        standing=_standing(insight.answer, given),
+        trial=trial_link(trial) if trial else None,
+        objective=number_text(trial.objective) if trial else ABSENT,
+        numbers=tuple(texts[place] for texts in columns.values()),
+        details=tuple(details),
+        num_ended=ended.num_ended,
+        counts=counts_text(ended),
     )
 
 
-def _behind(reading: RoundReading, trial: Trial) -> str:
-    best = reading.summary.best.best if reading.summary.best else None
-    if best is None or best is trial or best.objective is None or trial.objective is None:
+def _standing(answer: Answer, given: ArmAnswer) -> str:
+    """What one may say of a leading row: a tie is called a tie."""
+    if not given.is_leading or len(answer.arms) < 2:
+        return ""
+    if answer.verdict is Verdict.BETTER:
+        return "best"
+    return "tied" if answer.verdict is Verdict.NO_DIFFERENCE else "leads, not settled"
+
+
+def _interval_text(given: ArmAnswer) -> str:
+    return ABSENT if given.interval is None else " to ".join(number_text(end, 3) for end in given.interval)
+
+
+def _probability_text(probability: float | None) -> str:
+    if probability is None:
         return ABSENT
-    return f"{trial.objective - best.objective:+.2g}"
+    return "under 1%" if probability < 0.01 else "over 99%" if probability > 0.99 else f"{probability:.0%}"
+
+
+def _behind_text(evidence: Evidence, given: ArmAnswer) -> str:
+    if given.behind is None or (given.arm.best and evidence.ranked and given.arm.best is evidence.ranked[0]):
+        return ABSENT
+    return number_text(given.behind, 2)
+
+
+def _per_step_s(trial: Trial | None) -> float | None:
+    training = trial.training if trial else None
+    return training.train_s / training.num_steps if training and training.num_steps else None
+
+
+def arm_names(arms: Iterable[Arm]) -> dict[str, str]:
+    """What a plot calls a study: its scientific values."""
+    return {arm.study: ", ".join(map(value_text, arm.values.values())) or arm.study for arm in arms}

@@ -18,6 +18,8 @@ class HeaderView:
         state: as its status says, ``not started`` without one, or ``unknown`` where that cannot be read.
         facts: short ones, shown in one line.
         reason: why it ended, where its status says so.
+        broken: a sentence for each file of the records that could not be read.
+        inferred: a sentence for whatever nobody has said of a round of another tool.
     """
 
     name: str
@@ -25,6 +27,8 @@ class HeaderView:
     state: str
     facts: tuple[str, ...]
     reason: str | None
+    broken: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 def header_view(reading: RoundReading) -> HeaderView:
@@ -34,10 +38,14 @@ def header_view(reading: RoundReading) -> HeaderView:
     if status and status.state != "finished":
         seen = datetime.fromtimestamp(status.seen_at_s, UTC)
         facts.append(f"as of {seen:%Y-%m-%d %H:%M} UTC")
+    if reading.origin is not None:
+        facts.append(reading.origin)
     return HeaderView(
         name=record.name,
         goal=record.goal,
         state=status.state if status else "unknown" if reading.broken else "not started",
         facts=tuple(facts),
         reason=status.reason if status else None,
+        broken=reading.broken,
+        inferred=reading.inferred,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import ABSENT, count_text, value_text
@@ -11,15 +12,19 @@ from raytune_playbook.report.figures.style import trial_name
 
 @dataclass(frozen=True)
 class TrialLink:
-    """Leads to a trial's row in the table of all trials.
+    """Leads to a trial's own view.
 
     Fields:
-        name: within the round, by which the row is found.
+        name: within the round.
         text: as commands take it, which is what one reads.
     """
 
     name: str
     text: str
+
+    @property
+    def href(self) -> str:
+        return f"#trial={quote(self.name, safe='')}"
 
 
 def trial_link(trial: Trial) -> TrialLink:

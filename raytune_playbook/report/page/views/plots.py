@@ -1,32 +1,39 @@
-"""The page's plots: which there are, and their titles; `raytune_playbook.report.figures` draws them.
+"""The page's plots: which there are, and what is said of them; `raytune_playbook.report.figures` draws them.
 
-A new plot is a function there and an entry in the view here, which `templates/plots.html.j2` gives a place.
+A new plot is a function there and an entry in a section here, which `templates/plots.html.j2` gives a place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-import pyarrow as pa
-
 from raytune_playbook.analysis.axis import axes
-from raytune_playbook.analysis.best import best_of_each_study
-from raytune_playbook.analysis.curves import TrialCurves, curves_of
-from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.analysis.best import best_of_each_study, worth_showing
+from raytune_playbook.analysis.best_steps import best_steps
+from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.importance import importances
+from raytune_playbook.analysis.isolation import isolations
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.tuning_curve import tuning_curves
+from raytune_playbook.report.figures.best_steps import best_steps_figure
+from raytune_playbook.report.figures.gradient_norms import gradient_norms_figure
 from raytune_playbook.report.figures.hyperparameter_axis import axis_figure
+from raytune_playbook.report.figures.importance import importance_figure
+from raytune_playbook.report.figures.isolation import isolation_figure
+from raytune_playbook.report.figures.parallel_coordinates import MOST_LINES, parallel_figure
+from raytune_playbook.report.figures.progress import best_so_far_figure, tuning_curve_figure
 from raytune_playbook.report.figures.style import Looks
-from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure
 from raytune_playbook.report.formatting import arm_text
-from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.report.insight import Insight
+from raytune_playbook.report.page.views.answer import arm_names
+from raytune_playbook.report.page.views.curves import BEST_PER_STUDY, curve_plots
+from raytune_playbook.report.page.views.plot import Plot, PlotSection
 
-BEST_PER_STUDY = 3
-"""Trials of each study whose curves are shown at first."""
+MAX_TRIALS_WITH_CURVES = 200
+"""More trials than this show the curves of the best ones, and of those that findings point to: the page stays small."""
 
-MAX_POINTS_PER_CURVE = 400
-
-_STEP_METRICS = {"loss": "Loss of single training steps", "gradient_norm": "Gradient norm, unclipped"}
+MAX_TUNING_CURVES = 12
+"""Studies with a best-of-N plot of their own."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +45,19 @@ class LegendEntry:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A figure, the name of its place on the page, and its title (empty: its axis says what it shows)."""
-
-    name: str
-    title: str
-    figure: go.Figure
-
-
-@dataclass(frozen=True)
 class PlotsView:
     """All plots.
 
     Fields:
         legend: empty for a single study.
-        axes: one for each hyperparameter (rule IN11).
-        curves: one for each metric (rule IN5).
+        sections: in their order; those without a plot are left out.
         num_best: trials of each study whose curves are shown at first; None where none was completed, and all are.
         num_with_curves: trials whose curves the page holds.
         num_trials: of the round.
     """
 
     legend: tuple[LegendEntry, ...]
-    axes: tuple[Plot, ...]
-    curves: tuple[Plot, ...]
+    sections: tuple[PlotSection, ...]
     num_best: int | None
     num_with_curves: int
     num_trials: int
@@ -69,85 +65,168 @@ class PlotsView:
     @property
     def all(self) -> tuple[Plot, ...]:
         """Every plot of the page."""
-        return self.axes + self.curves
+        return tuple(plot for section in self.sections for plot in section.plots)
 
 
-def plots_view(
-    reading: RoundReading, looks: Looks, shown: Sequence[Trial], tables: Mapping[TrialId, pa.Table]
-) -> PlotsView:
+def plots_view(insight: Insight, looks: Looks) -> PlotsView:
     """Draw a round's plots.
 
     Args:
-        reading: the round.
+        insight: the round.
         looks: of its studies.
-        shown: trials whose curves are drawn.
-        tables: their measurements.
     """
-    best = [arm.best for arm in reading.summary.arms if arm.best is not None]
-    curves = _curve_figures(reading, looks, shown, tables)
+    evidence = insight.evidence
+    shown = _with_curves(insight)
+    sections = (
+        _isolation(evidence, looks),
+        _axes(evidence, looks),
+        *curve_plots(evidence, shown, looks),
+        _gradient_norms(evidence, looks),
+        _progress(evidence, looks),
+        _best_steps(evidence, looks),
+        _parallel(evidence),
+        _importance(evidence, looks),
+    )
+    studies = evidence.studies
     return PlotsView(
-        legend=tuple(LegendEntry(study.name, arm_text(study.arm, study.name)) for study in reading.studies)
-        if len(reading.studies) > 1
+        legend=tuple(LegendEntry(study.name, arm_text(study.arm, study.name)) for study in studies)
+        if len(studies) > 1
         else (),
-        axes=tuple(
-            Plot(f"axis-{place}", "", axis_figure(axis, reading.objective, looks, best))
-            for place, axis in enumerate(axes(reading.studies, reading.trials))
-            if axis.completed or axis.infeasible or axis.failed
-        ),
-        curves=tuple(Plot(f"curves-{place}", *titled) for place, titled in enumerate(curves.items())),
-        num_best=BEST_PER_STUDY if best else None,
+        sections=tuple(section for section in sections if section.plots),
+        num_best=BEST_PER_STUDY if evidence.ranked else None,
         num_with_curves=len(shown),
-        num_trials=len(reading.trials),
+        num_trials=len(evidence.trials),
     )
 
 
-def _curve_figures(
-    reading: RoundReading, looks: Looks, shown: Sequence[Trial], tables: Mapping[TrialId, pa.Table]
-) -> dict[str, go.Figure]:
-    """A figure by its title for every metric, the objective's first, then the metrics of single training steps."""
-    objective = reading.objective
-    ranks = _ranks(reading, shown)
-    drawn = [
-        (trial, curves_of(trial.id, tables.get(trial.id), max_step_points=MAX_POINTS_PER_CURVE)) for trial in shown
-    ]
-    # The best is drawn last, on top of the others.
-    drawn.sort(key=lambda pair: ranks.get(pair[0].id, len(ranks)), reverse=True)
-    found = dict.fromkeys(metric for _, curves in drawn for _, metric in curves.evaluations)
-    figures = {}
-    for metric in sorted(found, key=lambda metric: (metric != objective.metric, metric)):
-        figures[metric.capitalize()] = curves_figure(
-            [_evaluations(trial, curves, metric, ranks) for trial, curves in drawn],
-            y_title=metric,
-            looks=looks,
-            marked=_best_steps(shown) if metric == objective.metric else None,
+def _with_curves(insight: Insight) -> list[Trial]:
+    """The trials whose curves are on the page: of many the best, and before them those that findings point to."""
+    evidence = insight.evidence
+    having = [trial for trial in evidence.trials if trial.id in evidence.curves]
+    named = {name for finding in insight.findings if finding.is_open for name in finding.trials[:10]}
+    chosen = [trial for trial in having if trial.id in named][: MAX_TRIALS_WITH_CURVES // 2]
+    best = worth_showing(having, evidence.objective, MAX_TRIALS_WITH_CURVES)
+    wanted = [*best[: MAX_TRIALS_WITH_CURVES - len(chosen)], *chosen, *best]
+    return list({trial.id: trial for trial in wanted}.values())[:MAX_TRIALS_WITH_CURVES]
+
+
+def _isolation(evidence: Evidence, looks: Looks) -> PlotSection:
+    plots = [
+        Plot(
+            f"isolation-{place}",
+            "",
+            f"The best {evidence.objective.name} of each value of {isolation.name}, with the other trials behind it.",
+            isolation_figure(isolation, evidence.ranked, evidence.objective, looks),
+            follows=True,
         )
-    for metric, title in _STEP_METRICS.items():
-        steps = [
-            TrialLines(trial, {"step": curves.steps[metric]}, ranks.get(trial.id))
-            for trial, curves in drawn
-            if metric in curves.steps
-        ]
-        if steps:
-            figures[title] = curves_figure(steps, y_title=metric.replace("_", " "), looks=looks)
-    return figures
+        for place, isolation in enumerate(isolations(evidence))
+        if any(point.best is not None for point in isolation.points)
+    ]
+    note = (
+        "For each scientific value its best trial, the nuisance hyperparameters optimized away, and faint all its "
+        "other trials. The bar is where the best of as many trials would lie in 8 of 10 searches: bars that overlap "
+        "much are no difference."
+    )
+    return PlotSection("isolation", "Isolation plots", note, tuple(plots))
 
 
-def _ranks(reading: RoundReading, shown: Sequence[Trial]) -> dict[TrialId, int]:
-    """The place of each study's best trials within it, from 0; those that are shown at first."""
-    chosen = best_of_each_study(reading.trials, reading.objective, BEST_PER_STUDY).values()
-    ranks = {trial.id: rank for best in chosen for rank, trial in enumerate(best)}
-    return ranks or {trial.id: 1 for trial in shown}  # nothing completed yet: show what there is
+def _axes(evidence: Evidence, looks: Looks) -> PlotSection:
+    best = [trials[0] for trials in best_of_each_study(evidence.trials, evidence.objective).values()]
+    plots = [
+        Plot(
+            f"axis-{place}",
+            "",
+            f"{evidence.objective.name} against {axis.name}, one mark for each trial.",
+            axis_figure(axis, evidence.objective, looks, best),
+            follows=True,
+        )
+        for place, axis in enumerate(axes(evidence.studies, evidence.trials))
+        if axis.completed or axis.infeasible or axis.failed
+    ]
+    note = (
+        "One mark for each trial; the ring is the best of its study. Studies search the same points, so each stands a "
+        "little beside the others. Crosses at the top are infeasible trials, which have no value. The best ones should "
+        "lie well inside the dotted edges of each range."
+    )
+    return PlotSection("axes", "Hyperparameter axis plots", note, tuple(plots))
 
 
-def _evaluations(trial: Trial, curves: TrialCurves, metric: str, ranks: Mapping[TrialId, int]) -> TrialLines:
-    by_split = {split: curve for (split, name), curve in curves.evaluations.items() if name == metric}
-    return TrialLines(trial, by_split, ranks.get(trial.id))
+def _gradient_norms(evidence: Evidence, looks: Looks) -> PlotSection:
+    digests = [
+        (trials[0], digest)
+        for trials in best_of_each_study(evidence.trials, evidence.objective).values()
+        if (curves := evidence.curves.get(trials[0].id)) and (digest := curves.digests.get("gradient_norm"))
+    ]
+    figure = gradient_norms_figure(digests, looks)
+    label = "Share of steps against the gradient's norm, with its 90th percentile, of each study's best trial."
+    note = (
+        "Of all steps of each study's best trial; the dotted upright is its 90th percentile, at which clipping would "
+        "begin. A long tail to the right is a sign of instability."
+    )
+    plots = (Plot("gradient-norms", "", label, figure),) if figure.data else ()
+    return PlotSection("gradients", "Gradient norms", note, plots)
 
 
-def _best_steps(trials: Sequence[Trial]) -> dict[TrialId, tuple[int, float]]:
-    """The best step of each trial that has one, and the objective there."""
-    return {
-        trial.id: (trial.best_step, trial.objective)
-        for trial in trials
-        if trial.best_step is not None and trial.objective is not None
-    }
+def _progress(evidence: Evidence, looks: Looks) -> PlotSection:
+    objective, names = evidence.objective, arm_names(evidence.arms)
+    plots = []
+    figure = best_so_far_figure(evidence.arms, objective, looks)
+    if figure.data:
+        label = f"The best {objective.name} of each study after so many trials."
+        plots.append(Plot("best-so-far", "Best so far", label, figure, follows=True))
+    for place, curve in enumerate(tuning_curves(evidence)[:MAX_TUNING_CURVES]):
+        title = f"Best of N trials: {names.get(curve.study, curve.study)}" if len(evidence.studies) > 1 else "Best of N"
+        label = f"The median and quartiles of the best {objective.name} of N trials of {curve.study}."
+        plots.append(
+            Plot(f"best-of-n-{place}", title, label, tuning_curve_figure(curve, objective, looks[curve.study]))
+        )
+    note = (
+        "Would more trials help? A best-of-N curve that still falls steeply at its end says yes. The line is the "
+        "median of the best of N trials, the area its quartiles, dotted the band in which the true median lies; "
+        "grey where there are too few trials to tell."
+    )
+    return PlotSection("progress", "Enough trials?", note, tuple(plots))
+
+
+def _best_steps(evidence: Evidence, looks: Looks) -> PlotSection:
+    shares: dict[str, list[tuple[Trial, float]]] = {}
+    for arm in best_steps(evidence):
+        shares.setdefault(arm.study, []).extend(zip(arm.trials, arm.shares, strict=True))
+    ordered = {study: found for study, found in shares.items() if found}
+    figure = best_steps_figure(ordered, arm_names(evidence.arms), looks)
+    note = (
+        "Where in training each completed trial was best. All in the first tenth: training is too long. Many in the "
+        "last quarter: train longer."
+    )
+    label = "The best step of each trial as a share of training, one row for each study."
+    plots = (Plot("best-steps", "", label, figure),) if ordered else ()
+    return PlotSection("best-steps-section", "Best steps", note, plots)
+
+
+def _parallel(evidence: Evidence) -> PlotSection:
+    drawn = [axis for axis in axes(evidence.studies, evidence.trials) if axis.completed]
+    figure = parallel_figure(drawn, evidence.ranked, evidence.objective)
+    note = (
+        "Each line is a trial: the best tenth strong, the best quarter lighter, the rest grey"
+        + (f"; the best {MOST_LINES:,} are drawn" if len(evidence.ranked) > MOST_LINES else "")
+        + ". Where the strong lines meet on an axis, good values of that hyperparameter lie close together."
+    )
+    label = "All hyperparameters and the objective of every completed trial, as lines across upright axes."
+    plots = (Plot("parallel", "", label, figure, is_wide=True),) if drawn and len(evidence.ranked) > 1 else ()
+    return PlotSection("parallel-section", "Parallel coordinates", note, plots)
+
+
+def _importance(evidence: Evidence, looks: Looks) -> PlotSection:
+    found = importances(evidence)
+    note = (
+        "How much of the objective's variance among a study's trials each hyperparameter explains by itself, and pairs "
+        "of them beyond that. What explains little can be fixed next; what interacts has to be tuned together."
+    )
+    chance = [
+        f"In {names.study} all together explain no more than chance would in {names.p_value:.0%} of cases."
+        for names in found
+        if names.p_value > 0.05
+    ]
+    label = "Bars: how much of the objective's variance each hyperparameter explains."
+    plots = (Plot("importance", "", label, importance_figure(found, looks)),) if found else ()
+    return PlotSection("importance-section", "What matters", " ".join([note, *chance]), plots)

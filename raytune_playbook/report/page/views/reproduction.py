@@ -1,4 +1,4 @@
-"""How to get a round's numbers again, and on what they depend."""
+"""How to get a round's numbers again, and on what they depend; of a round of another tool little of it is known."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import values_text
+from raytune_playbook.records.types import RoundRecord
 from raytune_playbook.report.reading import RoundReading
 
 
 @dataclass(frozen=True)
-class StudyFingerprint:
-    """A study's name and fingerprint."""
+class Fact:
+    """Something that the numbers depend on; ``is_code`` is shown letter by letter."""
 
-    name: str
-    fingerprint: str
+    term: str
+    text: str
+    is_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,56 +24,54 @@ class ReproductionView:
     """How to reproduce the round.
 
     Fields:
-        command: which does it.
-        commit: None where the code is not under version control.
-        uncommitted: whether there were changes beside it.
-        workload, source_hash: what was trained, with its settings, and its code's hash.
-        job: the job file; None for a round of the Python API.
-        budget, versions: in words.
+        command: which does it; None where none is known.
+        facts: those that are known.
+        uncommitted: whether the code had changes beside its commit.
         machines: that the trials ran on, each once.
-        fingerprint, studies: of the round and of its studies.
         notes: that were taken; empty without any.
     """
 
-    command: str
-    commit: str | None
+    command: str | None
+    facts: tuple[Fact, ...]
     uncommitted: bool
-    workload: str
-    source_hash: str
-    job: str | None
-    budget: str
-    num_workers: int
-    seed: int
-    versions: str
     machines: tuple[str, ...]
-    fingerprint: str
-    studies: tuple[StudyFingerprint, ...]
-    created_at: str
     notes: str
 
 
 def reproduction_view(reading: RoundReading, notes: str) -> ReproductionView:
     """How to get the same numbers again."""
-    record, budget = reading.record, reading.record.budget
-    workload = record.workload
+    record = reading.record
+    facts = [
+        *_facts(record),
+        *(Fact(f"fingerprint of {study.name}", study.fingerprint, True) for study in reading.studies),
+    ]
     return ReproductionView(
-        command=record.command,
-        commit=record.commit or None,
+        command=record.command or None,
+        facts=tuple(fact for fact in facts if fact.text) if record.command else (),
         uncommitted=record.uncommitted,
-        workload=f"{workload.module}.{workload.name}({values_text(workload.settings)})",
-        source_hash=workload.source_hash,
-        job=record.job or None,
-        budget=f"{budget.num_trials:,} trials of {budget.max_train_steps:,} steps, an evaluation every "
-        f"{budget.evaluation_interval_steps:,}",
-        num_workers=record.resources.num_workers,
-        seed=record.seed,
-        versions=", ".join(f"{name} {version}" for name, version in sorted(record.versions.items())),
         machines=tuple(dict.fromkeys(_machine_text(trial) for trial in reading.trials if trial.machine.torch)),
-        fingerprint=record.fingerprint,
-        studies=tuple(StudyFingerprint(study.name, study.fingerprint) for study in reading.studies),
-        created_at=record.created_at,
         notes=notes.strip(),
     )
+
+
+def _facts(record: RoundRecord) -> list[Fact]:
+    budget, workload = record.budget, record.workload
+    return [
+        Fact("commit", record.commit or "not under version control"),
+        Fact("workload", f"{workload.module}.{workload.name}({values_text(workload.settings)})"),
+        Fact("workload's source", workload.source_hash, True),
+        Fact("job file", record.job or "none, a round of the Python API"),
+        Fact(
+            "budget",
+            f"{budget.num_trials:,} trials of {budget.max_train_steps:,} steps, an evaluation every "
+            f"{budget.evaluation_interval_steps:,}",
+        ),
+        Fact("workers per trial", str(record.resources.num_workers)),
+        Fact("seed", str(record.seed)),
+        Fact("versions", ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))),
+        Fact("created", record.created_at),
+        Fact("round's fingerprint", record.fingerprint, True),
+    ]
 
 
 def _machine_text(trial: Trial) -> str:

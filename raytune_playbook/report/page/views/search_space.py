@@ -1,4 +1,4 @@
-"""What every conclusion of the round is bound to (rule SD3), and what was searched."""
+"""What was searched."""
 
 from __future__ import annotations
 
@@ -21,25 +21,22 @@ class SearchedHyperparameter:
 
 @dataclass(frozen=True)
 class SearchSpaceView:
-    """Caveats and search space.
+    """The search space.
 
     Fields:
-        caveats: one per fixed hyperparameter.
-        searched: the others.
+        searched: the hyperparameters that were not fixed.
         has_reasons: whether the round says why its hyperparameters have their roles.
     """
 
-    caveats: tuple[str, ...]
     searched: tuple[SearchedHyperparameter, ...]
     has_reasons: bool
 
 
 def search_space_view(reading: RoundReading) -> SearchSpaceView:
-    """What a round searched, and what it held fixed."""
+    """What a round searched."""
     ranges = {name: range_text(searched) for study in reading.studies for name, searched in study.space.items()}
     choices = {name: _choices_text(reading, name) for name in reading.scientific}
     return SearchSpaceView(
-        caveats=reading.summary.caveats,
         searched=tuple(
             SearchedHyperparameter(
                 name, role, choices.get(name) or ranges.get(name, ""), reading.record.reasons.get(name, "")

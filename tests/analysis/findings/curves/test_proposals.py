@@ -216,6 +216,17 @@ def test_un1_the_unstable_base_learning_rate_is_the_smallest_that_is_unstable():
     assert "Gradient norms were not logged" in found.sentence
 
 
+def test_un1_where_small_learning_rates_are_as_unstable_none_is_named():
+    def jumps_anywhere(values, shares, rng):
+        return (
+            jumps({**values, "learning_rate": 0.2}, shares, rng) if rng.uniform() < 0.5 else learns(values, shares, rng)
+        )
+
+    rounds = [instability(round_of(seed, Shapes(loss=jumps_anywhere)))[0] for seed in range(20)]
+    assert min(found.numbers["num_unstable"] for found in rounds) > 0
+    assert sum("unstable_base_learning_rate" in found.numbers for found in rounds) <= 2
+
+
 def test_un1_instability_far_above_the_best_learning_rate_is_no_issue():
     evidence = round_of(0, Shapes(loss=jumps))
     slow_is_best = {

@@ -97,6 +97,13 @@ def test_un10_instability_is_no_narrow_range() -> None:
     assert "warmup" in found.proposal.sentence
 
 
+def test_un10_few_infeasible_trials_at_the_very_end_are_instability_as_well() -> None:
+    evidence = rounds(inside(0) | {"learning_rate": 1.2}, 0, unstable_above=0.98, num_trials=150)
+    assert [finding.status for finding in boundary(evidence)] == [Status.PASSES]
+    (found,) = limited_by_instability(evidence)
+    assert found.status is Status.LOOK
+
+
 def test_un10_a_wall_far_above_the_best_passes() -> None:
     evidence = rounds(inside(0) | {"learning_rate": 0.3}, 0, unstable_above=0.8, num_trials=30)
     (found,) = limited_by_instability(evidence)

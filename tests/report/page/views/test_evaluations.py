@@ -10,9 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.records.measurements import RunningMeasurements
+from raytune_playbook.report.insight import insight_of
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.page.views.answer import answer_view
 from raytune_playbook.report.page.views.evaluations import ClassHead, SampleView, classes_view, sample_view
@@ -103,10 +105,14 @@ def test_ev6_correct_predictions_are_counted_per_class_the_rarest_first(reading)
 
 
 def test_the_answer_tells_the_samples_score_from_that_of_all_examples(reading):
-    tables = {trial.id: {("validation", "error"): 0.2, ("validation_full", "error"): 0.1} for trial in best_of(reading)}
-    heads = answer_view(reading, tables).number_heads
-    assert "sampled validation error" in heads
-    assert heads.count("validation error") == 1  # the objective's own column
+    tables = {
+        trial.id: {Evaluation("validation", "error"): 0.2, Evaluation("validation_full", "error"): 0.1}
+        for trial in best_of(reading)
+    }
+    view = answer_view(insight_of(reading, {}), tables)
+    assert view.objective_head == "validation error"
+    assert "sampled validation error" in view.detail_heads
+    assert "validation error" not in view.detail_heads  # the objective's own column
 
 
 def test_sampled_evaluation_and_classes_are_on_the_page(make_round):

@@ -40,7 +40,7 @@ def test_pi1_shares_are_told_per_scientific_value_and_for_all(make_round):
 def test_pi1_the_finding_is_a_warning_on_the_page_and_a_line_in_the_terminal(make_round):
     store = make_round()
     page = Path(write_page(store)).read_text()
-    (warning,) = re.findall(r'<section id="input">.*?<p class="warning">(.*?)</p>', page, re.DOTALL)
+    (warning,) = re.findall(r'<section id="input">\n<details open>.*?<p class="warning">(.*?)</p>', page, re.DOTALL)
     assert unescape(warning).startswith(FINDING)
     assert "decode" in warning
     console = Console(width=400, highlight=False)

@@ -1,0 +1,48 @@
+"""What a page shows beside the insight: read from a round's folder; a round of another tool has none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from raytune_playbook.analysis.trials import TrialId
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.report.insight import Insight
+from raytune_playbook.report.reading import read_logs, read_measurements, read_profiles
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Beside the insight.
+
+    Fields:
+        logs: paths of each trial's log files within the round's folder.
+        profiles: paths of profiler traces within it.
+        notes: that were taken.
+        measurements: of the best trial of every scientific value, for the counts of classes and the sample.
+        storage: folder or URI in which the round is, for the commands that the page gives; None where it is in none.
+        propose: the command that writes the next study's job; None where there is none.
+    """
+
+    logs: Mapping[TrialId, Sequence[str]] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+    notes: str = ""
+    measurements: Mapping[TrialId, pa.Table] = field(default_factory=dict)
+    storage: str | None = None
+    propose: str | None = None
+
+
+def read_extras(store: RoundStore, insight: Insight) -> Extras:
+    """What a round's folder holds beside the insight."""
+    reading = insight.reading
+    best = [arm.best for arm in reading.arms if arm.best is not None]
+    return Extras(
+        logs=read_logs(store, reading.studies),
+        profiles=read_profiles(store, reading.studies),
+        notes=store.notes(),
+        measurements=read_measurements(store, best),
+        storage=store.storage.uri,
+        propose=store.command("propose"),
+    )

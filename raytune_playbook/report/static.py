@@ -1,0 +1,101 @@
+"""The plots of a round's page as files: PNG and SVG, for a paper or a talk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from raytune_playbook.errors import InputError
+from raytune_playbook.report.figures.figure import Figure, Json
+from raytune_playbook.report.figures.style import looks_of
+from raytune_playbook.report.insight import Insight
+from raytune_playbook.report.page.views.plot import Plot
+from raytune_playbook.report.page.views.plots import plots_view
+
+FORMATS = ("png", "svg")
+
+WIDTH, HEIGHT, SCALE = 900, 560, 2
+"""Of a picture, in pixels; a PNG has so many times more of them."""
+
+
+class _Task(TypedDict):
+    """What kaleido is asked for: a figure as a file."""
+
+    fig: dict[str, Json]
+    path: str
+    opts: dict[str, str | int]
+
+
+def write_static(insight: Insight, folder: Path) -> list[Path]:
+    """Write every plot of the page, as the page shows it at first, and a legend of colours in its title.
+
+    Args:
+        insight: the round.
+        folder: that gets the files, named as the plots are on the page; it is made where it is missing.
+
+    Raises:
+        InputError: kaleido, or a browser that it can draw in, is missing.
+    """
+    studies = insight.evidence.studies
+    plots = plots_view(insight, looks_of([study.name for study in studies])).all
+    tasks = [_task(plot, folder / f"{plot.name}.{kind}", kind) for plot in plots for kind in FORMATS]
+    _draw(tasks, folder)
+    return [Path(task["path"]) for task in tasks]
+
+
+def _task(plot: Plot, path: Path, kind: str) -> _Task:
+    size: dict[str, str | int] = {"format": kind, "width": WIDTH, "height": HEIGHT}
+    return {"fig": _standing_alone(plot), "path": str(path), "opts": size | {"scale": SCALE if kind == "png" else 1}}
+
+
+def _standing_alone(plot: Plot) -> dict[str, Json]:
+    """The figure with what the page has around it: title, legend and white ground; without what waits for a switch."""
+    figure: Figure = plot.figure
+    shown = [trace for trace in figure.data if _meta(trace).get("best", True)]
+    layout: dict[str, Json] = {
+        **figure.layout,
+        "title": {"text": plot.title or plot.label},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"l": 90, "r": 30, "t": 70, "b": 70},
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    }
+    return {"data": _named(shown), "layout": layout}
+
+
+def _named(traces: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
+    """One entry in the legend for each study."""
+    seen: set[str] = set()
+    named: list[Mapping[str, Json]] = []
+    for trace in traces:
+        study = _meta(trace).get("study")
+        is_first = isinstance(study, str) and study not in seen
+        named.append({**trace, "name": study if isinstance(study, str) else "", "showlegend": is_first})
+        seen |= {study} if isinstance(study, str) else set()
+    return named
+
+
+def _meta(trace: Mapping[str, Json]) -> Mapping[str, Json]:
+    meta = trace.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _draw(tasks: Sequence[_Task], folder: Path) -> None:
+    try:
+        import kaleido
+        from choreographer.errors import BrowserDepsError, BrowserFailedError, ChromeNotFoundError
+    except ImportError:
+        raise InputError(
+            "Plots are drawn to files by kaleido, which is not installed; pip install 'raytune-playbook[static]'."
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        kaleido.write_fig_from_object_sync(tasks)
+    except (ChromeNotFoundError, BrowserFailedError, BrowserDepsError) as error:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise InputError(
+            "kaleido draws plots to files in a Chromium or Chrome on this machine, but none could be started "
+            f"({type(error).__name__}); install one, or name it in the variable BROWSER_PATH."
+        ) from None

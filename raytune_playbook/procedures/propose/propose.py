@@ -17,8 +17,8 @@ from raytune_playbook.procedures.propose.words import changes_text, closed_text,
 from raytune_playbook.procedures.propose.workload import workload_source
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.report.insight import Insight, insight_of
-from raytune_playbook.report.reading import read_curves, read_round
+from raytune_playbook.report.insight import Insight
+from raytune_playbook.report.page.page import read_insight
 from raytune_playbook.study.round import Round
 
 Say = Callable[[str], None]
@@ -40,7 +40,7 @@ def propose(round: Round, result: Result, *, num_trials: int | None = None) -> R
     """
     store = result.store
     round = as_recorded(store, round)
-    next_study = _insight(store).next_study
+    next_study = read_insight(store).next_study
     if not next_study.changes:
         return None
     return applied(round, next_study, next_name(store), num_trials=num_trials)
@@ -61,7 +61,7 @@ def write_job(
     Raises:
         InputError: there is no such round, its job file is gone or defines another round by now, or the file is there.
     """
-    insight = _insight(store)
+    insight = read_insight(store)
     for text in (unfinished_text(insight), None if insight.next_study.changes else closed_text(insight)):
         if text is not None:
             say(text)
@@ -86,11 +86,6 @@ def write_job(
 
 
 # ---------------------------------------------------------------------- where it comes from
-
-
-def _insight(store: RoundStore) -> Insight:
-    reading = read_round(store)
-    return insight_of(reading, read_curves(store, reading))
 
 
 def _job(store: RoundStore) -> Job:

@@ -89,6 +89,15 @@ def test_sd5_what_exists_under_a_value_that_is_dropped_goes_with_it() -> None:
     assert after(old, Fix("optimizer", "adam")).reasons == {"learning_rate": "It matters."}
 
 
+def test_sd5_what_is_compared_under_a_value_alone_goes_with_it() -> None:
+    rates = Discrete([0.8, 0.9], when={"optimizer": "momentum"})
+    old = round_(scientific={"optimizer": Categorical(["momentum", "adam"]), "momentum": rates})
+    for changes in ([Drop("momentum", (0.8,)), Drop("optimizer", ("momentum",))], [Drop("optimizer", ("momentum",))]):
+        for order in (changes, changes[::-1]):
+            new = after(old, *order)
+            assert (new.scientific, new.fixed) == ({}, {"optimizer": "adam"})
+
+
 def test_values_of_whole_numbers_are_dropped() -> None:
     new = after(round_(scientific={"depth": Int(2, 5)}), Drop("depth", (3,)))
     assert new.scientific == {"depth": Discrete([2, 4, 5])}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raytune_playbook.analysis.objective import Best, best_of
+from raytune_playbook.analysis.judging.objective import Best, best_of
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
 from raytune_playbook.study.settings import Objective
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raytune_playbook.analysis.axis import scientific
-from raytune_playbook.analysis.best import ranked
-from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.judging.best import ranked
+from raytune_playbook.analysis.plots.axis import scientific
+from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import ExamplesRecord, Outcome, Role
 from raytune_playbook.study.frozen import Value

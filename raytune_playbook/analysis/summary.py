@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.best import best_trial, ranked
 from raytune_playbook.analysis.evidence import same_text
+from raytune_playbook.analysis.judging.best import best_trial, ranked
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Outcome, RoundRecord
 from raytune_playbook.study.frozen import Value

@@ -22,7 +22,7 @@ class Trial:
     """One row of a trials table; see `raytune_playbook.records.types.TrialRecord` for the fields.
 
     ``objective`` and ``best_step`` are those of whichever objective the trials are judged by, which
-    `raytune_playbook.analysis.rejudging.rejudged` can change.
+    `raytune_playbook.analysis.judging.rejudging.rejudged` can change.
     """
 
     study: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.answer import Answer, answer_of
-from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.answer.answer import Answer, answer_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings import all_findings
 from raytune_playbook.analysis.findings.finding import Finding
-from raytune_playbook.analysis.next_study import NextStudy, next_study_of
+from raytune_playbook.analysis.next_study.next_study import NextStudy, next_study_of
+from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.records.types import RoundState
 from raytune_playbook.report.reading import RoundReading

@@ -8,10 +8,10 @@ from functools import partial
 
 import pyarrow as pa
 
-from raytune_playbook.analysis.axis import scientific
-from raytune_playbook.analysis.curves import TrialCurves, curves_of
-from raytune_playbook.analysis.metrics import not_reported
-from raytune_playbook.analysis.rejudging import rejudged
+from raytune_playbook.analysis.judging.metrics import not_reported
+from raytune_playbook.analysis.judging.rejudging import rejudged
+from raytune_playbook.analysis.plots.axis import scientific
+from raytune_playbook.analysis.series.curves import TrialCurves, curves_of
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.errors import SpecError, StorageError

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raytune_playbook.analysis.curves import Curve, thinned
+from raytune_playbook.analysis.series.curves import Curve, thinned
 from raytune_playbook.records.columns import SPLIT, STEP, TRAIN_STEPS_SPLIT
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Outcome, TrialRecord

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from raytune_playbook.analysis.answer import Answer, Verdict
+from raytune_playbook.analysis.answer.answer import Answer, Verdict
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.summary import RoundSummary
 from raytune_playbook.analysis.wording import ABSENT, count_text, number_text, value_text

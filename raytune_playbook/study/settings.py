@@ -47,7 +47,7 @@ class Budget(FrozenSpec):
         evaluation_interval_steps: an evaluation every so many steps, never by time (rule EV2).
         wall_clock_s: seconds after which the round stops cleanly, to be resumed; None for no limit.
         divergence_factor: a trial has diverged when its training loss over the last evaluation interval exceeds this
-            many times its training loss at step 0 (rule IN3): `raytune_playbook.analysis.divergence` is the test.
+            many times its training loss at step 0 (rule IN3), as `raytune_playbook.analysis.judging.divergence` tests.
         num_best_checkpoints: a trial keeps the checkpoints of so many of its best evaluations, and its latest.
         checkpoint_interval_steps: a checkpoint every so many steps, a multiple of ``evaluation_interval_steps``; None
             for one at every evaluation.

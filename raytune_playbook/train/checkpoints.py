@@ -23,7 +23,7 @@ import pyarrow.fs as pafs
 import torch
 from torch import Tensor, nn
 
-from raytune_playbook.analysis.objective import best_of
+from raytune_playbook.analysis.judging.objective import best_of
 from raytune_playbook.errors import StorageError, StorageFailure
 from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.records.storage import Storage

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 
-from raytune_playbook.analysis.divergence import diverged
+from raytune_playbook.analysis.judging.divergence import diverged
 from raytune_playbook.errors import Infeasible
 from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow, average_split
 from raytune_playbook.records.types import Outcome

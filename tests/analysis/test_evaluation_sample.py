@@ -17,7 +17,7 @@ from raytune_playbook.analysis.evaluation_sample import (
     smallest_sample,
     standard_error,
 )
-from raytune_playbook.analysis.objective import Best
+from raytune_playbook.analysis.judging.objective import Best
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.axis import axes
+from raytune_playbook.analysis.plots.axis import axes
 from raytune_playbook.analysis.summary import counts, reason_kind, summarize
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.settings import Objective

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytune_playbook.analysis.curves import curves_of
+from raytune_playbook.analysis.series.curves import curves_of
 from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage

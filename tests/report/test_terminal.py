@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from raytune_playbook.analysis.answer import Verdict, answer_of
+from raytune_playbook.analysis.answer.answer import Verdict, answer_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.cli import main

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own abbreviation
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from raytune_playbook.analysis.divergence import diverged_again
+from raytune_playbook.analysis.judging.divergence import diverged_again
 from raytune_playbook.data.order import BatchShare, batch_rows
 from raytune_playbook.errors import Infeasible, SpecError
 from raytune_playbook.records.columns import STEP_COLUMNS, TIME_COLUMNS, measurements_table

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from raytune_playbook.analysis.best import best_trial
 from raytune_playbook.analysis.evaluation_sample import best_on_all
-from raytune_playbook.analysis.metrics import why_not_judged
-from raytune_playbook.analysis.objective import trial_objective
+from raytune_playbook.analysis.judging.best import best_trial
+from raytune_playbook.analysis.judging.metrics import why_not_judged
+from raytune_playbook.analysis.judging.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause, TrialKey
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Event, NewMeasurements

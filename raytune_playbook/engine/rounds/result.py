@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raytune_playbook.analysis.answer import Answer
-from raytune_playbook.analysis.best import best_trial
+from raytune_playbook.analysis.answer.answer import Answer
 from raytune_playbook.analysis.findings.finding import Finding
+from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.insight import Insight, insight_of
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def answer(self) -> Answer:
-        """What the round says to its question, and how sure it is: `raytune_playbook.analysis.answer.Answer`."""
+        """What the round says to its question, and how sure it is: `raytune_playbook.analysis.answer.answer.Answer`."""
         return self._insight.answer
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from raytune_playbook.analysis.metrics import not_reported
+from raytune_playbook.analysis.judging.metrics import not_reported
 from raytune_playbook.analysis.wording import duration_text, number_text
 from raytune_playbook.data.examples import SAMPLED_FRAGMENTS, Examples
 from raytune_playbook.engine.driver.pace import Pace

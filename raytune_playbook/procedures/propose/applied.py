@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raytune_playbook.analysis.findings.changes import Drop, Fix, NumTrials, SearchOver, TrainSteps
-from raytune_playbook.analysis.next_study import NextStudy, ProposedChange
+from raytune_playbook.analysis.next_study.next_study import NextStudy, ProposedChange
 from raytune_playbook.procedures.propose.roles import Roles, dropped, fixed, searched
 from raytune_playbook.study.hyperparameters.space import conditions_first
 from raytune_playbook.study.round import MAX_STUDIES, Round

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from raytune_playbook.analysis.findings.finding import Finding
-from raytune_playbook.analysis.next_study import NextStudy
+from raytune_playbook.analysis.next_study.next_study import NextStudy
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, duration_text
 from raytune_playbook.procedures.propose.python_text import LINE_LENGTH

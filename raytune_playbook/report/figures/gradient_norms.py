@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from raytune_playbook.analysis.curves import StepDigest
+from raytune_playbook.analysis.series.curves import StepDigest
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.figure import Figure, Json, rounded
 from raytune_playbook.report.figures.hyperparameter_axis import log_axis

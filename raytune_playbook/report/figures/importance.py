@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytune_playbook.analysis.importance import Importance
+from raytune_playbook.analysis.plots.importance import Importance
 from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
 from raytune_playbook.report.figures.style import MARGIN, Look, Looks
 

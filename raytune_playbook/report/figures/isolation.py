@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from raytune_playbook.analysis.evidence import same_text
-from raytune_playbook.analysis.isolation import Isolation, IsolationPoint
+from raytune_playbook.analysis.plots.isolation import Isolation, IsolationPoint
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.figure import Figure, Json, plain
 from raytune_playbook.report.figures.hyperparameter_axis import choices_axis, log_axis

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.axis import Axis
+from raytune_playbook.analysis.plots.axis import Axis
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import number_text, value_text
 from raytune_playbook.report.figures.figure import Figure, Json, plain

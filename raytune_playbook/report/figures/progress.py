@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raytune_playbook.analysis.evidence import Arm
-from raytune_playbook.analysis.tuning_curve import TuningCurve
+from raytune_playbook.analysis.plots.tuning_curve import TuningCurve
 from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
 from raytune_playbook.report.figures.style import (
     GREY,

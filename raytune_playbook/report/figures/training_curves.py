@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from raytune_playbook.analysis.curves import Curve
+from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
 from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, log_values, trial_name

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.summary import summarize
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import ExamplesRecord, Role, RoundRecord, RoundState, RoundStatus

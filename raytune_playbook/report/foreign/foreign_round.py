@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raytune_playbook.analysis.answer import Answer
-from raytune_playbook.analysis.curves import TrialCurves
+from raytune_playbook.analysis.answer.answer import Answer
 from raytune_playbook.analysis.findings.finding import Finding
+from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import trials_table

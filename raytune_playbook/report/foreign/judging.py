@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.curves import Evaluation, TrialCurves
-from raytune_playbook.analysis.objective import best_of
+from raytune_playbook.analysis.judging.objective import best_of
+from raytune_playbook.analysis.series.curves import Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.types import Attempt, Outcome, Training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from raytune_playbook.analysis.curves import Evaluation
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.study.settings import Goal
 
 _SPLITS = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve
+from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.storage import first_line
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State, as_number, as_value, require_once

@@ -26,7 +26,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import pyarrow.fs as pafs
 
-from raytune_playbook.analysis.curves import Curve
+from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.errors import DataError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State, as_number, flattened, values_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from raytune_playbook.analysis.curves import Curve
+from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.errors import DataError
 from raytune_playbook.study.frozen import Value, plain
 from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from raytune_playbook.analysis.curves import metrics_at
+from raytune_playbook.analysis.series.curves import metrics_at
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.insight import Insight, insight_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import ExamplesRecord, Outcome, Training
 from raytune_playbook.search.suggest import suggest

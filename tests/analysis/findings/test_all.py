@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings import DETECTORS
 from raytune_playbook.analysis.findings.changes import Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Detector, Finding, Status
-from raytune_playbook.analysis.importance import importances
-from raytune_playbook.analysis.tuning_curve import tuning_curves
+from raytune_playbook.analysis.plots.importance import importances
+from raytune_playbook.analysis.plots.tuning_curve import tuning_curves
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (

@@ -18,7 +18,7 @@ from ray import tune
 from ray.util.state import list_actors
 
 from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
-from raytune_playbook.analysis.divergence import diverged_again
+from raytune_playbook.analysis.judging.divergence import diverged_again
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.engine.driver import driver
 from raytune_playbook.engine.driver.recorder import Tally

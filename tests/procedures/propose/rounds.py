@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.next_study import NextStudy, ProposedChange
+from raytune_playbook.analysis.next_study.next_study import NextStudy, ProposedChange
 from raytune_playbook.errors import InputError
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int

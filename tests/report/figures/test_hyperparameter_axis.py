@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.axis import Axis, AxisPoint
+from raytune_playbook.analysis.plots.axis import Axis, AxisPoint
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.hyperparameter_axis import STUDIES_APART, axis_figure
 from raytune_playbook.report.figures.style import SYMBOLS, looks_of

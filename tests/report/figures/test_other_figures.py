@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.axis import axes
-from raytune_playbook.analysis.curves import digest_of
-from raytune_playbook.analysis.importance import Importance, Interaction
-from raytune_playbook.analysis.isolation import Isolation, IsolationPoint
-from raytune_playbook.analysis.tuning_curve import TuningCurve
+from raytune_playbook.analysis.plots.axis import axes
+from raytune_playbook.analysis.plots.importance import Importance, Interaction
+from raytune_playbook.analysis.plots.isolation import Isolation, IsolationPoint
+from raytune_playbook.analysis.plots.tuning_curve import TuningCurve
+from raytune_playbook.analysis.series.curves import digest_of
 from raytune_playbook.report.figures.best_steps import best_steps_figure
 from raytune_playbook.report.figures.gradient_norms import gradient_norms_figure
 from raytune_playbook.report.figures.importance import importance_figure

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve
+from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from raytune_playbook.analysis.answer import Answer, ArmAnswer, Verdict
+from raytune_playbook.analysis.answer.answer import Answer, ArmAnswer, Verdict
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.next_study import NextStudy, ProposedChange
+from raytune_playbook.analysis.next_study.next_study import NextStudy, ProposedChange
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.report.insight import Insight
 

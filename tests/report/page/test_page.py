@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import UndefinedError
 
-from raytune_playbook.analysis.answer import Verdict
+from raytune_playbook.analysis.answer.answer import Verdict
 from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore

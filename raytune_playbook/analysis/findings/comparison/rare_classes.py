@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from raytune_playbook.analysis.class_counts import NUM_CORRECT, ClassCount, num_examples_column
-from raytune_playbook.analysis.curves import Curve, Evaluation
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.curves import Curve, Evaluation
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import number_text, values_text
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.series.stacks import Floats, Stack
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, values_text

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed, number_of
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.series.curves import Curve, TrialCurves
 from raytune_playbook.analysis.series.spectrum import Period, strongest_period
 from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.best_steps import best_steps
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.changes import Change, Fix, TrainSteps
 from raytune_playbook.analysis.findings.curves.looked_at import (
@@ -27,6 +26,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     wrong_examples,
 )
 from raytune_playbook.analysis.findings.finding import Proposal
+from raytune_playbook.analysis.plots.best_steps import best_steps
 from raytune_playbook.analysis.series.noise import (
     MIN_POINTS,
     QUANTIZATION,

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import number_of
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.series.noise import MIN_POINTS, running_mean
 from raytune_playbook.analysis.series.stacks import Floats, Stack, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial

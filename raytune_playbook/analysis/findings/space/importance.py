@@ -12,7 +12,7 @@ import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.importance import Importance, importances, values_of
+from raytune_playbook.analysis.plots.importance import Importance, importances, values_of
 from raytune_playbook.analysis.sampled.chance import LEVEL, Pair, pairs_of
 from raytune_playbook.analysis.sampled.points import Group, groups_of
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from raytune_playbook.analysis.best import best_trial
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.sampled.points import points_of, scores_of
 from raytune_playbook.analysis.sampled.response import responses
 from raytune_playbook.analysis.wording import value_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.answer import Answer, ArmAnswer, Verdict
-from raytune_playbook.analysis.curves import Evaluation
+from raytune_playbook.analysis.answer.answer import Answer, ArmAnswer, Verdict
 from raytune_playbook.analysis.evidence import Arm, Evidence
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.summary import counts
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.analysis.wording import ABSENT, bytes_text, count_text, duration_text, number_text, value_text

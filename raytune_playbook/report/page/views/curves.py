@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from raytune_playbook.analysis.best import best_of_each_study
-from raytune_playbook.analysis.curves import Curve, TrialCurves, thinned
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.judging.best import best_of_each_study
+from raytune_playbook.analysis.series.curves import Curve, TrialCurves, thinned
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.figures.style import Looks
 from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.axis import axes
-from raytune_playbook.analysis.best import best_of_each_study, worth_showing
-from raytune_playbook.analysis.best_steps import best_steps
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.importance import importances
-from raytune_playbook.analysis.isolation import isolations
+from raytune_playbook.analysis.judging.best import best_of_each_study, worth_showing
+from raytune_playbook.analysis.plots.axis import axes
+from raytune_playbook.analysis.plots.best_steps import best_steps
+from raytune_playbook.analysis.plots.importance import importances
+from raytune_playbook.analysis.plots.isolation import isolations
+from raytune_playbook.analysis.plots.tuning_curve import tuning_curves
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.tuning_curve import tuning_curves
 from raytune_playbook.report.figures.best_steps import best_steps_figure
 from raytune_playbook.report.figures.gradient_norms import gradient_norms_figure
 from raytune_playbook.report.figures.hyperparameter_axis import axis_figure

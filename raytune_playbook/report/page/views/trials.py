@@ -9,9 +9,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from raytune_playbook.analysis.candidates import Candidate, candidates
 from raytune_playbook.analysis.input_pipeline import step_time
-from raytune_playbook.analysis.objective import Best
+from raytune_playbook.analysis.judging.candidates import Candidate, candidates
+from raytune_playbook.analysis.judging.objective import Best
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import ABSENT, duration_text
 from raytune_playbook.records.types import Attempt

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.comparison.cost import cost
 from raytune_playbook.analysis.findings.comparison.equal_tuning import equal_tuning
 from raytune_playbook.analysis.findings.comparison.rare_classes import rare_classes
 from raytune_playbook.analysis.findings.comparison.same_conditions import same_conditions
 from raytune_playbook.analysis.findings.comparison.stopped_early import stopped_early
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Attempt, Outcome, Training
 from raytune_playbook.study.hyperparameters.hyperparameter import Float

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raytune_playbook.analysis.answer import Verdict, answer_of
+from raytune_playbook.analysis.answer.answer import Verdict, answer_of
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.comparison.cost import cost
 from raytune_playbook.analysis.findings.comparison.equal_tuning import equal_tuning

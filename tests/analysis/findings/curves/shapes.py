@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.records.columns import GRADIENT_NORM, LOSS
 from tests.analysis.findings.generated import Plan, Values, generated
 

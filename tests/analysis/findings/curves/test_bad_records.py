@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
 from raytune_playbook.analysis.findings.curves.clipping import clipping
@@ -22,6 +21,7 @@ from raytune_playbook.analysis.findings.curves.rising_loss import rising_loss
 from raytune_playbook.analysis.findings.curves.waiting import waiting
 from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Status
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves, digest_of
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective
 from tests.analysis.findings.curves.cases import (

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.findings.changes import Fix, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
 from raytune_playbook.analysis.findings.curves.clipping import clipping
@@ -20,6 +19,7 @@ from raytune_playbook.analysis.findings.curves.waiting import waiting
 from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.analysis.input_pipeline import finding as input_bound_sentence
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.records.types import Outcome, TimeByPart
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
 from tests.analysis.findings.curves.cases import (

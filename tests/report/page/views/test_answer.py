@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raytune_playbook.analysis.answer import Verdict
+from raytune_playbook.analysis.answer.answer import Verdict
 from raytune_playbook.report.page.page import read_insight
 from raytune_playbook.report.page.views.answer import AnswerView, answer_view
 from raytune_playbook.report.reading import MAX_ARMS_SHOWN

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from raytune_playbook.analysis.curves import Evaluation
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.records.measurements import RunningMeasurements

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from raytune_playbook.analysis.importance import importances
+from raytune_playbook.analysis.plots.importance import importances
 from raytune_playbook.analysis.sampled.forest import explained_shares
 from tests.analysis.findings.generated import SPACE, Plan, Values, generated
 

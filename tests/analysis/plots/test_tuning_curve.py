@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.tuning_curve import COVERAGE, curve_of, tuning_curves
+from raytune_playbook.analysis.plots.tuning_curve import COVERAGE, curve_of, tuning_curves
 from raytune_playbook.study.settings import Objective
 from tests.analysis.findings.generated import Plan, generated
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.study_variance import Tried, chances, detectable, interval_of_best
+from raytune_playbook.analysis.answer.study_variance import Tried, chances, detectable, interval_of_best
 
 NUM_SEEDS = 400
 

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Status
-from raytune_playbook.analysis.search_ranges import Wanted, is_followed, listed_text, put_together, range_text
+from raytune_playbook.analysis.next_study.search_ranges import (
+    Wanted,
+    is_followed,
+    listed_text,
+    put_together,
+    range_text,
+)
 from raytune_playbook.analysis.wording import count_text, value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.answer import Answer, Verdict, answer_of
+from raytune_playbook.analysis.answer.answer import Answer, Verdict, answer_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.trials import Trial

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.frozen import Value
 

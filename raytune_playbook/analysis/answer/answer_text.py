@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from raytune_playbook.analysis.arm_comparison import Comparison
+from raytune_playbook.analysis.answer.arm_comparison import Comparison
+from raytune_playbook.analysis.answer.resolution import retrain_variance, smallest_told
 from raytune_playbook.analysis.evidence import Arm, Evidence
-from raytune_playbook.analysis.resolution import retrain_variance, smallest_told
 from raytune_playbook.analysis.wording import number_text, value_text, values_text
 
 _MOST_NAMED = 4

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from raytune_playbook.analysis.arm_comparison import best_interval, trial_loss
-from raytune_playbook.analysis.axis import Axis, AxisPoint, axes
-from raytune_playbook.analysis.best import ranked
+from raytune_playbook.analysis.answer.arm_comparison import best_interval, trial_loss
+from raytune_playbook.analysis.answer.resolution import num_scored
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.resolution import num_scored
+from raytune_playbook.analysis.judging.best import ranked
+from raytune_playbook.analysis.plots.axis import Axis, AxisPoint, axes
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Scale

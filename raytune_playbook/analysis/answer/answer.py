@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from raytune_playbook.analysis.answer_text import best_text, better_text, no_difference_text, reasons_of, too_few_text
-from raytune_playbook.analysis.arm_comparison import Comparison, compare
+from raytune_playbook.analysis.answer.answer_text import (
+    best_text,
+    better_text,
+    no_difference_text,
+    reasons_of,
+    too_few_text,
+)
+from raytune_playbook.analysis.answer.arm_comparison import Comparison, compare
+from raytune_playbook.analysis.answer.study_variance import SURE
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Status
-from raytune_playbook.analysis.study_variance import SURE
 
 NUM_TO_BE_SURE = math.ceil(-math.log2(1 - SURE))
 """With fewer completed trials a value's lead may be luck whatever they came to."""
@@ -38,7 +44,7 @@ class ArmAnswer:
         arm: it, with its trials.
         behind: by how much its best trial is worse than the round's best; None without one.
         probability_best: in what share of draws of half its points it has the round's best trial, see
-            `raytune_playbook.analysis.study_variance`; None where nothing is compared.
+            `raytune_playbook.analysis.answer.study_variance`; None where nothing is compared.
         interval: where the best of as many trials of another search would lie, in 8 of 10 cases; None likewise.
         is_leading: whether it is the best, or cannot be told from the best.
     """

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from raytune_playbook.analysis.metrics import measured_metrics, not_reported, why_not_judged
+from raytune_playbook.analysis.judging.metrics import measured_metrics, not_reported, why_not_judged
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raytune_playbook.analysis.curves import is_metric
+from raytune_playbook.analysis.series.curves import is_metric
 from raytune_playbook.records.columns import SPLIT, TRAIN_STEPS_SPLIT
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.closest import did_you_mean

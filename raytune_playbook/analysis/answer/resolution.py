@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from raytune_playbook.analysis.curves import Evaluation
 from raytune_playbook.analysis.evaluation_sample import NUM_EXAMPLES, difference_error
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Outcome
 

@@ -9,7 +9,7 @@ import pytest
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.next_study import NextStudy, next_study_of
+from raytune_playbook.analysis.next_study.next_study import NextStudy, next_study_of
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from tests.analysis.findings.generated import Plan, generated
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raytune_playbook.analysis.best_steps import best_steps
+from raytune_playbook.analysis.plots.best_steps import best_steps
 from raytune_playbook.study.settings import Objective
 from tests.analysis.findings.curves.shapes import TWO_ARMS, Shapes, round_of
 

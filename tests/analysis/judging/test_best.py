@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raytune_playbook.analysis.best import best_of_each_study, best_trial, ranked, worth_showing
+from raytune_playbook.analysis.judging.best import best_of_each_study, best_trial, ranked, worth_showing
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.settings import Objective
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from raytune_playbook.analysis.curves import Evaluation, TrialCurves
-from raytune_playbook.analysis.objective import Best, best_of
+from raytune_playbook.analysis.judging.objective import Best, best_of
+from raytune_playbook.analysis.series.curves import Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective

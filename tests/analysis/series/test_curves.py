@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, curves_of, is_metric, metrics_at, smoothed, thinned
+from raytune_playbook.analysis.series.curves import Curve, curves_of, is_metric, metrics_at, smoothed, thinned
 from raytune_playbook.records.columns import measurements_table
 
 ROWS = [

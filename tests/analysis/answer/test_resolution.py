@@ -8,9 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.curves import Curve, Evaluation, TrialCurves
+from raytune_playbook.analysis.answer.resolution import (
+    num_scored,
+    retrain_variance,
+    retrained_difference,
+    smallest_told,
+)
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.resolution import num_scored, retrain_variance, retrained_difference, smallest_told
+from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.study.settings import Objective
 from tests.analysis.findings.generated import Plan, generated
 

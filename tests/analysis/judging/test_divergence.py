@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from raytune_playbook.analysis.divergence import diverged, diverged_again
+from raytune_playbook.analysis.judging.divergence import diverged, diverged_again
 from raytune_playbook.records.columns import measurements_table
 
 

@@ -8,10 +8,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from raytune_playbook.analysis.answer.resolution import num_scored, retrained_difference, smallest_told
+from raytune_playbook.analysis.answer.study_variance import SURE, Tried, chances, detectable, interval_of_best
 from raytune_playbook.analysis.evaluation_sample import difference_error
 from raytune_playbook.analysis.evidence import Arm, Evidence, same_text
-from raytune_playbook.analysis.resolution import num_scored, retrained_difference, smallest_told
-from raytune_playbook.analysis.study_variance import SURE, Tried, chances, detectable, interval_of_best
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Outcome
 
@@ -31,7 +31,7 @@ class Comparison:
     Fields:
         leader: the place of the arm with the best trial; None where no trial was completed.
         next_best: of the best of the others; None without one.
-        chances: see `raytune_playbook.analysis.study_variance.chances`.
+        chances: see `raytune_playbook.analysis.answer.study_variance.chances`.
         intervals: where the best of another search would lie; None where too few trials tell.
         leading: whether an arm leads, or cannot be told from the one that does.
         probability: that the leader is better than all others; the weakest of what there is to say about it.

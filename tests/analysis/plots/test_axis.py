@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raytune_playbook.analysis.axis import axes
+from raytune_playbook.analysis.plots.axis import axes
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 

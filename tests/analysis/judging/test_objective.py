@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from raytune_playbook.analysis.objective import Best, best_of, trial_objective
+from raytune_playbook.analysis.judging.objective import Best, best_of, trial_objective
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from raytune_playbook.analysis.curves import curves_of
-from raytune_playbook.analysis.objective import trial_objective
-from raytune_playbook.analysis.rejudging import curve_objective, rejudged
+from raytune_playbook.analysis.judging.objective import trial_objective
+from raytune_playbook.analysis.judging.rejudging import curve_objective, rejudged
+from raytune_playbook.analysis.series.curves import curves_of
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.columns import measurements_table
 from raytune_playbook.study.settings import Objective

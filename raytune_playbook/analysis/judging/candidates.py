@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.curves import Curve, Evaluation
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.objective import Best
+from raytune_playbook.analysis.judging.objective import Best
+from raytune_playbook.analysis.series.curves import Curve, Evaluation
 from raytune_playbook.records.types import Outcome
 
 
@@ -47,7 +47,7 @@ def _candidate(evidence: Evidence, name: Evaluation) -> Candidate:
 
 
 def _extremes(curves: Iterable[Curve | None], sign: float) -> list[Best | None]:
-    """As `raytune_playbook.analysis.objective.best_of` judges: finite values only, ties go to the earliest step."""
+    """As `raytune_playbook.analysis.judging.objective.best_of` judges: of finite values, the earliest of the best."""
     return [None if curve is None else _lowest(curve, sign) for curve in curves]
 
 

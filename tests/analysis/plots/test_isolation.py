@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raytune_playbook.analysis.isolation import isolation_of, isolations
+from raytune_playbook.analysis.plots.isolation import isolation_of, isolations
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
 from tests.analysis.findings.generated import SPACE, Plan, bowl, generated

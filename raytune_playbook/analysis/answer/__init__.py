@@ -1,0 +1,1 @@
+"""The answer to a round's question: who leads, how sure it is, and what could have been shown."""

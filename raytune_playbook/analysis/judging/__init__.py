@@ -1,0 +1,1 @@
+"""What trials are worth: by any objective, at any time, and which are best."""

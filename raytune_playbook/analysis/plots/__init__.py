@@ -1,0 +1,1 @@
+"""The data of plots, which `raytune_playbook.report.figures` draws."""

@@ -53,6 +53,11 @@ class Trial:
         return f"{self.study}/{self.key}"
 
     @property
+    def is_stopped_early(self) -> bool:
+        """Whether it counts as completed though its training was stopped before its end (rule CK4): it has a reason."""
+        return self.outcome == Outcome.COMPLETED and self.reason is not None
+
+    @property
     def last_traceback(self) -> str | None:
         """The newest traceback of a trial that failed, or was tried more than once."""
         return next((attempt.traceback for attempt in reversed(self.attempts) if attempt.traceback), None)

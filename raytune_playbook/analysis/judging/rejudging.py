@@ -21,11 +21,13 @@ def curve_objective(curves: TrialCurves | None, objective: Objective) -> Best | 
 def rejudged(trials: Iterable[Trial], curves: Mapping[TrialId, TrialCurves], objective: Objective) -> tuple[Trial, ...]:
     """The trials with their objective and best step by another objective than the study's own.
 
-    Outcomes stay: a trial that diverged is infeasible whatever it is judged by.
+    Outcomes stay: a trial that diverged is infeasible whatever it is judged by. One that was stopped early has no best
+    step by any objective: where it would have been in a whole training is not known (rules CK4 and IN14).
     """
     return tuple(_rejudged(trial, curves.get(trial.id), objective) for trial in trials)
 
 
 def _rejudged(trial: Trial, curves: TrialCurves | None, objective: Objective) -> Trial:
     best = curve_objective(curves, objective) if trial.outcome == Outcome.COMPLETED else None
-    return replace(trial, objective=best and best.value, best_step=best and best.step)
+    best_step = None if best is None or trial.is_stopped_early else best.step
+    return replace(trial, objective=best and best.value, best_step=best_step)

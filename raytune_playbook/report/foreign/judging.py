@@ -128,7 +128,7 @@ def warnings_of(judgement: Judgement, trials: Sequence[Trial]) -> tuple[str, ...
             f"AD6: Trials are judged by {judgement.metric}, which is called like a metric of the test set; what is "
             "chosen by the test set is flattered by it."
         )
-    if early := [trial for trial in trials if trial.outcome is Outcome.COMPLETED and trial.reason is not None]:
+    if early := [trial for trial in trials if trial.is_stopped_early]:
         found.append(
             f"CK4: {len(early):,} of {len(trials):,} trials were stopped early, and count with what they had reached "
             "by then; what they would have come to is not known, and neither is their best step."

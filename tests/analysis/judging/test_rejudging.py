@@ -47,3 +47,10 @@ def test_qr5_rejudged_trials_keep_their_outcomes():
     by_loss = rejudged(trials, curves, Objective(metric="loss"))
     assert [(trial.objective, trial.best_step) for trial in by_loss] == [(0.5, 20), (None, None), (None, None)]
     assert [trial.outcome for trial in by_loss] == ["completed", "infeasible", "completed"]
+
+
+def test_ck4_a_trial_that_was_stopped_early_has_no_best_step_by_any_objective():
+    early = Trial("a", 0, outcome="completed", reason="stopped early at step 20 of 80", objective=0.2)
+    curves = {early.id: curves_of(early.id, measurements_table(ROWS))}
+    (by_loss,) = rejudged([early], curves, Objective(metric="loss"))
+    assert (by_loss.objective, by_loss.best_step, by_loss.reason) == (0.5, None, early.reason)

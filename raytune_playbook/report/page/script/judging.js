@@ -5,13 +5,17 @@ let judged = own;
 
 const isOwn = () => judged === own;
 
-/** A trial's objective with its step; null where it has none. */
+/** A trial's objective with its step; null where it has none. A trial that was stopped early has no best step (rule CK4). */
 function verdictOf(trial) {
   if (isOwn()) return trial.objective == null ? null : { value: trial.objective, step: trial.step };
   const kind = judged.over === "last" ? "last" : judged.goal === "minimize" ? "lowest" : "highest";
   const { values, steps } = data.candidates[judged.place][kind];
-  return values[trial.place] == null ? null : { value: values[trial.place], step: steps[trial.place] };
+  return values[trial.place] == null ? null : { value: values[trial.place], step: isStoppedEarly(trial) ? null : steps[trial.place] };
 }
+
+const isStoppedEarly = (trial) => trial.outcome === "completed" && trial.reason !== undefined;
+
+const verdictText = ({ value, step }) => `${judged.name} ${numberText(value)}${step == null ? "" : ` at step ${countText(step)}`}`;
 
 const isBetter = (value, other) => (judged.goal === "minimize" ? value < other : value > other);
 
@@ -46,7 +50,7 @@ function hoverText(name) {
   if (!trial) return "";
   const verdict = verdictOf(trial);
   const lines = [`<b>${plain(trial.text)}</b>`];
-  if (verdict) lines.push(plain(`${judged.name} ${numberText(verdict.value)} at step ${countText(verdict.step)}`));
+  if (verdict) lines.push(plain(verdictText(verdict)));
   const values = valuesOf(trial);
   for (const varied of [...data.scientific, ...data.varied]) {
     if (varied in values) lines.push(plain(`${varied} = ${valueText(values[varied])}`));

@@ -26,7 +26,7 @@ function standing(trial, order) {
   if (order[place + 1]) around.append(make("a", { href: hrefOf(order[place + 1].name), rel: "next" }, "next →"));
   const verdict = verdictOf(trial);
   const words = [];
-  if (verdict) words.push(`${judged.name} ${numberText(verdict.value)} at step ${countText(verdict.step)}`);
+  if (verdict) words.push(verdictText(verdict));
   if (rank.includes(trial)) {
     words.push(`number ${countText(rank.indexOf(trial) + 1)} of ${countText(rank.length)} completed trials`);
     const behind = Math.abs(verdict.value - verdictOf(rank[0]).value);
@@ -39,7 +39,8 @@ function outcomeSection(trial) {
   const parts = [];
   if (trial.reason) parts.push(make("p", { class: "warning" }, trial.reason));
   if (trial.traceback) parts.push(make("pre", { class: "traceback", tabindex: "0" }, trial.traceback));
-  return parts.length ? [section(trial.outcome === "infeasible" ? "Why it is infeasible" : "What went wrong", ...parts)] : [];
+  const title = trial.outcome === "infeasible" ? "Why it is infeasible" : isStoppedEarly(trial) ? "How it ended" : "What went wrong";
+  return parts.length ? [section(title, ...parts)] : [];
 }
 
 function valuesSection(trial, best) {

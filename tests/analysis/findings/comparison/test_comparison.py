@@ -187,6 +187,43 @@ def test_ck4_trials_without_steps_or_of_all_steps():
     assert stopped_early(unknown)[0].status is Status.CANNOT_TELL
 
 
+def stopping(is_stopped):
+    """Trials that were stopped at step 200 of 1,000."""
+
+    def change(trial, rng):
+        reason = "stopped early at step 200 of 1,000" if is_stopped(trial) else None
+        num_steps = 200 if reason else 1000
+        return replace(trial, reason=reason, training=Training(num_steps=num_steps, num_parameters=10, train_s=1.0))
+
+    return change
+
+
+def test_ck4_the_answer_is_withheld_where_a_best_trial_or_most_of_a_value_were_stopped():
+    order = {trial.id: place for arm in plain().arms for place, trial in enumerate(arm.ranked)}
+    cases = (
+        (lambda trial: order[trial.id] >= 4, None),
+        (lambda trial: order[trial.id] == 0 and not is_sync(trial), "the best one of norm=device among them"),
+        (lambda trial: order[trial.id] == 0, "the best one of 2 values among them"),
+        (lambda trial: order[trial.id] >= 3 and is_sync(trial), "of norm=sync 5 of 8: what most would have come to"),
+    )
+    for is_stopped, words in cases:
+        evidence = changed(0, stopping(is_stopped))
+        (found,) = stopped_early(evidence)
+        assert found.numbers["num_stopped"] == len(found.trials) == sum(map(is_stopped, evidence.trials))
+        withheld = answer_of(evidence, [found], ()).verdict is Verdict.CANNOT_TELL
+        assert (found.status is Status.PROBLEM, found.withholds, withheld) == (words is not None,) * 3
+        assert words is None or words in found.sentence
+
+
+def test_ck4_nothing_is_withheld_where_one_study_was_searched_alone():
+    evidence = changed(0, stopping(lambda trial: True))
+    alone = replace(evidence, studies=evidence.studies[:1], trials=evidence.trials[:8])
+    (found,) = stopped_early(alone)
+    assert (found.status, found.withholds) == (Status.LOOK, False)
+    unknown = replace(alone, trials=tuple(replace(trial, training=None) for trial in alone.trials))
+    assert stopped_early(unknown)[0].numbers["num_stopped"] == 8
+
+
 def test_in18_trials_that_have_not_ended_are_counted():
     (found,) = unfinished(fewer(3))
     assert found.sentence == "11 of 16 trials have ended; the others may still change the answer."

@@ -1,7 +1,7 @@
 """What a round came to: how its trials ended, and its scientific values compared.
 
-Rule SD8: values are compared by the best trial of each, with the nuisance hyperparameters optimized away. Rule SD13:
-only at equal tuning, so a study that had more or fewer trials is named. Rule SD3: a conclusion carries its caveats.
+Rule SD8: values are compared by the best trial of each, with the nuisance hyperparameters optimized away. How sure that
+is says `raytune_playbook.analysis.answer`; this is counted without any curves, so that a list of rounds is quick.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.evidence import same_text
 from raytune_playbook.analysis.judging.best import best_trial, ranked
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.records.types import Outcome, RoundRecord
+from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
@@ -47,11 +47,6 @@ class Counts:
         """Trials that are running or have not started."""
         return max(0, self.planned - self.num_ended)
 
-    @property
-    def num_informative(self) -> int:
-        """Points that were tried: an infeasible one is evidence, one that crashed is not."""
-        return self.completed + self.num_infeasible
-
 
 @dataclass(frozen=True)
 class ArmResult:
@@ -64,23 +59,6 @@ class ArmResult:
 
 
 @dataclass(frozen=True)
-class Imbalance:
-    """A study that had more or fewer trials than most others (rule SD13)."""
-
-    study: str
-    num_trials: int
-    usual_num_trials: int
-
-    @property
-    def sentence(self) -> str:
-        more = "more" if self.num_trials > self.usual_num_trials else "fewer"
-        return (
-            f"{self.study} was tuned with {more} trials ({self.num_trials}) than the others ({self.usual_num_trials}), "
-            "so its comparison with them is not fair."
-        )
-
-
-@dataclass(frozen=True)
 class RoundSummary:
     """A round's outcome.
 
@@ -90,16 +68,12 @@ class RoundSummary:
             scientific values that was tried.
         best: the best of the arms; None where no trial was completed.
         total: the counts of all studies together.
-        imbalances: studies that had more or fewer trials than the others.
-        caveats: what every conclusion is bound to.
     """
 
     objective: Objective
     arms: tuple[ArmResult, ...]
     best: ArmResult | None
     total: Counts
-    imbalances: tuple[Imbalance, ...]
-    caveats: tuple[str, ...]
 
     def leading(self, most: int) -> tuple[ArmResult, ...]:
         """The arms in their order, or the best of them where they are more than ``most``."""
@@ -110,9 +84,7 @@ class RoundSummary:
         return tuple(sorted(known, key=lambda arm: place[arm.best.id] if arm.best else 0)[:most])
 
 
-def summarize(
-    record: RoundRecord, studies: Sequence[StudySpec], trials: Sequence[Trial], objective: Objective
-) -> RoundSummary:
+def summarize(studies: Sequence[StudySpec], trials: Sequence[Trial], objective: Objective) -> RoundSummary:
     """Compare a round's studies by ``objective``, which the trials have been judged by."""
     by_study: dict[str, list[Trial]] = {study.name: [] for study in studies}
     for trial in trials:
@@ -124,9 +96,6 @@ def summarize(
         arms=tuple(arms),
         best=next((arm for arm in arms if arm.best is not None and arm.best is winner), None),
         total=counts(trials, planned=sum(study.num_trials for study in studies)),
-        # A joint study's arms differ by one trial at most.
-        imbalances=() if any(study.arms for study in studies) else _imbalances(arms),
-        caveats=tuple(record.caveats),
     )
 
 
@@ -160,15 +129,3 @@ def counts(trials: Sequence[Trial], *, planned: int) -> Counts:
 def reason_kind(reason: str | None) -> str:
     """The kind of a reason: ``diverged`` of ``diverged: training loss 31.2 exceeds 2 x 2.30``."""
     return (reason or "").partition(":")[0].strip() or "no reason given"
-
-
-def _imbalances(arms: Sequence[ArmResult]) -> tuple[Imbalance, ...]:
-    tried = [arm.counts.num_informative for arm in arms]
-    if len(set(tried)) <= 1:
-        return ()
-    # Most studies are the measure; where none is in the majority, the best tuned one is.
-    frequency = Counter(tried)
-    usual = max(frequency, key=lambda number: (frequency[number], number))
-    return tuple(
-        Imbalance(arm.study, number, usual) for arm, number in zip(arms, tried, strict=True) if number != usual
-    )

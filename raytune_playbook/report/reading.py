@@ -121,7 +121,7 @@ def _read(store: RoundStore) -> RoundReading:
         status = None
         broken.append(str(error))
     scores = readable_scores(store)
-    summary = summarize(record, studies, trials, record.objective)
+    summary = summarize(studies, trials, record.objective)
     return RoundReading(
         record, status, studies, tuple(trials), summary, tuple(scores.found), broken=(*broken, *scores.broken)
     )
@@ -140,7 +140,7 @@ def judged_by(reading: RoundReading, curves: dict[TrialId, TrialCurves], objecti
     if metrics and (sentence := not_reported(objective, metrics)) is not None:
         raise SpecError(sentence)
     trials = rejudged(reading.trials, curves, objective)
-    summary = summarize(reading.record, reading.studies, trials, objective)
+    summary = summarize(reading.studies, trials, objective)
     return replace(reading, trials=trials, summary=summary, curves=curves)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from raytune_playbook.records.types import RoundRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
-from raytune_playbook.study.settings import Budget, Objective, Resources
+from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec, WorkloadSpec
 
 WORKLOAD = WorkloadSpec(module="jobs.digits", name="Digits", settings={}, source_hash="5f3c")
@@ -42,29 +41,3 @@ def make_study() -> Callable[..., StudySpec]:
         )
 
     return make
-
-
-@pytest.fixture
-def record() -> RoundRecord:
-    """A round's record; analysis reads its caveats."""
-    return RoundRecord(
-        name="round",
-        goal="A goal.",
-        roles={},
-        reasons={},
-        caveats=["depth = 20"],
-        warnings=[],
-        objective=Objective(),
-        budget=Budget(num_trials=8, max_train_steps=100, evaluation_interval_steps=10),
-        resources=Resources(),
-        seed=0,
-        fingerprint="00",
-        workload=WORKLOAD,
-        studies=[],
-        job=None,
-        command="",
-        commit=None,
-        uncommitted=False,
-        versions={},
-        created_at="2026-01-02T03:04:05+00:00",
-    )

@@ -28,7 +28,7 @@ def test_in3_counts_by_kind_of_reason_with_crashes_apart():
     ]
     found = counts(trials, planned=8)
     assert (found.completed, found.infeasible, found.failed) == (1, {"diverged": 2, "NaN": 1}, 1)
-    assert (found.num_ended, found.unfinished, found.num_informative) == (5, 3, 4)
+    assert (found.num_ended, found.unfinished) == (5, 3)
 
 
 def test_in3_kind_of_a_reason():
@@ -40,46 +40,19 @@ def test_in3_kind_of_a_reason():
     ]
 
 
-def test_sd8_compares_the_best_trial_of_each_scientific_value(make_study, record):
+def test_sd8_compares_the_best_trial_of_each_scientific_value(make_study):
     studies = [make_study({"depth": depth}, num_trials=2) for depth in (1, 2, 3)]
     trials = [done("depth=1", 0, 0.3), done("depth=1", 1, 0.2), done("depth=2", 0, 0.1), done("depth=2", 1, 0.9)]
     trials += [Trial("depth=3", index, outcome="infeasible", reason="NaN") for index in (0, 1)]
-    summary = summarize(record, studies, trials, OBJECTIVE)
+    summary = summarize(studies, trials, OBJECTIVE)
     assert [arm.best.objective if arm.best else None for arm in summary.arms] == [0.2, 0.1, None]
     assert summary.best is summary.arms[1]
     assert summary.best.arm == {"depth": 2}
     assert (summary.total.completed, summary.total.infeasible, summary.total.unfinished) == (4, {"NaN": 2}, 0)
-    assert summary.imbalances == ()
 
 
-def test_sd3_caveats_come_with_the_comparison(make_study, record):
-    assert summarize(record, [make_study()], [], OBJECTIVE).caveats == ("depth = 20",)
-
-
-def test_sd13_names_the_arm_that_had_fewer_or_more_trials(make_study, record):
-    studies = [make_study({"depth": depth}) for depth in (1, 2, 3)]
-    sizes = {"depth=1": 4, "depth=2": 3, "depth=3": 4}
-    trials = [done(study, index, 0.1) for study, size in sizes.items() for index in range(size)]
-    (fewer,) = summarize(record, studies, trials, OBJECTIVE).imbalances
-    assert (fewer.study, fewer.num_trials, fewer.usual_num_trials) == ("depth=2", 3, 4)
-    assert "depth=2 was tuned with fewer trials (3) than the others (4)" in fewer.sentence
-    (more,) = summarize(
-        record, studies, [t for t in trials if t.index < 3 or t.study == "depth=3"], OBJECTIVE
-    ).imbalances
-    assert "depth=3 was tuned with more trials (4) than the others (3)" in more.sentence
-
-
-def test_sd13_crashes_and_unfinished_trials_are_no_tuning_but_infeasible_ones_are(make_study, record):
-    studies = [make_study({"depth": depth}, num_trials=2) for depth in (1, 2)]
-    first = [done("depth=1", 0, 0.1), done("depth=1", 1, 0.1)]
-    infeasible = [done("depth=2", 0, 0.1), Trial("depth=2", 1, outcome="infeasible", reason="NaN")]
-    crashed = [done("depth=2", 0, 0.1), Trial("depth=2", 1, outcome="failed")]
-    assert summarize(record, studies, first + infeasible, OBJECTIVE).imbalances == ()
-    assert [i.study for i in summarize(record, studies, first + crashed, OBJECTIVE).imbalances] == ["depth=2"]
-
-
-def test_nothing_completed_no_best(make_study, record):
-    summary = summarize(record, [make_study()], [], OBJECTIVE)
+def test_nothing_completed_no_best(make_study):
+    summary = summarize([make_study()], [], OBJECTIVE)
     assert summary.best is None
     assert (summary.total.num_ended, summary.total.unfinished) == (0, 4)
 
@@ -90,18 +63,17 @@ def joint(make_study):
     return make_study(num_trials=40).model_copy(update={"name": "joint", "arms": arms})
 
 
-def test_sd8_compares_the_scientific_values_of_a_joint_study(joint, record):
+def test_sd8_compares_the_scientific_values_of_a_joint_study(joint):
     """A table gives depths back as floats."""
     trials = [
         Trial("joint", i, values={"depth": float(i % 30 + 1)}, outcome="completed", objective=abs(i - 33) / 10)
         for i in range(38)
     ]
-    summary = summarize(record, [joint], trials, OBJECTIVE)
+    summary = summarize([joint], trials, OBJECTIVE)
     assert [arm.arm["depth"] for arm in summary.arms] == list(range(1, 31))
     assert summary.best is not None
     assert (summary.best.arm, summary.best.best.index, summary.best.counts.completed) == ({"depth": 4}, 33, 2)
     assert (summary.total.planned, summary.total.unfinished) == (40, 2)
-    assert summary.imbalances == ()
     assert [arm.arm["depth"] for arm in summary.leading(3)] == [4, 3, 5]
     assert len(summary.leading(30)) == 30
 

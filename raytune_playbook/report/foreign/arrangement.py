@@ -50,7 +50,7 @@ def arranged(plan: Plan, command: str) -> tuple[RoundReading, Mapping[TrialId, T
                 curves[place] = found
     trials.sort(key=lambda trial: (trial.study, trial.index, trial.repeat))
     record = _record(plan, studies, trials, command)
-    summary = summarize(record, studies, trials, plan.judgement.objective)
+    summary = summarize(studies, trials, plan.judgement.objective)
     reading = RoundReading(
         record,
         _status(plan, trials),

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from markupsafe import escape
 from ray import tune
 from ray.util.state import list_actors
 
 from raytune_playbook import Float, Gangs, Int, Resources, RunError, run
+from raytune_playbook.analysis.answer.answer import Verdict
 from raytune_playbook.analysis.judging.divergence import diverged_again
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.engine.driver import driver
@@ -282,6 +284,8 @@ def test_sd6_a_joint_study_with_conditions_runs_and_its_page_compares_its_values
     page = Path(result.report()).read_text()
     assert f"Lowest validation loss: <strong>{number_text(best['objective'])}</strong>" in page
     assert f"<strong>x={best['values.x']}</strong>" in page
+    assert result.answer.verdict is Verdict.CANNOT_TELL  # a trial of each value is no tuning
+    assert {str(escape(finding.sentence)) in page for finding in result.findings} == {True}
 
 
 @pytest.mark.parametrize(

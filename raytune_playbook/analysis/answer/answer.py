@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from raytune_playbook.analysis.answer.answer_text import (
     best_text,
+    better_means,
     better_text,
     no_difference_text,
     reasons_of,
@@ -63,7 +64,7 @@ class Answer:
     Fields:
         verdict: in one of four words.
         sentence: the verdict for the terminal and the head of the page, with numbers.
-        reasons: sentences on what it rests on: the difference, the resolution, the variance, the imbalances.
+        reasons: sentences on what it rests on: the difference, the resolution, the variance, what better means.
         arms: of each scientific value.
         probability: that the best value is better than the next, where the verdict is `Verdict.BETTER`.
         difference: between the best value and the next.
@@ -90,6 +91,7 @@ def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence
     found = compare(evidence)
     still_open = sorted((finding for finding in findings if finding.is_open), key=_seriousness)
     verdict = _verdict(evidence, found, still_open)
+    meaning = better_means(evidence, found) if verdict is Verdict.BETTER else ()
     arms = tuple(
         ArmAnswer(
             arm=arm,
@@ -105,7 +107,7 @@ def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence
     return Answer(
         verdict=verdict,
         sentence=_sentence(evidence, found, verdict, still_open),
-        reasons=tuple(reasons_of(evidence, found)) + _qualified(verdict, still_open),
+        reasons=(*reasons_of(evidence, found), *meaning, *_qualified(verdict, still_open)),
         arms=arms,
         probability=found.probability if verdict is Verdict.BETTER else None,
         difference=found.difference,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from statistics import median
 
-from raytune_playbook.analysis.answer.arm_comparison import Comparison
+from raytune_playbook.analysis.answer.arm_comparison import Comparison, trial_loss
 from raytune_playbook.analysis.answer.resolution import retrain_variance, smallest_told
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.wording import number_text, value_text, values_text
+
+WIDER = 4
+"""Where the medians of two values' trials differ by so many times what their best do, more of one's space is good."""
 
 _MOST_NAMED = 4
 """More values than this are counted, not named."""
@@ -40,6 +45,26 @@ def better_text(evidence: Evidence, found: Comparison) -> str:
     number = number_text(other.best.objective if other.best else None)
     sure = f"It is so with a probability of {_percent(found.probability)}."
     return f"{sentence}the next best is {number} ({_short(other)}). {sure}"
+
+
+def better_means(evidence: Evidence, found: Comparison) -> Iterator[str]:
+    """What is meant by "better", and whether it is for a better optimum or for more of the space that is good."""
+    yield "Better is meant after as much tuning as here, over these ranges; after more of it others may catch up."
+    if found.next_best is None or found.difference is None:
+        return
+    leader, other = _arm(evidence, found.leader), _arm(evidence, found.next_best)
+    difference = _median_loss(evidence, other) - _median_loss(evidence, leader)
+    if math.isfinite(difference) and difference > WIDER * found.difference:
+        yield (
+            f"More of the search space is good with {_short(leader)}, rather than its best point better: half of the "
+            f"trials differ by {number_text(difference, 2)} (medians), the best by {number_text(found.difference, 2)}."
+        )
+
+
+def _median_loss(evidence: Evidence, arm: Arm) -> float:
+    """Over all trials that did not crash; infinite where half of them are infeasible."""
+    losses = [loss for trial in arm.ended if (loss := trial_loss(trial, evidence)) is not None]
+    return median(losses) if losses else math.inf
 
 
 def no_difference_text(evidence: Evidence, found: Comparison) -> str:

@@ -140,6 +140,24 @@ def test_sd8_a_better_value_is_named_with_its_probability():
     assert found.difference == pytest.approx(0.05, abs=0.005)
 
 
+def test_ad2_what_better_means_is_said_and_whether_more_of_the_space_is_good_or_the_best_point_better():
+    """A bowl that is twice as steep has the same optimum; one that is deeper has not."""
+
+    def steeper(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return 0.05 + (0.1 if name == "device" else 0.5) * (distances - distances.min())
+
+    means = "Better is meant after as much tuning as here, over these ranges; after more of it others may catch up."
+    wider = answer(judged(0, steeper))
+    deeper = answer(judged(1, bowls(0.001, 0.05)))
+    assert (wider.verdict, deeper.verdict) == (Verdict.BETTER, Verdict.BETTER)
+    assert means in wider.reasons
+    assert means in deeper.reasons
+    more = "More of the search space is good with device, rather than its best point better: half of the "
+    assert [reason.startswith(more) for reason in wider.reasons].count(True) == 1
+    assert not any("More of the search space" in reason for reason in deeper.reasons)
+    assert not any("Better is meant" in reason for reason in answer(judged(0, bowls(0.01))).reasons)
+
+
 def test_sd8_of_values_that_do_not_lead_those_that_are_worse_are_told():
     def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return 0.05 + 0.1 * distances + (0.3 if name == "ghost" else 0) + 0.001 * rng.normal(size=len(distances))

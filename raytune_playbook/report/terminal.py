@@ -25,6 +25,9 @@ from raytune_playbook.report.reading import RoundReading, read_all, read_round
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
 
+MAX_VALUES_SHOWN = 12
+"""Of more scientific values than this the best are printed."""
+
 MAX_OPEN_LINES = 6
 """So many open findings are printed at most."""
 
@@ -48,16 +51,32 @@ def summary(store: RoundStore) -> RenderableType:
         _line(f"{reading.record.name}: {reading.record.goal}"),
         _line(f"Trials: {counts_text(reading.summary.total)}."),
         _best_table(reading, insight.answer),
+        *_left_out_lines(reading),
         _line(f"Judged by the {objective_text(reading.objective)}."),
         _line(insight.answer.sentence, "bold"),
-        *_open_lines(insight.answer.open_findings),
+        *_open_lines([each for each in insight.answer.open_findings if each.sentence not in insight.answer.sentence]),
     ]
     lines += [_line(sentence, "yellow") for sentence in reading.broken]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))
     if insight.evidence.is_finished and insight.next_study.changes:
-        lines.append(_line(f"What to change next, as a job: {store.command('propose')}"))
+        lines.append(_line(_propose_text(store, reading)))
     return Group(*lines)
+
+
+def _left_out_lines(reading: RoundReading) -> list[Text]:
+    """That the table has the best values only."""
+    tried, shown = len(reading.summary.arms), len(reading.summary.leading(MAX_VALUES_SHOWN))
+    if shown == tried:
+        return []
+    return [_line(f"The best {shown} of {tried:,} values are shown.")]
+
+
+def _propose_text(store: RoundStore, reading: RoundReading) -> str:
+    """A job file is written beside another; a round that Python ran has none."""
+    if reading.record.job is not None:
+        return f"What to change next, as a job: {store.command('propose')}"
+    return "What to change next, as a round: raytune_playbook.propose(round, result)"
 
 
 def _open_lines(findings: Sequence[Finding]) -> list[Text]:
@@ -159,7 +178,7 @@ def _best_table(reading: RoundReading, answer: Answer) -> Table:
     table.add_column("values", overflow="fold")
     table.add_column("ended", justify="right", no_wrap=True)
     winners = [arm.arm for arm in answer.arms if arm.is_leading and answer.verdict is Verdict.BETTER]
-    for arm in reading.arms:
+    for arm in reading.summary.leading(MAX_VALUES_SHOWN):
         trial = arm.best
         values = arm_values_text(arm.arm, arm.study)
         ended = f"{arm.counts.num_ended}/{arm.counts.planned}"

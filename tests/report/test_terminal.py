@@ -17,6 +17,8 @@ from raytune_playbook.engine.rounds import run as running
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.insight import insight_of
+from raytune_playbook.report.page.extras import read_extras
+from raytune_playbook.report.page.page import read_insight, render_page
 from raytune_playbook.report.reading import read_curves, read_round
 from raytune_playbook.report.terminal import MAX_OPEN_LINES, _best_table, no_answer, rounds_table, summary
 
@@ -90,6 +92,30 @@ def test_in18_summary_ends_with_the_answer_what_is_open_and_the_next_study(make_
     command = f"What to change next, as a job: raytune-playbook propose norms-1 --storage {store.storage.uri}"
     assert lines[-1] == command
     assert not any(re.search(r"\b[A-Z]{2}\d+\b", line) for line in lines)
+
+
+def test_in18_what_withholds_the_answer_is_said_once(make_round):
+    store = make_round(outcomes=lambda arm, i: "failed" if arm == 1 and i < 5 else "completed")
+    text = " ".join(table_lines_of(summary(store)))
+    assert Result(store).answer.sentence in text
+    assert text.count("but batch_norm=sync with 3: the comparison is not fair to all.") == 1
+
+
+def test_sd6_of_very_many_values_the_best_are_printed(make_round):
+    lines = table_lines_of(summary(make_round(arms=[{"width": width} for width in range(15)], trials_per_arm=1)))
+    assert "The best 12 of 15 values are shown." in lines
+    assert [line.split()[0] for line in lines if line.endswith("1/1")] == [str(width) for width in range(12)]
+
+
+def test_in16_a_round_that_python_ran_has_no_job_and_its_next_one_comes_from_python(make_round):
+    store = make_round()
+    record = store.round().model_copy(update={"job": None})
+    store.storage.write(f"{store.name}/round.json", record.model_dump_json().encode())
+    lines = table_lines_of(summary(store))
+    assert lines[-1] == "What to change next, as a round: raytune_playbook.propose(round, result)"
+    page = render_page(read_insight(store), read_extras(store, read_insight(store)))
+    assert "<code>raytune_playbook.propose(round, result)</code>" in page
+    assert f"propose {store.name}" not in page
 
 
 def test_sd8_no_value_is_coloured_among_those_that_tie(make_round):

@@ -68,7 +68,7 @@ class Answer:
         arms: of each scientific value.
         probability: that the best value is better than the next, where the verdict is `Verdict.BETTER`.
         difference: between the best value and the next.
-        detectable: how large a difference this round could have shown; None where that is not known.
+        detectable: how large a difference this round could have shown, where it showed none; None where that is not known.
         resolution: the smallest step of the metric, such as one validation example; None where that is not known.
         open_findings: those that withhold or qualify it, the most serious first.
         caveats: the fixed hyperparameters to whose values it is bound.
@@ -144,19 +144,26 @@ def _num_missing(evidence: Evidence, leader: int) -> int:
 
 
 def _sentence(evidence: Evidence, found: Comparison, verdict: Verdict, still_open: Sequence[Finding]) -> str:
-    begin = "" if evidence.is_finished else "So far: "
+    text = _final_sentence(evidence, found, verdict, still_open)
+    if evidence.is_finished:
+        return text
+    # The name of a value, which a better one's sentence begins with, stays as it is written.
+    return f"So far: {text if verdict is Verdict.BETTER else text[0].lower() + text[1:]}"
+
+
+def _final_sentence(evidence: Evidence, found: Comparison, verdict: Verdict, still_open: Sequence[Finding]) -> str:
     if found.leader is None:
-        return f"{begin}No trial was completed, so there is no answer."
+        return "No trial was completed, so there is no answer."
     match verdict:
         case Verdict.NOTHING_TO_COMPARE:
-            return begin + best_text(evidence, found)
+            return best_text(evidence, found)
         case Verdict.BETTER:
-            return begin + better_text(evidence, found)
+            return better_text(evidence, found)
         case Verdict.NO_DIFFERENCE:
-            return begin + no_difference_text(evidence, found)
+            return no_difference_text(evidence, found)
     if withholding := _withholding(still_open):
-        return f"{begin}Cannot tell yet. First: {withholding[0].sentence}{_further(len(withholding) - 1)}"
-    return begin + too_few_text(evidence, found, NUM_TO_BE_SURE)
+        return f"Cannot tell yet. First: {withholding[0].sentence}{_further(len(withholding) - 1)}"
+    return too_few_text(evidence, found, NUM_TO_BE_SURE)
 
 
 def _further(number: int) -> str:

@@ -36,7 +36,7 @@ class Comparison:
         leading: whether an arm leads, or cannot be told from the one that does.
         probability: that the leader is better than all others; the weakest of what there is to say about it.
         difference: between the best trial and the next arm's, never negative; None without two.
-        detectable: how large it would have had to be; None where too few trials tell.
+        detectable: how large it would have had to be; None where too few trials tell, or one arm leads.
         num_scored: how many examples the objective counts; None where it is no such count.
         is_tie: whether the two best are equal.
     """
@@ -75,15 +75,18 @@ def compare(evidence: Evidence) -> Comparison:
     leader, next_best = order[0], order[1] if len(order) > 1 else None
     told = {place: _told(evidence, arms[leader], arms[place], counted) for place in order[1:]}
     probability = min([shares[leader], *told.values()])
+    is_sure = shares[leader] >= SURE and probability >= _TOLD_PROBABILITY
+    leading = _leading(tried, order, told, is_sure=is_sure)
     return Comparison(
         leader=leader,
         next_best=next_best,
         chances=tuple(shares),
         intervals=intervals,
-        leading=_leading(tried, order, told, is_sure=shares[leader] >= SURE and probability >= _TOLD_PROBABILITY),
+        leading=leading,
         probability=probability,
         difference=None if next_best is None else _best_loss(tried[next_best]) - _best_loss(tried[leader]),
-        detectable=_detectable(evidence, tried, leader, counted),
+        # Where a difference was seen nobody asks, and shuffling is what takes time here.
+        detectable=None if sum(leading) == 1 else _detectable(evidence, tried, leader, counted),
         num_scored=counted,
     )
 
@@ -184,4 +187,6 @@ def best_interval(losses: Sequence[float], evidence: Evidence, *, is_share: bool
     if (found := interval_of_best(losses)) is None:
         return None
     low, high = found if evidence.objective.goal == "minimize" else (-found[1], -found[0])
+    if evidence.objective.goal == "minimize" and min(losses) >= 0:
+        low = max(0.0, low)  # a metric of which nothing negative was seen: an error, a loss
     return (max(0.0, low), min(1.0, high)) if is_share else (low, high)

@@ -44,5 +44,5 @@ def read_extras(store: RoundStore, insight: Insight) -> Extras:
         notes=store.notes(),
         measurements=read_measurements(store, best),
         storage=store.storage.uri,
-        propose=store.command("propose"),
+        propose=None if reading.record.job is None else store.command("propose"),
     )

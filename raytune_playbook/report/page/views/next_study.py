@@ -24,11 +24,13 @@ class NextStudyView:
         changes: that the command makes.
         advice: what only a person can do.
         command: to copy; None where the round has no job to start from, or nothing is to be changed.
+        is_from_python: whether it has none because Python ran it, which can make the next round.
     """
 
     changes: tuple[ChangeView, ...]
     advice: tuple[ChangeView, ...]
     command: str | None
+    is_from_python: bool
 
 
 def next_study_view(insight: Insight, command: str | None) -> NextStudyView:
@@ -38,7 +40,7 @@ def next_study_view(insight: Insight, command: str | None) -> NextStudyView:
         insight: the round.
         command: that writes the next study's job; None where there is none.
     """
-    study = insight.next_study
+    study, record = insight.next_study, insight.reading.record
     return NextStudyView(
         changes=tuple(
             ChangeView(change.sentence, finding_links(insight.findings, change.findings)) for change in study.changes
@@ -47,4 +49,5 @@ def next_study_view(insight: Insight, command: str | None) -> NextStudyView:
             ChangeView(sentence, finding_links(insight.findings, [finding])) for sentence, finding in study.advice
         ),
         command=command if study.changes else None,
+        is_from_python=record.job is None and bool(record.command) and insight.reading.origin is None,
     )

@@ -282,8 +282,9 @@ def test_sd6_a_joint_study_with_conditions_runs_and_its_page_compares_its_values
         assert trial["values.dropout"] == (trial["values.large.dropout"] if is_large else 0.2)
     best = min(trials, key=lambda trial: trial["objective"])
     page = Path(result.report()).read_text()
-    assert f"Lowest validation loss: <strong>{number_text(best['objective'])}</strong>" in page
-    assert f"<strong>x={best['values.x']}</strong>" in page
+    assert f'<td class="number main">{number_text(best["objective"])}</td>' in page
+    assert [arm.arm.values for arm in result.answer.arms if arm.behind == 0] == [{"x": best["values.x"]}]
+    assert f'<p class="lead">{escape(result.answer.sentence)}</p>' in page
     assert result.answer.verdict is Verdict.CANNOT_TELL  # a trial of each value is no tuning
     assert {str(escape(finding.sentence)) in page for finding in result.findings} == {True}
 

@@ -68,7 +68,7 @@ class Answer:
         arms: of each scientific value.
         probability: that the best value is better than the next, where the verdict is `Verdict.BETTER`.
         difference: between the best value and the next.
-        detectable: how large a difference this round could have shown, where it showed none; None where that is not known.
+        detectable: how large a difference this round could have shown, where it showed none; None where not known.
         resolution: the smallest step of the metric, such as one validation example; None where that is not known.
         open_findings: those that withhold or qualify it, the most serious first.
         caveats: the fixed hyperparameters to whose values it is bound.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from raytune_playbook.analysis.answer.answer import Answer, Verdict, answer_of
+from raytune_playbook.analysis.answer.resolution import smallest_told
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.trials import Trial
@@ -17,7 +18,7 @@ from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.settings import Objective
 from tests.analysis.findings.generated import SPACE, Plan, bowl, generated
 
-SEEDS = range(10_000, 10_200)
+SEEDS = range(20_000, 20_200)
 """Others than those by which the thresholds were chosen."""
 NORMS = ("device", "sync", "ghost")
 
@@ -114,6 +115,8 @@ def test_ad2_one_example_is_chance_even_where_every_point_agrees(behind, verdict
     found = answer(judged(0, losses, num_validation_examples=156))
     assert found.verdict is verdict
     assert found.arms[0].probability_best > 0.98
+    if verdict is Verdict.NO_DIFFERENCE:
+        assert found.detectable >= smallest_told(found.arms[0].arm.best.objective, 156, is_error=True)
     assert f"differ by {behind / 156:.2g}, {behind} of 156 examples." in found.reasons[0]
 
 
@@ -140,10 +143,10 @@ def test_sd8_a_better_value_is_named_with_its_probability():
 
 
 def test_ad2_what_better_means_is_said_and_whether_more_of_the_space_is_good_or_the_best_point_better():
-    """A bowl that is twice as steep has the same optimum; one that is deeper has not."""
+    """A bowl that is five times as steep has the same optimum; one that is deeper has not."""
 
     def steeper(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return 0.05 + (0.1 if name == "device" else 0.5) * (distances - distances.min())
+        return 0.05 + (0.1 if name == "device" else 0.5) * distances
 
     means = "Better is meant after as much tuning as here, over these ranges; after more of it others may catch up."
     wider = answer(judged(0, steeper))
@@ -199,6 +202,52 @@ def test_in3_infeasible_trials_count_as_the_worst_and_crashed_ones_not_at_all():
     )
 
 
+def test_in3_an_infeasible_trial_makes_another_searchs_luck_less_certain_and_a_crash_does_not():
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.where(np.arange(len(distances)) % 2, np.nan, 0.05 + 0.1 * distances)
+
+    infeasible = judged(0, losses, num_arms=1, trials_per_arm=24)
+    crashed = replace(
+        infeasible,
+        trials=tuple(
+            replace(trial, outcome=Outcome.FAILED) if trial.outcome is Outcome.INFEASIBLE else trial
+            for trial in infeasible.trials
+        ),
+    )
+    (_, wide), (_, narrow) = (answer(evidence).arms[0].interval for evidence in (infeasible, crashed))
+    assert wide > narrow
+
+
+@pytest.mark.parametrize(("num_ahead", "is_leading"), [(7, True), (8, False)])
+def test_ad2_each_of_several_values_has_its_own_chance_to_look_worse_by_luck(num_ahead, is_leading):
+    """A lead at 7 points is a chance of 127 in 128: enough against one other value, not against two."""
+
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        places = np.arange(len(distances))
+        if name == "ghost":
+            return np.where(places < num_ahead, 60.0, 20.0) + places
+        takes_turns = (places % 2 == 0) == (name == "device")
+        return np.where(places < num_ahead, 0.0, 50.0) + places + np.where(takes_turns, 0.0, 0.5)
+
+    found = answer(judged(0, losses, num_arms=3))
+    assert [arm.is_leading for arm in found.arms] == [True, True, is_leading]
+
+
+def test_sd8_trials_at_the_same_values_are_points_of_their_own():
+    evidence = judged(1, bowls(0.001, 0.05))
+    same = {name: evidence.trials[0].values[name] for name in SPACE}
+    trials = tuple(replace(trial, values={**trial.values, **same}) for trial in evidence.trials)
+    assert answer(replace(evidence, trials=trials)).verdict is Verdict.BETTER
+
+
+def test_ad2_no_share_of_examples_is_expected_to_exceed_1():
+    evidence = judged(
+        0, lambda name, distances, rng: 1 - np.round(60 * distances) / 156, num_arms=1, num_validation_examples=156
+    )
+    found = answer(replace(evidence, objective=Objective(metric="accuracy", goal="maximize")))
+    assert found.arms[0].interval[1] == 1
+
+
 @pytest.mark.parametrize("trials_per_arm", [1, 3, 6])
 def test_ad2_too_few_trials_cannot_tell(trials_per_arm):
     found = answer(judged(0, bowls(0.001, 0.5), trials_per_arm=trials_per_arm))
@@ -228,6 +277,7 @@ def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
     assert qualified.open_findings == (problem, look)
     assert qualified.reasons[-1] == "One open problem may still change this."
     assert qualified.caveats == ("depth = 20",)
+    assert answer_of(evidence, (replace(look, withholds=True),), ()).verdict is Verdict.BETTER
     withheld = answer_of(evidence, (look, withholds, withholds), ())
     assert withheld.verdict is Verdict.CANNOT_TELL
     assert withheld.probability is None

@@ -74,6 +74,21 @@ def test_ad2_few_trials_leave_all_in_doubt():
     assert detectable(arms) is None
 
 
+def test_ad2_what_arms_share_is_no_part_of_what_they_could_have_shown():
+    """Points lie 10 apart, and the arms differ at each by a thousandth: at their own points that is nothing."""
+    rng = np.random.default_rng(0)
+
+    def at_points(*, shared: bool) -> float:
+        arms = [
+            [Tried(index if shared else (arm, index), 10.0 * index + 0.001 * rng.normal()) for index in range(12)]
+            for arm in range(2)
+        ]
+        return detectable(arms)
+
+    assert 0 < at_points(shared=True) < 0.1
+    assert at_points(shared=False) > 10
+
+
 def test_ad2_the_best_of_another_search_lies_in_the_interval_in_8_of_10_cases():
     def misses(num_trials: int, noise: float) -> tuple[float, float]:
         low, high = 0, 0

@@ -178,5 +178,8 @@ def test_in15_bars_are_ordered_by_what_they_explain_and_pairs_are_named():
 
 
 def test_in15_bars_that_chance_would_reach_are_faint():
-    found = [Importance(study, 12, {"momentum": 0.6}, (), p_value) for study, p_value in zip(LOOKS, (0.04, 0.06))]
+    found = [
+        Importance(study, 12, {"momentum": 0.6}, (), p_value)
+        for study, p_value in zip(LOOKS, (0.04, 0.06), strict=True)
+    ]
     assert [trace.opacity for trace in checked(importance_figure(found, LOOKS)).data] == [1.0, FAINT]

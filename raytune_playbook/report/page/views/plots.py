@@ -228,12 +228,12 @@ def _importance(evidence: Evidence, looks: Looks) -> PlotSection:
         "of them beyond that. What explains little can be fixed next; what interacts has to be tuned together."
     )
     chance = [
-        f"{each.p_value:.0%}" + (f" in {each.study}" if len(evidence.studies) > 1 else "")
+        f"in {each.p_value:.0%} of cases" + (f" for {each.study}" if len(evidence.studies) > 1 else "")
         for each in found
         if each.p_value > CHANCE_LEVEL
     ]
     if chance:
-        note += f" Rely on no faint bar: chance alone would explain as much in {', '.join(chance)} of cases."
+        note += f" Rely on no faint bar: chance alone would explain as much {', '.join(chance)}."
     label = "Bars: how much of the objective's variance each hyperparameter explains."
     plots = (Plot("importance", "", label, importance_figure(found, looks)),) if found else ()
     return PlotSection("importance-section", "What matters", note, plots)

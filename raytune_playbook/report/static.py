@@ -55,6 +55,7 @@ def _standing_alone(plot: Plot) -> dict[str, Json]:
     shown = [trace for trace in figure.data if _meta(trace).get("best", True)]
     layout: dict[str, Json] = {
         **figure.layout,
+        **{name: {"zeroline": False, **axis} for name, axis in _axes(figure.layout)},
         "title": {"text": plot.title or plot.label},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
@@ -62,6 +63,10 @@ def _standing_alone(plot: Plot) -> dict[str, Json]:
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
     }
     return {"data": _named(shown), "layout": layout}
+
+
+def _axes(layout: Mapping[str, Json]) -> list[tuple[str, Mapping[str, Json]]]:
+    return [(name, axis) for name, axis in layout.items() if name[1:5] == "axis" and isinstance(axis, Mapping)]
 
 
 def _named(traces: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:

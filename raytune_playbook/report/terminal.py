@@ -83,7 +83,10 @@ def _open_lines(findings: Sequence[Finding]) -> list[Text]:
     """The findings that are open, the most serious first; what are too many for a terminal are counted."""
     shown = findings[:MAX_OPEN_LINES] if len(findings) <= MAX_OPEN_LINES else findings[: MAX_OPEN_LINES - 1]
     lines = [
-        _line(f"{'Problem' if is_problem else 'Look'}: {finding.sentence}", "red" if is_problem else "yellow")
+        _line(
+            f"{'Problem' if is_problem else 'Look'}: {finding.question} {finding.sentence}",
+            "red" if is_problem else "yellow",
+        )
         for finding in shown
         for is_problem in [finding.status is Status.PROBLEM]
     ]

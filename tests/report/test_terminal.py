@@ -70,7 +70,8 @@ def test_sd8_summary_names_the_best_of_each_arm(make_round):
 def test_sd13_summary_says_which_arm_had_fewer_trials(make_round):
     store = make_round(outcomes=lambda arm, i: "failed" if (arm, i) == (1, 0) else "completed")
     text = text_of(summary(store), width=400)
-    assert "Look: Most values were tuned with 8 trials, but batch_norm=sync with 7: " in text
+    assert "Look: Were all scientific values tuned equally? Most values were tuned with 8 trials, but " in text
+    assert "but batch_norm=sync with 7: " in text
 
 
 def test_in18_summary_ends_with_the_answer_what_is_open_and_the_next_study(make_round):
@@ -82,7 +83,7 @@ def test_in18_summary_ends_with_the_answer_what_is_open_and_the_next_study(make_
     still_open = found.answer.open_findings
     assert still_open
     words = {Status.PROBLEM: "Problem", Status.LOOK: "Look"}
-    told = [f"{words[finding.status]}: {finding.sentence}" for finding in still_open]
+    told = [f"{words[finding.status]}: {finding.question} {finding.sentence}" for finding in still_open]
     shown = lines[judged + 2 : judged + 2 + min(len(told), MAX_OPEN_LINES)]
     if len(told) > MAX_OPEN_LINES:
         assert shown.pop() == f"{len(told) - MAX_OPEN_LINES + 1} more to look at stand on the page."

@@ -39,11 +39,13 @@ class ProposedChange:
 
     Fields:
         change: what to change.
-        sentence: the same in words: ``Search learning_rate from 0.003 to 3 (it was 0.003 to 0.3): ... (IN1).``
+        words: the same in words: ``Search learning_rate from 0.003 to 3 (it was 0.003 to 0.3).``
+        sentence: with the reason: ``Search learning_rate from 0.003 to 3 (it was 0.003 to 0.3): ... (IN1).``
         findings: that ask for it, the most serious first.
     """
 
     change: Change
+    words: str
     sentence: str
     findings: tuple[Finding, ...]
 
@@ -190,7 +192,7 @@ def _search(before: _Before, name: str, asked: Sequence[_Asked], others: Sequenc
     aside = [each.finding for each, is_so in zip(asked, followed, strict=True) if each.finding not in asking]
     verb = "Compare" if name in before.scientific else "Search"
     words = f"{verb} {name} {range_text(new)} ({before.text(name, new)}{_gives_way([*aside, *others])})"
-    return ProposedChange(SearchOver(name, new), _because(words, asking), tuple(asking))
+    return _because(SearchOver(name, new), words, asking)
 
 
 def _fix(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[Finding]) -> ProposedChange | None:
@@ -198,7 +200,7 @@ def _fix(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[F
     asking = [each.finding for each, value in zip(asked, values, strict=True) if is_same(value, values[0])]
     aside = [each.finding for each in asked if each.finding not in asking]
     words = f"Fix {name} at {value_text(values[0])} ({before.text(name)}{_gives_way([*aside, *others])})"
-    return ProposedChange(Fix(name, values[0]), _because(words, asking), tuple(asking))
+    return _because(Fix(name, values[0]), words, asking)
 
 
 def _drop(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[Finding]) -> ProposedChange | None:
@@ -216,7 +218,7 @@ def _drop(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[
     if not gone:
         return None
     words = f"Leave {listed_text(gone)} out of {name} (left {'are' if len(left) > 1 else 'is'} {listed_text(left)}"
-    return ProposedChange(Drop(name, gone), _because(f"{words}{_gives_way(aside)})", asking), tuple(asking))
+    return _because(Drop(name, gone), f"{words}{_gives_way(aside)})", asking)
 
 
 def _num_trials(before: _Before, asked: Sequence[_Asked]) -> ProposedChange | None:
@@ -227,7 +229,7 @@ def _num_trials(before: _Before, asked: Sequence[_Asked]) -> ProposedChange | No
         return None
     asking = [finding for number, finding in wanted if number == new or old < number]
     words = f"Give every study {count_text(new)} trials (it had {count_text(old)})"
-    return ProposedChange(NumTrials(new), _because(words, asking), tuple(asking))
+    return _because(NumTrials(new), words, asking)
 
 
 def _train_steps(before: _Before, asked: Sequence[_Asked]) -> ProposedChange | None:
@@ -247,7 +249,7 @@ def _train_steps(before: _Before, asked: Sequence[_Asked]) -> ProposedChange | N
     asking = [finding for _, finding in counting]
     aside = [finding for steps, finding in wanted if longer and steps < old]
     words = f"Train every trial for {count_text(new)} steps (it was {count_text(old)}{_gives_way(aside)})"
-    return ProposedChange(TrainSteps(new), _because(words, asking), tuple(asking))
+    return _because(TrainSteps(new), words, asking)
 
 
 def _whole_intervals(steps: int, interval: int) -> int:
@@ -273,16 +275,16 @@ def _decay_steps(before: _Before, steps: ProposedChange) -> ProposedChange | Non
         change = Fix("decay_steps", new.max_train_steps)
         why = "a decay is no longer than the training"
     words = f"Fix decay_steps at {value_text(change.value)} ({before.text('decay_steps')}): {why} (LN5)."
-    return ProposedChange(change, words, steps.findings)
+    return ProposedChange(change, words, words, steps.findings)
 
 
 # ---------------------------------------------------------------------- in words
 
 
-def _because(words: str, findings: Sequence[Finding]) -> str:
+def _because(change: Change, words: str, findings: Sequence[Finding]) -> ProposedChange:
     """A change, and why: what the most serious finding says first, and the rules of all."""
     first = re.split(r"(?<=[.!?])\s+(?=[A-Z])", findings[0].sentence.strip(), maxsplit=1)[0].rstrip(".")
-    return f"{words}: {first} ({_rules(findings)})."
+    return ProposedChange(change, f"{words}.", f"{words}: {first} ({_rules(findings)}).", tuple(findings))
 
 
 def _gives_way(findings: Sequence[Finding]) -> str:

@@ -89,7 +89,7 @@ def _header_lines(insight: Insight, new: Round, run: str, propose: str, job: str
     yield ""
     yield "What is changed, and which finding asked for it:"
     for proposed in insight.next_study.changes:
-        yield from _wrapped(proposed.sentence, "- ", "  ")
+        yield from _wrapped(proposed.words, "- ", "  ")
         for finding in proposed.findings:
             studies = f", {', '.join(finding.studies)}" if finding.studies else ""
             yield from _wrapped(f"{finding.rule} ({finding.status}{studies}): {finding.sentence}", "    ", "    ")

@@ -11,6 +11,12 @@ from raytune_playbook.report.figures.style import MARGIN, Look, Looks
 MAX_INTERACTIONS = 5
 """Of each study, the strongest."""
 
+CHANCE_LEVEL = 0.05
+"""Bars are faint where chance explains as much more often than this."""
+
+FAINT = 0.3
+"""Their opacity."""
+
 
 def importance_figure(importances: Sequence[Importance], looks: Looks) -> Figure:
     """The share of the objective's variance that each hyperparameter, and each pair of them, explains.
@@ -31,7 +37,7 @@ def importance_figure(importances: Sequence[Importance], looks: Looks) -> Figure
         "barmode": "group",
         "bargap": 0.35,
         "xaxis": {
-            "title": {"text": "variance of the objective explained"},
+            "title": {"text": "variance explained"},
             "tickformat": ".0%",
             "rangemode": "tozero",
         },
@@ -54,6 +60,7 @@ def _trace(importance: Importance, names: Sequence[str], look: Look) -> dict[str
         "x": rounded([bars.get(name, 0.0) for name in names], 4),
         "y": list(range(len(names))),
         "marker": {"color": look.colour},
+        "opacity": FAINT if importance.p_value > CHANCE_LEVEL else 1.0,
         "meta": {"study": importance.study},
         "hovertemplate": f"%{{x:.1%}} of {importance.num_trials} trials' variance<extra></extra>",
     }

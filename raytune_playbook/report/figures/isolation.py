@@ -43,8 +43,8 @@ def isolation_figure(isolation: Isolation, ranked: Sequence[Trial], objective: O
         members = [trial for trial in ranked if _is_at(trial, isolation.name, point)]
         look = _look(members, looks)
         xs = [_number(trial.values.get(isolation.name), isolation) for trial in members]
-        if not is_bucketed:
-            xs = [place + _SPREAD * ((number * GOLDEN) % 1 - 0.5) for number in range(len(members))]
+        if not is_bucketed:  # the best one lies at the middle, under its own mark
+            xs = [place + _SPREAD * ((number * GOLDEN + 0.5) % 1 - 0.5) for number in range(len(members))]
         traces.append(_others(members, xs, place, look))
         if point.best is not None and point.best.objective is not None:
             x = _number(point.value, isolation) if is_bucketed else float(place)

@@ -25,6 +25,9 @@ _DASHES = {"validation": "solid", "train": "dash", "step": "solid"}
 LOG_FROM = 10.0
 """Values that are all positive and span more than this have a logarithmic axis."""
 
+CLIPPED_FROM = 2.0
+"""Positive values that span more than this leave out the beginning where it takes most of the height."""
+
 EARLY_SHARE = 0.2
 """Of training: what is measured before is not what the axis is made for."""
 
@@ -128,28 +131,44 @@ def _axes(values: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> dic
     """The vertical axes to choose from, the one to begin with first.
 
     Differences between good trials are small beside the first step's error. A logarithmic axis shows them, and where
-    zeros forbid it a linear one that leaves out the beginning.
+    zeros forbid it or a beginning is too near for it, a linear one that leaves out the beginning.
     """
     whole: dict[Scale, dict[str, Json]] = {"whole": {}}
     if len(values) == 0:
         return whole
     clipped: dict[Scale, dict[str, Json]] = {}
-    if len(late) and (high := float(np.quantile(late, 0.95))) < values.max():
-        low = min(float(late.min()), float(values.min()) if values.min() >= 0 else high)
-        pad = 0.05 * (high - low)
-        if pad > 0:
-            clipped = {"clipped": {"range": [low - pad, high + 2 * pad]}}
+    if len(late) and (ends := _without_beginning(values, late)) is not None:
+        clipped = {"clipped": {"range": ends}}
+    linear = clipped | whole if clipped and _is_far(values, late) else whole | clipped
     positive = values[values > 0]
     if len(positive) < len(values) or len(positive) == 0:
-        return clipped | whole if clipped and _is_far(values, late) else whole | clipped
+        return linear
     low, high = float(positive.min()), float(np.quantile(positive, 0.995))
     log: dict[Scale, dict[str, Json]] = {"log": {**log_values(low, high), "range": _log_range(low, max(high, low))}}
-    return log | clipped | whole if high > LOG_FROM * low else whole | clipped | log
+    if high > LOG_FROM * low:
+        return log | clipped | whole
+    return linear | log if high > CLIPPED_FROM * low else whole | clipped | log
+
+
+def _without_beginning(values: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> list[float] | None:
+    """The ends of an axis that leaves out the beginning, which lies above what comes later or, of a metric that grows,
+    below it; None where there is nothing to leave out."""
+    late_low, late_high = (float(np.quantile(late, share)) for share in (0.05, 0.95))
+    above, below = float(values.max()) - late_high, late_low - float(values.min())
+    if max(above, below) <= 0:
+        return None
+    if above >= below:
+        high = late_high
+        low = min(float(late.min()), float(values.min()) if values.min() >= 0 else high)
+        return [low - 0.05 * (high - low), high + 0.1 * (high - low)] if high > low else None
+    low, high = late_low, float(values.max())
+    return [low - 0.1 * (high - low), high + 0.05 * (high - low)] if high > low else None
 
 
 def _is_far(values: npt.NDArray[np.float64], late: npt.NDArray[np.float64]) -> bool:
     """Whether the beginning takes most of the height."""
-    spread = float(np.quantile(late, 0.95) - late.min())
+    low, high = (float(np.quantile(late, share)) for share in (0.05, 0.95))
+    spread = high - low
     return float(values.max() - values.min()) > 3 * spread
 
 

@@ -11,6 +11,7 @@ What answers to clicks is in `script/`.
 from __future__ import annotations
 
 import re
+from itertools import product
 
 from raytune_playbook.analysis.series.curves import metrics_at
 from raytune_playbook.records.store import RoundStore
@@ -30,7 +31,7 @@ from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import page_data
-from raytune_playbook.report.reading import read_all
+from raytune_playbook.report.reading import judged_by, read_all
 from raytune_playbook.study.settings import Objective
 
 FOLDER = "report"
@@ -73,6 +74,27 @@ def path_of(objective: Objective | None, own: Objective) -> str:
         return PATH
     words = f"{objective.split}-{objective.metric}-{objective.goal}-{objective.over}"
     return f"{FOLDER}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', words)}.html"
+
+
+def read_insight_at(store: RoundStore, path: str) -> Insight | None:
+    """A round as the page at a path within its folder judges it; None where no page of it lies there.
+
+    Raises:
+        StorageError: there is no such round.
+    """
+    reading, curves = read_all(store)
+    own = reading.record.objective
+    if path == PATH:
+        return insight_of(reading, curves)
+    evaluated = dict.fromkeys(name for each in curves.values() for name in each.evaluations)
+    for split, metric in evaluated:
+        if split not in ("train", "validation"):
+            continue
+        for goal, over in product(("minimize", "maximize"), ("best", "last")):
+            objective = Objective.model_validate({"metric": metric, "split": split, "goal": goal, "over": over})
+            if path_of(objective, own) == path:
+                return insight_of(judged_by(reading, curves, objective), curves)
+    return None
 
 
 def render_page(insight: Insight, extras: Extras) -> str:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from raytune_playbook.errors import PlaybookError, StorageError
 from raytune_playbook.records.storage import Storage, first_line
+from raytune_playbook.report.page.page import FOLDER
 from raytune_playbook.report.serve.access import Access, Guard
 from raytune_playbook.report.serve.files import media_type, read_linked
 from raytune_playbook.report.serve.listing import age_text
@@ -62,7 +63,8 @@ def application(storage: Storage, access: Access, *, poll_s: float = POLL_S) -> 
         return HTMLResponse(html, headers={"Content-Security-Policy": _POLICY.format(nonce, _NO_FRAMES)})
 
     async def page(request: Request) -> Response:
-        made = await run_in_threadpool(pages.page, request.path_params["name"])
+        path = f"{FOLDER}/{request.path_params['page']}.html"
+        made = await run_in_threadpool(pages.page, request.path_params["name"], path)
         headers = {"ETag": f'"{made.version}"', "Content-Security-Policy": _NO_FRAMES}
         if request.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
@@ -92,7 +94,7 @@ def application(storage: Storage, access: Access, *, poll_s: float = POLL_S) -> 
         Route("/version", versions),
         Route("/version/{name}", version),
         Route("/rounds/{name}", to_page),
-        Route("/rounds/{name}/report/index.html", page),
+        Route("/rounds/{name}/report/{page}.html", page),
         Route("/rounds/{name}/{path:path}", file),
     ]
     return Guard(

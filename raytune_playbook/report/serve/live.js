@@ -14,6 +14,8 @@
     return Date.now() - lastTouched < busyForMs || !getSelection().isCollapsed
       || (focused && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName)) || document.querySelector("dialog[open]");
   };
+  // What is folded is known by its id, or by its heading and the section that it is in: findings come and go.
+  const nameOf = (fold) => fold.id || [fold.closest("[id]")?.id, fold.querySelector("summary")?.textContent.replace(/\d+/g, "").trim()].join(" ");
   const opened = () => [...document.querySelectorAll("details")];
   const typed = () => [...document.querySelectorAll("input[id], select[id]")];
 
@@ -21,7 +23,7 @@
   sessionStorage.removeItem(key);
   const restore = () => {
     const { x, y, open, values } = JSON.parse(before);
-    opened().forEach((element, place) => { if (place in open) element.open = open[place]; });
+    for (const fold of opened()) if (nameOf(fold) in open) fold.open = open[nameOf(fold)];
     typed().forEach((element) => {
       const choices = element.options && [...element.options].map(({ value }) => value);
       const value = values[element.id];
@@ -46,7 +48,7 @@
       const now = await answer.json();
       if (now.version === version || busy()) return;
       const values = Object.fromEntries(typed().map(({ id, value }) => [id, value]));
-      const state = { x: scrollX, y: scrollY, open: opened().map(({ open }) => open), values };
+      const state = { x: scrollX, y: scrollY, open: Object.fromEntries(opened().map((fold) => [nameOf(fold), fold.open])), values };
       sessionStorage.setItem(key, JSON.stringify(state));
       location.reload();
     } catch { /* the server is away: the page stays as it is */ }

@@ -12,7 +12,7 @@ from raytune_playbook.errors import PlaybookError, StorageError
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.store import RoundStore, round_names
 from raytune_playbook.report.page.extras import read_extras
-from raytune_playbook.report.page.page import read_insight, render_page
+from raytune_playbook.report.page.page import PATH, read_insight_at, render_page
 from raytune_playbook.report.serve.listing import RoundRow, round_row
 from raytune_playbook.report.serve.versions import list_version, round_version
 
@@ -96,18 +96,24 @@ class Pages:
         """
         return round_version(self.storage, name, self._store(name).round().studies)
 
-    def page(self, name: str) -> Page:
+    def page(self, name: str, path: str = PATH) -> Page:
         """A round's page, made of its records as they are now.
 
+        Args:
+            name: of the round.
+            path: of the page within the round's folder, which tells the objective that it judges by.
+
         Raises:
-            InputError: there is no such round, or it is broken.
+            InputError: there is no such round or page, or it is broken.
         """
         version = self.version(name)  # looked at before the records are read: what changes meanwhile makes it old
-        return self._pages.get(name, version, lambda: self._made(name, version))
+        return self._pages.get(f"{name}/{path}", version, lambda: self._made(name, path, version))
 
-    def _made(self, name: str, version: str) -> Page:
+    def _made(self, name: str, path: str, version: str) -> Page:
         store = self._store(name)
-        insight = read_insight(store)
+        insight = read_insight_at(store, path)
+        if insight is None:
+            raise StorageError(f"A page of round {name!r} is named by an objective of its own, but {path!r} by none.")
         return Page(render_page(insight, read_extras(store, insight)), version, is_live=not self.row(name).is_final)
 
     def _store(self, name: str) -> RoundStore:

@@ -173,4 +173,6 @@ def random_changes(rng: random.Random, round_: Round) -> list[Change]:
 def next_study(changes: Sequence[Change]) -> NextStudy:
     """A next study that consists of these changes."""
     asked = Finding("IN1", "Is it so?", Status.LOOK, "It was seen.", proposal=Proposal("Do it.", tuple(changes)))
-    return NextStudy(tuple(ProposedChange(change, "Do it.", (asked,)) for change in changes), ())
+    return NextStudy(
+        tuple(ProposedChange(change, "Do it.", "Do it: because (IN1).", (asked,)) for change in changes), ()
+    )

@@ -16,7 +16,7 @@ from raytune_playbook.analysis.plots.tuning_curve import TuningCurve
 from raytune_playbook.analysis.series.curves import digest_of
 from raytune_playbook.report.figures.best_steps import best_steps_figure
 from raytune_playbook.report.figures.gradient_norms import gradient_norms_figure
-from raytune_playbook.report.figures.importance import importance_figure
+from raytune_playbook.report.figures.importance import FAINT, importance_figure
 from raytune_playbook.report.figures.isolation import isolation_figure
 from raytune_playbook.report.figures.parallel_coordinates import MOST_LINES, parallel_figure
 from raytune_playbook.report.figures.progress import best_so_far_figure, tuning_curve_figure
@@ -59,6 +59,8 @@ def test_in12_the_best_of_each_value_has_its_interval_and_the_others_are_faint()
     ] * 2
     assert {name for trace in others for name in trace.customdata} == {trial_name(t.id) for t in EVIDENCE.ranked}
     assert all(trace.marker.opacity < 0.5 for trace in others)
+    for trace, top in zip(others, best, strict=True):  # the best stands once, not beside itself
+        assert trace.x[list(trace.customdata).index(top.customdata[0])] == top.x[0]
     assert list(figure.layout.xaxis.ticktext) == ["batch", "layer"]
 
 
@@ -173,3 +175,11 @@ def test_in15_bars_are_ordered_by_what_they_explain_and_pairs_are_named():
     figure = checked(importance_figure([found], LOOKS))
     assert list(figure.layout.yaxis.ticktext) == ["momentum", "learning_rate and momentum", "learning_rate"]
     assert list(figure.data[0].x) == [0.1, 0.2, 0.6]
+
+
+def test_in15_bars_that_chance_would_reach_are_faint():
+    found = [
+        Importance(study, 12, {"momentum": 0.6}, (), p_value)
+        for study, p_value in zip(LOOKS, (0.04, 0.06), strict=True)
+    ]
+    assert [trace.opacity for trace in checked(importance_figure(found, LOOKS)).data] == [1.0, FAINT]

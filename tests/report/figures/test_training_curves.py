@@ -76,6 +76,14 @@ def test_in5_the_difference_between_good_trials_shows_beside_the_first_steps_err
     assert height_share(figure, 0.01, 0.02) > 0.1
 
 
+@pytest.mark.parametrize(("start", "ends"), [(9.0, (3.4, 3.6)), (0.2, (0.9, 0.92))])
+def test_in5_it_shows_where_the_beginning_is_too_near_for_a_logarithm_or_below(start, ends):
+    lines = [TrialLines(trial(number), {"validation": falling(start, end)}, number) for number, end in enumerate(ends)]
+    figure = checked(curves_figure(lines, y_title="bits", looks=LOOKS))
+    assert height_share(figure, *ends) > 0.1
+    assert all(figure.layout.yaxis.range[0] < end < figure.layout.yaxis.range[1] for end in ends)
+
+
 def test_in5_a_metric_that_changes_little_is_shown_whole():
     lines = [TrialLines(trial(0), {"validation": falling(0.9, 0.6)}, 0)]
     figure = checked(curves_figure(lines, y_title="error", looks=LOOKS))

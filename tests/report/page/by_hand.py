@@ -58,7 +58,14 @@ def found_by_hand(insight: Insight, trials: Sequence[TrialId] = ()) -> Insight:
         caveats=("depth = 20", "weight_decay = 0.0001"),
     )
     next_study = NextStudy(
-        changes=(ProposedChange(NumTrials(16), "Give every study 16 trials (it was 8).", (findings[1],)),),
+        changes=(
+            ProposedChange(
+                NumTrials(16),
+                "Give every study 16 trials.",
+                "Give every study 16 trials: too few (IN2).",
+                (findings[1],),
+            ),
+        ),
         advice=(("Look at the order of the examples.", findings[2]),),
     )
     return replace(insight, findings=findings, answer=answer, next_study=next_study)

@@ -264,10 +264,12 @@ def test_many_trials_keep_the_curves_of_the_best_and_of_those_that_findings_name
 def test_a_round_of_another_tool_has_a_page_without_what_is_not_known(mixed_round):
     insight = read_insight(mixed_round)
     blank = {"command": "", "commit": None, "job": None, "versions": {}, "fingerprint": "", "created_at": ""}
-    reading = replace(insight.reading, record=insight.reading.record.model_copy(update=blank), status=None)
+    record = insight.reading.record.model_copy(update=blank)
+    reading = replace(insight.reading, record=record, status=None, origin="recorded in trials.csv")
     evidence = replace(insight.evidence, curves={})
     page = Page(render_page(replace(insight, reading=reading, evidence=evidence), Extras()))
-    assert "The records do not say how the round was run." in page.text
+    assert page.text.count("24 trials ended") == 1 and page.text.count("recorded in trials.csv") == 2  # head and foot
+    assert "which records nothing of how to run them again" in page.text
     assert "propose" not in page.text
     assert page.data["storage"] is None and page.data["candidates"] == []
     assert len(page.data["trials"]) == 24

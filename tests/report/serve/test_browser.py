@@ -67,6 +67,11 @@ def test_pages_refresh_themselves_and_stay_where_they_were(tmp_path, url, page):
 
     page.get_by_role("link", name="grows").click()
     page.get_by_text("3 of 12 trials ended").first.wait_for()
+    # What is open is known by what it is: here another fold stood before it, which is gone afterwards.
+    folds = "[...document.querySelectorAll('details[open] > summary')].map(({ textContent }) => textContent)"
+    page.evaluate("caveats.open = true")
+    before = page.evaluate(folds)
+    page.evaluate("document.body.prepend(document.createElement('details'))")
     page.evaluate("location.hash = 'somewhere'; scrollTo(0, 700)")
     assert page.evaluate("scrollY") == 700
     page.evaluate("document.documentElement.dataset.same = 'yes'")
@@ -74,6 +79,7 @@ def test_pages_refresh_themselves_and_stay_where_they_were(tmp_path, url, page):
     page.get_by_text("6 of 12 trials ended").first.wait_for(state="attached")
     page.wait_for_function("scrollY === 700")
     assert page.evaluate("[location.hash, document.documentElement.dataset.same ?? null]") == ["#somewhere", None]
+    assert page.evaluate(folds) == before
 
     # Who is busy with the page keeps it until he is done.
     page.evaluate(

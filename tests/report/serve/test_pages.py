@@ -24,14 +24,14 @@ from tests.report.conftest import write_round
 def made(monkeypatch) -> list[str]:
     """The rounds whose pages were made, in order; making one takes long enough for others to ask for it, too."""
     names: list[str] = []
-    real = module.read_insight
+    real = module.read_insight_at
 
-    def counted(store: RoundStore):
+    def counted(store: RoundStore, path: str):
         names.append(store.name)
         time.sleep(0.2)
-        return real(store)
+        return real(store, path)
 
-    monkeypatch.setattr(module, "read_insight", counted)
+    monkeypatch.setattr(module, "read_insight_at", counted)
     return names
 
 

@@ -139,6 +139,14 @@ def test_a_page_is_served_and_not_sent_again_while_it_is_the_same(served):
     assert served.get("/rounds/norms-1").headers["location"] == "/rounds/norms-1/report/index.html"
 
 
+def test_qr5_a_page_by_another_objective_is_served_and_none_by_what_is_no_objective(served):
+    other = served.get("/rounds/norms-1/report/validation-loss-minimize-last.html")
+    assert other.status == 200
+    assert "judges the trials by the validation loss at the end of training" in " ".join(other.text.split())
+    for name in ("validation-nothing-minimize-last", "validation-loss", "..%2findex"):
+        assert served.get(f"/rounds/norms-1/report/{name}.html").status == 404
+
+
 def test_what_a_page_links_to_is_sent_as_text(served):
     log = served.get("/rounds/norms-1/batch_norm%3Dsync/logs/00000.1.0.log")
     assert (log.status, log.text) == (200, "<script>alert(1)</script>")

@@ -128,7 +128,7 @@ def _columns(evidence: Evidence, arms: Sequence[ArmAnswer]) -> dict[str, list[st
     if any(each.interval for each in arms):
         columns["8 of 10 searches reach"] = [_interval_text(each) for each in arms]
     if any(each.probability_best is not None for each in arms):
-        columns["probability of being best"] = [_probability_text(each.probability_best) for each in arms]
+        columns["best in random halves"] = [_probability_text(each.probability_best) for each in arms]
     if len(evidence.arms) > 1:
         columns["behind the best"] = [_behind_text(evidence, each) for each in arms]
     columns["time per step"] = [duration_text(_per_step_s(each.arm.best)) for each in arms]
@@ -187,7 +187,9 @@ def _standing(answer: Answer, given: ArmAnswer) -> str:
         return ""
     if answer.verdict is Verdict.BETTER:
         return "best"
-    return "tied" if answer.verdict is Verdict.NO_DIFFERENCE else "leads, not settled"
+    if answer.verdict is Verdict.NO_DIFFERENCE:
+        return "tied"
+    return "may be as good" if given.behind else "ahead, not settled"
 
 
 def _interval_text(given: ArmAnswer) -> str:

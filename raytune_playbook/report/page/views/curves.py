@@ -58,11 +58,11 @@ def _evaluations(
     return [
         Plot(
             f"curves-{place}",
-            metric.capitalize(),
+            metric.replace("_", " ").capitalize(),
             f"The {metric} of training and validation against the training step.",
             curves_figure(
                 [_lines(trial, _of_metric(curves, metric), ranks) for trial, curves in drawn],
-                y_title=metric,
+                y_title=metric.replace("_", " "),
                 looks=looks,
                 marked=_best_steps(drawn) if metric == objective.metric else None,
             ),

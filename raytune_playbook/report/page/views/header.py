@@ -40,8 +40,6 @@ def header_view(reading: RoundReading) -> HeaderView:
     if status and status.state != "finished":
         seen = datetime.fromtimestamp(status.seen_at_s, UTC)
         facts.append(f"as of {seen:%Y-%m-%d %H:%M} UTC")
-    if reading.origin is not None:
-        facts.append(reading.origin)
     return HeaderView(
         name=record.name,
         goal=record.goal,

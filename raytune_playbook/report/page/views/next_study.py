@@ -43,7 +43,7 @@ def next_study_view(insight: Insight, command: str | None) -> NextStudyView:
     study, record = insight.next_study, insight.reading.record
     return NextStudyView(
         changes=tuple(
-            ChangeView(change.sentence, finding_links(insight.findings, change.findings)) for change in study.changes
+            ChangeView(change.words, finding_links(insight.findings, change.findings)) for change in study.changes
         ),
         advice=tuple(
             ChangeView(sentence, finding_links(insight.findings, [finding])) for sentence, finding in study.advice

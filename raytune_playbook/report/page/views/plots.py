@@ -18,7 +18,7 @@ from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.best_steps import best_steps_figure
 from raytune_playbook.report.figures.gradient_norms import gradient_norms_figure
 from raytune_playbook.report.figures.hyperparameter_axis import axis_figure
-from raytune_playbook.report.figures.importance import importance_figure
+from raytune_playbook.report.figures.importance import CHANCE_LEVEL, importance_figure
 from raytune_playbook.report.figures.isolation import isolation_figure
 from raytune_playbook.report.figures.parallel_coordinates import MOST_LINES, parallel_figure
 from raytune_playbook.report.figures.progress import best_so_far_figure, tuning_curve_figure
@@ -111,6 +111,7 @@ def _with_curves(insight: Insight) -> list[Trial]:
 
 
 def _isolation(evidence: Evidence, looks: Looks) -> PlotSection:
+    found = isolations(evidence)
     plots = [
         Plot(
             f"isolation-{place}",
@@ -119,14 +120,18 @@ def _isolation(evidence: Evidence, looks: Looks) -> PlotSection:
             isolation_figure(isolation, evidence.ranked, evidence.objective, looks),
             follows=True,
         )
-        for place, isolation in enumerate(isolations(evidence))
+        for place, isolation in enumerate(found)
         if any(point.best is not None for point in isolation.points)
     ]
     note = (
         "For each scientific value its best trial, the nuisance hyperparameters optimized away, and faint all its "
-        "other trials. The bar is where the best of as many trials would lie in 8 of 10 searches: bars that overlap "
-        "much are no difference."
+        "other trials."
     )
+    if any(point.interval is not None for isolation in found for point in isolation.points):
+        note += (
+            " The bar is where the best of as many trials would lie in 8 of 10 searches: bars that overlap much are no "
+            "difference."
+        )
     return PlotSection("isolation", "Isolation plots", note, tuple(plots))
 
 
@@ -181,7 +186,7 @@ def _progress(evidence: Evidence, looks: Looks) -> PlotSection:
             Plot(f"best-of-n-{place}", title, label, tuning_curve_figure(curve, objective, looks[curve.study]))
         )
     note = (
-        "Would more trials help? A best-of-N curve that still falls steeply at its end says yes. The line is the "
+        "Would more trials help? A best-of-N curve that still improves steeply at its end says yes. The line is the "
         "median of the best of N trials, the area its quartiles, dotted the band in which the true median lies; "
         "grey where there are too few trials to tell."
     )
@@ -223,10 +228,12 @@ def _importance(evidence: Evidence, looks: Looks) -> PlotSection:
         "of them beyond that. What explains little can be fixed next; what interacts has to be tuned together."
     )
     chance = [
-        f"In {names.study} all together explain no more than chance would in {names.p_value:.0%} of cases."
-        for names in found
-        if names.p_value > 0.05
+        f"in {each.p_value:.0%} of cases" + (f" for {each.study}" if len(evidence.studies) > 1 else "")
+        for each in found
+        if each.p_value > CHANCE_LEVEL
     ]
+    if chance:
+        note += f" Rely on no faint bar: chance alone would explain as much {', '.join(chance)}."
     label = "Bars: how much of the objective's variance each hyperparameter explains."
     plots = (Plot("importance", "", label, importance_figure(found, looks)),) if found else ()
-    return PlotSection("importance-section", "What matters", " ".join([note, *chance]), plots)
+    return PlotSection("importance-section", "What matters", note, plots)

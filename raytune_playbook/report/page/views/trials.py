@@ -157,10 +157,12 @@ def _machine(trial: Trial) -> str | None:
         return None
     hosts: Sequence[str] = tuple(dict.fromkeys(machine.hosts))
     where = f" on {', '.join(hosts)}" if hosts else ""
-    return (
-        f"{machine.num_workers} workers of {machine.threads_per_worker} threads{where}; torch {machine.torch}, "
-        f"{machine.cpu_capability}, {machine.device}"
-    )
+    gang = f"{_number_of(machine.num_workers, 'worker')} of {_number_of(machine.threads_per_worker, 'thread')}{where}"
+    return f"{gang}; torch {machine.torch}, {machine.cpu_capability}, {machine.device}"
+
+
+def _number_of(number: int, things: str) -> str:
+    return f"{number:,} {things}{'' if number == 1 else 's'}"
 
 
 def _log(path: str) -> list[Json]:

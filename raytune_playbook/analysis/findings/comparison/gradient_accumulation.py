@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.hyperparameters.known import usual_name
 
 RULE, QUESTION = "BA8", "Are gradients accumulated?"
 
@@ -34,4 +34,4 @@ def _values(evidence: Evidence) -> Iterator[tuple[str, Value]]:
 
 def _accumulates(name: str, value: Value) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and "accumulat" in last_part(name) and float(value or 0) > 1
+    return is_number and "accumulat" in usual_name(name) and float(value or 0) > 1

@@ -31,7 +31,7 @@ from raytune_playbook.analysis.series.noise import MIN_POINTS, QUANTIZATION, ris
 from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
-from raytune_playbook.study.hyperparameters.known import purpose_of
+from raytune_playbook.study.hyperparameters.known import purpose_of, usual_name
 
 RULE, QUESTION = "IN6", "Does any trial overfit?"
 
@@ -151,7 +151,7 @@ def _best_overfit(
     numbers: Mapping[str, float],
 ) -> Finding:
     first = max(of_best, key=lambda one: abs(one.end - one.lowest))
-    regularizers = [name for name in evidence.scientific if purpose_of(name) == "regularization"]
+    regularizers = [name for name in evidence.scientific if purpose_of(usual_name(name)) == "regularization"]
     num_best = len(best_of_arms(evidence))
     whose = "the best trial" if num_best == 1 else f"{len(of_best)} of {num_best} best trials"
     sentences = [

@@ -112,7 +112,7 @@ def _crashed(failed: Sequence[Trial], num_ended: int) -> Finding:
         f"{what} of {num_ended}: that is a bug, no evidence about the values; their tracebacks say where.",
         {"num_failed": len(failed), "num_ended": num_ended},
         trials=tuple(trial.id for trial in failed),
-        proposal=Proposal("Mend what the tracebacks show, and resume the round: the trials that crashed run again."),
+        proposal=Proposal("Mend what the tracebacks show, and run the trials that crashed again."),
     )
 
 

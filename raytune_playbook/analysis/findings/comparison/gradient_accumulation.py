@@ -19,8 +19,11 @@ RULE, QUESTION = "BA8", "Are gradients accumulated?"
 def gradient_accumulation(evidence: Evidence) -> Sequence[Finding]:
     """Looks for a hyperparameter that is called so; the training loop here has none."""
     found = {name: value for name, value in _values(evidence) if _accumulates(name, value)}
+    if not found and not (evidence.is_planned_here or any("accumulat" in name for name, _ in _values(evidence))):
+        sentence = "Whether gradients are accumulated was not recorded: no hyperparameter is called so."
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
     if not found:
-        return [Finding(RULE, QUESTION, Status.PASSES, "No hyperparameter says so.")]
+        return [Finding(RULE, QUESTION, Status.PASSES, "Gradients of several batches are not accumulated.")]
     name, value = next(iter(found.items()))
     sentence = f"{name} is {value}: gradients of several batches are accumulated, which brings no throughput."
     proposal = Proposal("Set it to 1, and take the batch size that the hardware holds.")

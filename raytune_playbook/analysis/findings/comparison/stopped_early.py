@@ -32,7 +32,9 @@ def stopped_early(evidence: Evidence) -> Sequence[Finding]:
         if (number := steps[trial.id]) is not None and number < SHORT * lengths.get(trial.study, 0)
     ]
     if not short:
-        return [Finding(RULE, QUESTION, Status.PASSES, f"All {len(completed)} were trained to their end.")]
+        return [
+            Finding(RULE, QUESTION, Status.PASSES, f"All {len(completed)} completed trials were trained to their end.")
+        ]
     share = len(short) / len(completed)
     return [
         Finding(

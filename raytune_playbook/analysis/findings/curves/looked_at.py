@@ -82,8 +82,8 @@ def number_of(trial: Trial, name: str) -> float | None:
 
 
 def value_of(trial: Trial, name: str) -> Value:
-    """A hyperparameter's value in a trial, also where it is called ``adam.name`` there, or as another tool calls it; None
-    without one."""
+    """A hyperparameter's value in a trial, whether it is called ``name``, ``adam.name`` or as another tool calls it
+    there; None without one."""
     if trial.values.get(name) is not None:
         return trial.values[name]
     return next((value for key, value in trial.values.items() if usual_name(key) == name and value is not None), None)

@@ -81,8 +81,8 @@ def late_variance(evidence: Evidence) -> Sequence[Finding]:
         return [Finding(RULE, QUESTION, Status.PASSES, f"{varies}{few}: that is little.", numbers)]
     if decided_by is not None and luck < decided_by:
         sentence = (
-            f"{varies}, which is much; but the answer rests on a difference of {number_text(decided_by, 2)}, which luck "
-            f"of {number_text(luck, 2)} in when trials end does not make."
+            f"{varies}, which is much; but the answer rests on a difference of {number_text(decided_by, 2)}, which "
+            f"luck of {number_text(luck, 2)} in when trials end does not make."
         )
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     against = "" if decided_by is None else f", and the answer rests on a difference of {number_text(decided_by, 2)}"

@@ -116,6 +116,11 @@ class Evidence:
         """The hyperparameters whose values are compared one by one."""
         return tuple(scientific(self.studies))
 
+    @property
+    def is_planned_here(self) -> bool:
+        """Whether our own loop has trained the trials, by a plan that was checked; else another tool has."""
+        return any(study.workload.module for study in self.studies)
+
     @cached_property
     def num_validation_examples(self) -> int | None:
         """How many examples the objective is measured on; None where that is not known."""

@@ -5,6 +5,7 @@ A name's last part counts, so that `adam.learning_rate` is an optimizer hyperpar
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 Purpose: TypeAlias = Literal["optimizer choice", "optimizer", "regularization", "architecture", "batch size", "other"]
@@ -49,6 +50,25 @@ _PURPOSES: dict[str, Purpose] = {
 NUMBER_OF_STEPS = frozenset({"max_train_steps", "train_steps", "num_train_steps", "max_steps", "epochs", "num_epochs"})
 """Rule SD11: names under which the length of training must not enter a search space."""
 
+_USUAL_NAMES = {
+    other: usual
+    for usual, others in {
+        "learning_rate": (
+            "lr base_lr base_learning_rate init_lr initial_lr initial_learning_rate init_learning_rate "
+            "learning_rate_init peak_lr peak_learning_rate max_lr max_learning_rate lr0"
+        ),
+        "weight_decay": "wd weight_decay_rate",
+        "dropout": "dropout_rate dropout_prob dropout_p",
+        "batch_size": "bs train_batch_size",
+        "beta1": "beta_1 adam_beta1 adam_beta_1",
+        "beta2": "beta_2 adam_beta2 adam_beta_2",
+        "epsilon": "eps adam_epsilon adam_eps",
+        "clipping_norm": "max_grad_norm clip_norm grad_clip_norm gradient_clip_norm clip_grad_norm gradient_clip_val",
+    }.items()
+    for other in others.split()
+}
+"""What other tools' trials call the playbook's hyperparameters."""
+
 
 def purpose_of(name: str) -> Purpose:
     """What the hyperparameter called ``name`` is for."""
@@ -58,3 +78,14 @@ def purpose_of(name: str) -> Purpose:
 def last_part(name: str) -> str:
     """``learning_rate`` of ``adam.learning_rate``."""
     return name.rsplit(".", 1)[-1]
+
+
+def usual_name(name: str) -> str:
+    """What the playbook calls a hyperparameter, whichever tool has named it: ``learning_rate`` of ``optimizer/lr``."""
+    part = re.split(r"[./]|__", name)[-1]
+    return _USUAL_NAMES.get(part.lower(), part)
+
+
+def is_learning_rate(name: str) -> bool:
+    """Whether a hyperparameter is a learning rate, by its name in whichever tool."""
+    return usual_name(name) == "learning_rate"

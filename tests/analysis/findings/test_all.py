@@ -14,6 +14,18 @@ import pytest
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings import DETECTORS
 from raytune_playbook.analysis.findings.changes import Fix, NumTrials, SearchOver, TrainSteps
+from raytune_playbook.analysis.findings.comparison.gradient_accumulation import gradient_accumulation
+from raytune_playbook.analysis.findings.comparison.rare_classes import rare_classes
+from raytune_playbook.analysis.findings.comparison.rules_of_thumb import rules_of_thumb
+from raytune_playbook.analysis.findings.curves.clipping import clipping
+from raytune_playbook.analysis.findings.curves.ends import training_ends
+from raytune_playbook.analysis.findings.curves.instability import instability
+from raytune_playbook.analysis.findings.curves.late_variance import late_variance
+from raytune_playbook.analysis.findings.curves.overfitting import overfitting
+from raytune_playbook.analysis.findings.curves.periodicity import periodicity
+from raytune_playbook.analysis.findings.curves.rising_loss import rising_loss
+from raytune_playbook.analysis.findings.curves.waiting import waiting
+from raytune_playbook.analysis.findings.curves.warmup import warmup
 from raytune_playbook.analysis.findings.finding import Detector, Finding, Status
 from raytune_playbook.analysis.plots.importance import importances
 from raytune_playbook.analysis.plots.tuning_curve import tuning_curves
@@ -29,9 +41,11 @@ from raytune_playbook.study.hyperparameters.hyperparameter import (
     finite_values,
 )
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.study import WorkloadSpec
 from tests.analysis.findings.generated import SPACE, Plan, Values, bowl, generated
 
 OPTIMUM: Values = {"learning_rate": 0.03, "momentum": 0.9}
+PRONOUN = re.compile(r"(It|They|This|That|These|Those)\b|Nothing:|All \S+ have\.")
 RULE_ID = re.compile(r"\b(IN|SD|UN|BA|EV|LN|AD|CK|QR|ST|TR|BN|PI|SC|MH)\d+\b")
 
 KINDS: dict[str, Hyperparameter] = {
@@ -161,6 +175,8 @@ ROUNDS: dict[str, Callable[[], Evidence]] = {
     "foreign joint": lambda: foreign(joint(1)),
 }
 
+NOBODYS = WorkloadSpec(module="", name="csv", settings={}, source_hash="")
+
 
 @pytest.fixture(scope="module", params=sorted(ROUNDS))
 def evidence(request: pytest.FixtureRequest) -> Evidence:
@@ -190,6 +206,71 @@ def test_plots_are_drawn_of_anything(evidence: Evidence) -> None:
         assert 0 <= importance.p_value <= 1
 
 
+CURVES = (
+    instability,
+    clipping,
+    warmup,
+    overfitting,
+    late_variance,
+    training_ends,
+    rising_loss,
+    periodicity,
+    waiting,
+    gradient_accumulation,
+    rules_of_thumb,
+    rare_classes,
+)
+
+
+@pytest.mark.parametrize("detector", CURVES, ids=lambda detector: detector.__name__)
+def test_what_another_tool_has_not_recorded_nobody_can_tell(detector: Detector) -> None:
+    """Trials with their values and one objective each."""
+    (found,) = detector(without_curves(plain(0)))
+    assert found.status is Status.CANNOT_TELL
+    assert re.search(r"not recorded|not checked", found.sentence), found.sentence
+    assert found.proposal is None
+
+
+@pytest.mark.parametrize("detector", [overfitting, training_ends, rising_loss, instability])
+def test_validation_alone_does_not_tell_of_training(detector: Detector) -> None:
+    """Neither that a trial overfits nor that it is saturated, stable, or that its loss does not rise."""
+    for worse in (0.0, 0.5):
+        evidence = without_curves(plain(0))
+        steps = np.arange(50, 1001, 25)
+        error = 0.1 + 0.5 * np.exp(-steps / 10) + worse * np.clip(steps / 1000 - 0.5, 0, 1)
+        only = {Evaluation("validation", "error"): Curve(steps, error)}
+        known = {trial.id: TrialCurves(trial.id, only, {}) for trial in evidence.trials}
+        (found,) = detector(dataclasses.replace(evidence, curves=known))
+        if detector is overfitting and not worse:
+            assert found.status is Status.PASSES  # what does not get worse on validation is no overfitting
+        elif detector is training_ends and worse:
+            continue
+        else:
+            assert found.status is Status.CANNOT_TELL
+            assert "not recorded" in found.sentence
+
+
+def test_instability_that_ended_trials_says_nothing_of_the_best_without_their_losses() -> None:
+    evidence = without_curves(plain(0))
+    worst = {trial.id for trial in evidence.ranked[-6:]}
+    trials = [
+        dataclasses.replace(trial, outcome=Outcome.INFEASIBLE, reason="diverged: loss", objective=None)
+        if trial.id in worst
+        else trial
+        for trial in evidence.trials
+    ]
+    (found,) = instability(dataclasses.replace(evidence, trials=tuple(trials)))
+    assert found.status is Status.CANNOT_TELL
+    assert found.numbers["num_ended"] == 6
+
+
+def without_curves(evidence: Evidence) -> Evidence:
+    """As another tool's trials are that were measured once."""
+    studies = [study.model_copy(update={"workload": NOBODYS, "max_train_steps": 1}) for study in evidence.studies]
+    trials = [dataclasses.replace(trial, best_step=None, training=None) for trial in evidence.trials]
+    return dataclasses.replace(evidence, studies=tuple(studies), trials=tuple(trials), curves={}, examples=None)
+
+
 def check(finding: Finding, evidence: Evidence) -> None:
     """What a finding keeps."""
     assert RULE_ID.fullmatch(finding.rule)
@@ -198,6 +279,8 @@ def check(finding: Finding, evidence: Evidence) -> None:
         assert not RULE_ID.search(text)
         assert not re.search(r"\bnan\b|\binf\b|np\.|array\(|None\b(?! of)", text), text
     assert finding.question.endswith("?")
+    # A sentence stands alone in the terminal and in a job's header, without its question.
+    assert not PRONOUN.match(finding.sentence), finding.sentence
     assert finding.sentence.endswith((".", "!", "?"))
     json.dumps(dict(finding.numbers), allow_nan=False)
     assert {trial.id for trial in evidence.trials} >= set(finding.trials)

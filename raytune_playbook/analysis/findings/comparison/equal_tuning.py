@@ -30,7 +30,7 @@ def equal_tuning(evidence: Evidence) -> Sequence[Finding]:
     """Looks at the trials that were tried under each value, infeasible ones included, and at what was tuned."""
     arms = evidence.arms
     if len(arms) < 2:
-        return [Finding(RULE, QUESTION, Status.PASSES, "Nothing is compared here.")]
+        return [Finding(RULE, QUESTION, Status.PASSES, "No values are compared, so none was tuned more than another.")]
     found = [*_numbers_differ(evidence), *_spaces_differ(arms)]
     if found:
         return found
@@ -60,7 +60,8 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
     more = f", and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
     sentence = f"Most values were tuned with {usual} trials, but {named}{more}: the comparison is not fair to all."
     is_planned_so = len({arm.planned for arm in arms}) > 1
-    proposal = Proposal("Finish the round: raytune-playbook resume; with --retry-failed also what crashed.")
+    resume = ": raytune-playbook resume; with --retry-failed also what crashed" if evidence.is_planned_here else ""
+    proposal = Proposal(f"Finish the trials that are missing{resume}.")
     if is_planned_so:
         largest = max(arm.planned for arm in arms)
         proposal = Proposal(f"Give every value {largest} trials.", (NumTrials(largest),))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.hyperparameters.known import usual_name
 
 RULE, QUESTION = "BA8", "Are gradients accumulated?"
 
@@ -19,8 +19,11 @@ RULE, QUESTION = "BA8", "Are gradients accumulated?"
 def gradient_accumulation(evidence: Evidence) -> Sequence[Finding]:
     """Looks for a hyperparameter that is called so; the training loop here has none."""
     found = {name: value for name, value in _values(evidence) if _accumulates(name, value)}
+    if not found and not (evidence.is_planned_here or any("accumulat" in name for name, _ in _values(evidence))):
+        sentence = "Whether gradients are accumulated was not recorded: no hyperparameter is called so."
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
     if not found:
-        return [Finding(RULE, QUESTION, Status.PASSES, "No hyperparameter says so.")]
+        return [Finding(RULE, QUESTION, Status.PASSES, "Gradients of several batches are not accumulated.")]
     name, value = next(iter(found.items()))
     sentence = f"{name} is {value}: gradients of several batches are accumulated, which brings no throughput."
     proposal = Proposal("Set it to 1, and take the batch size that the hardware holds.")
@@ -34,4 +37,4 @@ def _values(evidence: Evidence) -> Iterator[tuple[str, Value]]:
 
 def _accumulates(name: str, value: Value) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and "accumulat" in last_part(name) and float(value or 0) > 1
+    return is_number and "accumulat" in usual_name(name) and float(value or 0) > 1

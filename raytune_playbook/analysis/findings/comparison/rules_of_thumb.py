@@ -21,7 +21,10 @@ def rules_of_thumb(evidence: Evidence) -> Sequence[Finding]:
     # Trials that were stopped early are counted by a question of their own.
     given = [warning for warning in evidence.warnings if warning.strip() and not warning.startswith("CK4: ")]
     found = [_finding(warning, evidence.roles) for warning in given]
-    return found or [Finding(RULE, QUESTION, Status.PASSES, "It goes against none.")]
+    if not found and not evidence.is_planned_here:
+        sentence = "Rules of thumb were not checked: another tool has planned these trials."
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
+    return found or [Finding(RULE, QUESTION, Status.PASSES, "The round goes against no rule of thumb.")]
 
 
 def _finding(warning: str, names: Collection[str]) -> Finding:

@@ -25,7 +25,7 @@ def same_conditions(evidence: Evidence) -> Sequence[Finding]:
         return found
     if not any(map(_code_of, completed)):
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, "By which code trials were trained was not recorded.")]
-    return [Finding(RULE, QUESTION, Status.PASSES, "They were.")]
+    return [Finding(RULE, QUESTION, Status.PASSES, "All trials were trained by the same code, in the same way.")]
 
 
 def _code_of(trial: Trial) -> frozenset[str]:

@@ -33,7 +33,8 @@ def stopped_early(evidence: Evidence) -> Sequence[Finding]:
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, "How far trials were trained was not recorded.")]
     short = [trial for trial in completed if _is_short(trial, steps[trial.id], lengths.get(trial.study, 0))]
     if not short:
-        return [Finding(RULE, QUESTION, Status.PASSES, f"All {len(completed)} were trained to their end.")]
+        sentence = f"All {len(completed)} completed trials were trained to their end."
+        return [Finding(RULE, QUESTION, Status.PASSES, sentence)]
     numbers = {"num_stopped": len(short), "share_stopped": len(short) / len(completed)}
     stopped = f"{len(short)} of {len(completed)} trials were stopped early"
     hidden = _what_it_hides(evidence, {trial.id for trial in short})

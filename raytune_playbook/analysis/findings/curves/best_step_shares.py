@@ -16,6 +16,7 @@ from raytune_playbook.analysis.findings.curves.training_length import (
     EARLY_SHARE,
     FEWEST_TRIALS,
     LATE_SHARE,
+    MOSTLY,
     TrainingLength,
     longer,
     shorter,
@@ -34,9 +35,11 @@ def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
     length = training_length(evidence)
     if len(length.shares) < FEWEST_TRIALS:
         sentence = (
-            f"The best steps of {len(length.shares)} trials (the better half of each study) are too few to tell; "
-            f"{FEWEST_TRIALS} are needed."
+            f"The best steps of {len(length.shares)} trials (the better half of each study) are too few to tell "
+            f"whether max_train_steps is right; {FEWEST_TRIALS} are needed."
         )
+        if not length.shares and completed(evidence):
+            sentence = "At which steps trials were best was not recorded."
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
     shares = np.array(length.shares)
     numbers = {
@@ -55,6 +58,12 @@ def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
         return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=longer(evidence, length))]
     if length.is_early:
         return [_early(evidence, length, numbers)]
+    if length.decays and numbers["late_share"] >= MOSTLY:
+        sentence = (
+            f"{numbers['late_share']:.0%} of the better trials were best in the last {1 - LATE_SHARE:.0%} of training, "
+            "as is to be expected where the learning rate decays to its end; that alone does not ask for more steps."
+        )
+        return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
     sentence = (
         f"The better trials were best at {middle:.0%} of training in the middle (half of them from {low:.0%} to "
@@ -72,8 +81,8 @@ def _early(evidence: Evidence, length: TrainingLength, numbers: dict[str, float]
     num_overfit, num_trials = len(overfit_trials(evidence, stacks)), sum(len(stack.trials) for stack in stacks)
     if num_trials and num_overfit >= num_trials / 2:
         sentence = (
-            f"{found}, because they overfit afterwards ({num_overfit} of {num_trials} trials): regularize before "
-            "max_train_steps is made smaller."
+            f"{found}, because validation gets worse again afterwards, as it does by overfitting ({num_overfit} of "
+            f"{num_trials} trials): regularize before max_train_steps is made smaller."
         )
         return Finding(RULE, QUESTION, Status.LOOK, sentence, numbers)
     sentence = f"{found}: max_train_steps is far too large."

@@ -17,6 +17,7 @@ from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.records.columns import GRADIENT_NORM
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
+from raytune_playbook.study.hyperparameters.known import is_learning_rate, usual_name
 
 RULE, QUESTION = "UN7", "Are most updates clipped?"
 
@@ -28,7 +29,10 @@ def clipping(evidence: Evidence) -> Sequence[Finding]:
     best = best_of_arms(evidence)
     if not best:
         return [no_curves(RULE, QUESTION, evidence)]
-    clipped = [(trial, norm) for trial in best if (norm := number_of(trial, "clipping_norm")) is not None]
+    clipped = [(trial, norm) for trial in best if (norm := number_of(trial, "clipping_norm"))]
+    if not clipped and not any(usual_name(name) == "clipping_norm" for trial in best for name in trial.values):
+        sentence = "Whether gradients are clipped was not recorded: no hyperparameter is called clipping_norm."
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
     if not clipped:
         return [Finding(RULE, QUESTION, Status.PASSES, "No gradients are clipped in the best trials.")]
     shares = [(share, trial) for trial, norm in clipped if (share := _share(evidence, trial, norm)) is not None]
@@ -65,10 +69,11 @@ def _less_clipping(evidence: Evidence, trial: Trial, norm: float | None) -> Prop
     if is_fixed(evidence, "clipping_norm"):
         changes.append(Fix("clipping_norm", float(f"{percentile:.3g}")))
     sentence = f"Clip at {number_text(percentile, 3)}, the 90th percentile of the norms"
-    range_ = evidence.studies[0].space.get("learning_rate") if evidence.studies else None
-    is_alike = all(study.space.get("learning_rate") == range_ for study in evidence.studies)
+    name = next((name for study in evidence.studies for name in study.space if is_learning_rate(name)), "learning_rate")
+    range_ = evidence.studies[0].space.get(name) if evidence.studies else None
+    is_alike = all(study.space.get(name) == range_ for study in evidence.studies)
     if isinstance(range_, Float) and range_.scale == "log" and is_alike and typical > norm:
         low = float(f"{range_.low * norm / typical:.2g}")
-        changes.append(SearchOver("learning_rate", Float(low, range_.high, scale="log", when=range_.when)))
+        changes.append(SearchOver(name, Float(low, range_.high, scale="log", when=range_.when)))
         return Proposal(f"{sentence}, and search learning rates from {number_text(low, 2)} on.", tuple(changes))
     return Proposal(f"{sentence}, and lower the learning rate.", tuple(changes))

@@ -83,8 +83,10 @@ def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
 
 
 def _saturated(evidence: Evidence, length: TrainingLength, numbers: dict[str, float]) -> Finding:
+    is_training_known = all(end.is_training_known for end in length.ends)
+    what = "Training and validation are" if is_training_known else "Validation is"
     found = (
-        f"Training and validation are saturated long before the end: from {numbers['saturated_share']:.0%} of training "
+        f"{what} saturated long before the end: from {numbers['saturated_share']:.0%} of training "
         "on the best trials stay as they are"
     )
     trials: tuple[TrialId, ...] = tuple(trial.id for end in length.ends for trial in end.trials)
@@ -95,6 +97,9 @@ def _saturated(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
         )
         return Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, trials)
     sentence = f"{found}, so training is not compute-bound."
+    if not is_training_known:
+        sentence = f"{found}. Whether training is saturated as well was not recorded, so fewer steps may do or may not."
+        return Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, trials)
     return Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, trials, proposal=shorter(evidence, length))
 
 

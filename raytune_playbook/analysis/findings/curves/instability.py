@@ -18,6 +18,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     is_fixed,
     no_curves,
     number_of,
+    too_few_evaluations,
     trials_text,
 )
 from raytune_playbook.analysis.findings.curves.unstable import (
@@ -27,7 +28,8 @@ from raytune_playbook.analysis.findings.curves.unstable import (
     unstable_trials,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.series.stacks import training_loss
+from raytune_playbook.analysis.series.noise import MIN_POINTS
+from raytune_playbook.analysis.series.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.records.columns import GRADIENT_NORM
@@ -49,9 +51,11 @@ _ADVICE = (
 def instability(evidence: Evidence) -> Sequence[Finding]:
     """Looks at the training loss and gradient norms of all trials, and at those that diverged."""
     unstable = unstable_trials(evidence)
-    known = [trial for trial in completed(evidence) if training_loss(evidence.curves.get(trial.id)) is not None]
+    stacks = _losses(evidence)
+    known = [trial for stack in stacks if stack.values.shape[1] >= MIN_POINTS for trial in stack.trials]
     if not known and not unstable:
-        return [no_curves(RULE, QUESTION, evidence, "Training losses")]
+        too_few = stacks and too_few_evaluations(RULE, QUESTION, stacks, MIN_POINTS)
+        return [too_few or no_curves(RULE, QUESTION, evidence, "Training losses")]
     num_looked = len(known) + sum(one.kind is Kind.ENDED for one in unstable)
     onset = learning_rate_of_onset(evidence, unstable)
     best = best_of_arms(evidence)
@@ -78,14 +82,22 @@ def instability(evidence: Evidence) -> Sequence[Finding]:
             f"{found}. The best trial lies just below, at {rate} ({trials_text(at_edge, 2)}): instability keeps the "
             f"learning rate small.{norms}"
         )
+    elif not ids <= {trial.id for trial in known}:
+        sentence = f"{found}. Whether the best trials are stable is not known: their training loss was not recorded."
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, trials)]
     else:
-        sentence = f"{found}. The best trials are stable and not near that, so it is no issue.{norms}"
+        sentence = f"{found}. The best trials are stable and not near that, so instability is no issue.{norms}"
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers, trials)]
     proposal = _proposal(evidence, of_best or unstable, known, {one.trial.id for one in unstable}, onset)
     studies = tuple(dict.fromkeys(trial.study for trial in at_edge or [one.trial for one in of_best]))
     recovered = not at_edge and all(one.kind is Kind.EARLY for one in of_best)
     status = Status.LOOK if recovered else Status.PROBLEM
     return [Finding(RULE, QUESTION, status, sentence, numbers, trials, studies, proposal=proposal)]
+
+
+def _losses(evidence: Evidence) -> list[Stack]:
+    curves = ((trial, training_loss(evidence.curves.get(trial.id))) for trial in completed(evidence))
+    return stacked((trial, loss) for trial, loss in curves if loss is not None)
 
 
 def _any_norms(evidence: Evidence, trials: Sequence[Trial]) -> bool:

@@ -74,21 +74,19 @@ def late_variance(evidence: Evidence) -> Sequence[Finding]:
     if decided_by is not None:
         numbers["difference"] = decided_by
     metric = evidence.objective.metric
-    varies = f"late in training the {metric} on validation varies by {number_text(found.deviation, 2)} from one "
+    varies = f"Late in training the {metric} on validation varies by {number_text(found.deviation, 2)} from one "
     varies += f"evaluation to the next ({share_text(evidence, found.share)})"
     if not _is_high(evidence, trials, found):
         few = ", less than one example" if found.share > HIGH else ""
-        return [Finding(RULE, QUESTION, Status.PASSES, f"It does not: {varies}{few}.", numbers)]
+        return [Finding(RULE, QUESTION, Status.PASSES, f"{varies}{few}: that is little.", numbers)]
     if decided_by is not None and luck < decided_by:
         sentence = (
-            f"It does: {varies}; but the answer rests on a difference of {number_text(decided_by, 2)}, which luck of "
-            f"{number_text(luck, 2)} in when trials end does not make."
+            f"{varies}, which is much; but the answer rests on a difference of {number_text(decided_by, 2)}, which "
+            f"luck of {number_text(luck, 2)} in when trials end does not make."
         )
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     against = "" if decided_by is None else f", and the answer rests on a difference of {number_text(decided_by, 2)}"
-    sentence = (
-        f"It does: {varies}{against}, so that which trial is best is partly luck. {_cause(evidence, trials, found)}"
-    )
+    sentence = f"{varies}{against}, so that which trial is best is partly luck. {_cause(evidence, trials, found)}"
     ids = tuple(trial.id for trial in best_of_arms(evidence))
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, ids, proposal=_remedy(evidence))]
 

@@ -15,7 +15,7 @@ from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, values_text
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.hyperparameters.known import usual_name
 
 VALIDATION = "validation"
 TRAIN = "train"
@@ -82,10 +82,11 @@ def number_of(trial: Trial, name: str) -> float | None:
 
 
 def value_of(trial: Trial, name: str) -> Value:
-    """A hyperparameter's value in a trial, whether it is called ``name`` or ``adam.name`` there; None without one."""
+    """A hyperparameter's value in a trial, whether it is called ``name``, ``adam.name`` or as another tool calls it
+    there; None without one."""
     if trial.values.get(name) is not None:
         return trial.values[name]
-    return next((value for key, value in trial.values.items() if last_part(key) == name and value is not None), None)
+    return next((value for key, value in trial.values.items() if usual_name(key) == name and value is not None), None)
 
 
 def is_fixed(evidence: Evidence, name: str) -> bool:

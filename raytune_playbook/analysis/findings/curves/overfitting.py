@@ -31,7 +31,7 @@ from raytune_playbook.analysis.series.noise import MIN_POINTS, QUANTIZATION, ris
 from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, number_text
-from raytune_playbook.study.hyperparameters.known import purpose_of
+from raytune_playbook.study.hyperparameters.known import purpose_of, usual_name
 
 RULE, QUESTION = "IN6", "Does any trial overfit?"
 
@@ -58,12 +58,14 @@ class Overfit:
     Fields:
         lowest, step: its validation metric where that was best, and the step.
         end: the metric at the end of training.
+        is_training_known: whether how training went on was recorded.
     """
 
     trial: Trial
     lowest: float
     step: int
     end: float
+    is_training_known: bool
 
 
 def overfitting(evidence: Evidence) -> Sequence[Finding]:
@@ -83,9 +85,11 @@ def overfitting(evidence: Evidence) -> Sequence[Finding]:
         "num_best_overfit": float(len(of_best)),
         "num_trials": float(len(looked_at)),
     }
+    if not any(one.is_training_known for one in of_best or found) and (of_best or _are_many(found, looked_at)):
+        return [_perhaps_overfit(evidence, of_best or found, looked_at, numbers)]
     if of_best:
         return [_best_overfit(evidence, of_best, found, looked_at, numbers)]
-    if found and len(found) >= MIN_SHARE * len(looked_at):
+    if _are_many(found, looked_at):
         return [_others_overfit(evidence, found, looked_at, numbers)]
     where = "any best trial" if len(best) > 1 else "the best trial"
     few = f", and in {len(found)} of all {count_text(len(looked_at))} trials" if found else " or in any other"
@@ -93,8 +97,12 @@ def overfitting(evidence: Evidence) -> Sequence[Finding]:
     return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers, tuple(one.trial.id for one in found))]
 
 
+def _are_many(found: Sequence[Overfit], looked_at: Sequence[Trial]) -> bool:
+    return bool(found) and len(found) >= MIN_SHARE * len(looked_at)
+
+
 def overfit_trials(evidence: Evidence, stacks: Sequence[Stack]) -> list[Overfit]:
-    """The trials whose validation metric ends worse than it was, while training went on to improve.
+    """The trials whose validation metric ends worse than it was, while training did not, as far as that is known.
 
     Args:
         stacks: of the validation metric, each of `MIN_POINTS` or more.
@@ -117,15 +125,16 @@ def _of_stack(evidence: Evidence, stack: Stack) -> list[Overfit]:
             stack.as_measured(float(found.lowest[row])),
             int(stack.steps[found.place[row]]),
             stack.as_measured(float(found.end[row])),
+            is_training_known=goes_on is not None,
         )
         for row in np.flatnonzero(rises)
-        if _training_goes_on(evidence, stack.trials[row], int(stack.steps[found.place[row]]))
+        if (goes_on := _training_goes_on(evidence, stack.trials[row], int(stack.steps[found.place[row]]))) is not False
     ]
 
 
-def _training_goes_on(evidence: Evidence, trial: Trial, step: int) -> bool:
-    """Whether training is no worse at the end than it was at this step, by more than noise and as far as that is known:
-    where training gets worse as well, it is no overfitting."""
+def _training_goes_on(evidence: Evidence, trial: Trial, step: int) -> bool | None:
+    """Whether training is no worse at the end than it was at this step, by more than noise; None where that is not
+    known. Where training gets worse as well, it is no overfitting."""
     loss = training_loss(evidence.curves[trial.id])
     stacks = evaluated(evidence, [trial], TRAIN) if loss is None else stacked([(trial, loss)])
     for stack in stacks:
@@ -137,7 +146,7 @@ def _training_goes_on(evidence: Evidence, trial: Trial, step: int) -> bool:
         before, end = values[place - length : place].mean(), values[-length:].mean()
         error = float(step_to_step(stack.values[:, place - length :])[0]) * (2 / length) ** 0.5
         return bool(end <= before + max(0.02 * abs(before), 2 * error))
-    return True
+    return None
 
 
 # ---------------------------------------------------------------------- in words
@@ -151,7 +160,7 @@ def _best_overfit(
     numbers: Mapping[str, float],
 ) -> Finding:
     first = max(of_best, key=lambda one: abs(one.end - one.lowest))
-    regularizers = [name for name in evidence.scientific if purpose_of(name) == "regularization"]
+    regularizers = [name for name in evidence.scientific if purpose_of(usual_name(name)) == "regularization"]
     num_best = len(best_of_arms(evidence))
     whose = "the best trial" if num_best == 1 else f"{len(of_best)} of {num_best} best trials"
     sentences = [
@@ -175,6 +184,19 @@ def _best_overfit(
         withholds=not regularizers and num_best > 1,
         proposal=None if regularizers else more_regularization(evidence),
     )
+
+
+def _perhaps_overfit(
+    evidence: Evidence, found: Sequence[Overfit], looked_at: Sequence[Trial], numbers: Mapping[str, float]
+) -> Finding:
+    first = max(found, key=lambda one: abs(one.end - one.lowest))
+    sentence = (
+        f"Validation gets worse again in {len(found)} of {count_text(len(looked_at))} trials: in {first.trial.text} "
+        f"the {evidence.objective.metric} goes from {number_text(first.lowest, 3)} at step {count_text(first.step)} to "
+        f"{number_text(first.end, 3)} at the end. Whether that is overfitting is not known: how training went on was "
+        "not recorded."
+    )
+    return Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, tuple(one.trial.id for one in found))
 
 
 def _others_overfit(

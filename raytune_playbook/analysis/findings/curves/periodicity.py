@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed, number_of
+from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed, no_curves, number_of
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.series.curves import Curve, TrialCurves
 from raytune_playbook.analysis.series.spectrum import Period, strongest_period
@@ -156,7 +156,10 @@ def _nothing(evidence: Evidence, series: Sequence[_Series]) -> Finding:
     names = list(dict.fromkeys(one.name for one in series))
     parts = []
     is_validation_tested = any(name.startswith(VALIDATION) for name in names)
-    if not is_validation_tested:
+    is_recorded = any(evaluated(evidence, completed(evidence), VALIDATION))
+    if not is_recorded:
+        parts.append(no_curves(RULE, QUESTION, evidence).sentence)
+    elif not is_validation_tested:
         parts.append("The evaluations are too few, or not evenly spaced, to show a period (about 30 would be needed).")
     if names:
         listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

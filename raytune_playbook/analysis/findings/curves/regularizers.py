@@ -8,7 +8,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import is_fixed
 from raytune_playbook.analysis.findings.finding import Proposal
 from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
-from raytune_playbook.study.hyperparameters.known import last_part, purpose_of
+from raytune_playbook.study.hyperparameters.known import purpose_of, usual_name
 
 REGULARIZERS: dict[str, Float] = {
     "weight_decay": Float(1e-5, 1e-1, scale="log"),
@@ -50,12 +50,12 @@ def _stronger(evidence: Evidence) -> dict[str, Hyperparameter]:
     for name in dict.fromkeys(name for study in evidence.studies for name in study.space):
         range_, *others = (study.space[name] for study in evidence.studies if name in study.space)
         if (
-            purpose_of(name) != "regularization"
+            purpose_of(usual_name(name)) != "regularization"
             or not isinstance(range_, Float)
             or any(other != range_ for other in others)
         ):
             continue
-        most = _MOST_DROPOUT if last_part(name) in ("dropout", "label_smoothing") else float("inf")
+        most = _MOST_DROPOUT if usual_name(name) in ("dropout", "label_smoothing") else float("inf")
         high = min(most, range_.high * (10 if range_.scale == "log" else 2))
         if high > range_.high:
             found[name] = Float(range_.low, float(f"{high:.3g}"), scale=range_.scale, when=range_.when)

@@ -17,6 +17,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     completed,
     no_curves,
     number_of,
+    too_few_evaluations,
     trials_text,
 )
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
@@ -52,14 +53,17 @@ def rising_loss(evidence: Evidence) -> Sequence[Finding]:
     """Looks at all completed trials; those that diverged are infeasible for that very reason."""
     trials = completed(evidence)
     losses = [(trial, loss) for trial in trials if (loss := training_loss(evidence.curves.get(trial.id))) is not None]
-    stacks = [stack for stack in stacked(losses) if stack.values.shape[1] >= MIN_POINTS]
+    all_stacks = stacked(losses)
+    stacks = [stack for stack in all_stacks if stack.values.shape[1] >= MIN_POINTS]
     looked_at = [trial for stack in stacks for trial in stack.trials]
+    if not looked_at and all_stacks:
+        return [too_few_evaluations(RULE, QUESTION, all_stacks, MIN_POINTS)]
     if not looked_at:
         return [no_curves(RULE, QUESTION, evidence, "Training losses")]
     risen = [one for stack in stacks for one in _risen(stack)]
     numbers = {"num_rising": float(len(risen)), "num_trials": float(len(looked_at))}
     if not risen:
-        sentence = f"It rises in none of {count_text(len(looked_at))} completed trials."
+        sentence = f"The training loss rises in none of {count_text(len(looked_at))} completed trials."
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     return [_finding(evidence, risen, looked_at, numbers)]
 
@@ -83,16 +87,16 @@ def _finding(
     too_large = _learning_rate_that_is_too_large(evidence, risen, looked_at)
     if too_large is not None:
         sentence = (
-            f"It rises in {len(risen)} of {count_text(len(looked_at))} completed trials "
+            f"The training loss rises in {len(risen)} of {count_text(len(looked_at))} completed trials "
             f"({trials_text([one.trial for one in risen])}), all of them with learning rates from "
-            f"{number_text(too_large, 3)} on, above those of the best: it is optimization, not the pipeline."
+            f"{number_text(too_large, 3)} on, above those of the best: the cause is optimization, not the pipeline."
         )
         return Finding(RULE, QUESTION, Status.PASSES, sentence, numbers | {"learning_rate": too_large}, ids)
     first = risen[0]
     sentence = (
-        f"It rises in {len(risen)} of {count_text(len(looked_at))} completed trials, whatever their learning rates: in "
-        f"{first.trial.text} from {number_text(first.lowest, 3)} at step {count_text(first.step)} to "
-        f"{number_text(first.end, 3)} at the end. That is usually a bug in the training pipeline."
+        f"The training loss rises in {len(risen)} of {count_text(len(looked_at))} completed trials, whatever their "
+        f"learning rates: in {first.trial.text} from {number_text(first.lowest, 3)} at step {count_text(first.step)} "
+        f"to {number_text(first.end, 3)} at the end. That is usually a bug in the training pipeline."
     )
     advice = (
         "Look for it before the next study: what changes over training, such as the order of examples, augmentation, a "

@@ -71,6 +71,7 @@ class End:
         gain: of the validation metric over it, as a share of the metric; below zero where it got worse.
         is_improving: whether that is more than noise, and enough to matter.
         saturated_share: from which share of training on the metric is as at the end, on validation and in training.
+        is_training_known: whether the metric in training was recorded; without it validation alone tells.
     """
 
     arm: Arm
@@ -79,6 +80,7 @@ class End:
     gain: float
     is_improving: bool
     saturated_share: float
+    is_training_known: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class TrainingLength:
         max_train_steps: of the round.
         decays: whether the best trials' learning rates fall to the end.
         is_late, is_early: what the playbook says of best steps: consistently in the last 25%, always in the first 10%.
+            Where the learning rate decays the best trials have to improve at the end as well.
     """
 
     ends: tuple[End, ...]
@@ -133,6 +136,8 @@ def training_length(evidence: Evidence) -> TrainingLength:
     is_enough = len(shares) >= FEWEST_TRIALS
     is_late = is_enough and float(np.mean(shares > LATE_SHARE)) >= MOSTLY
     is_late = is_late and _last_quarter_gains(evidence, trials, decays)
+    # At the end of a decay every trial is best, however long it is: asking for more steps would never end.
+    is_late = is_late and (not decays or any(end.is_improving for end in ends))
     is_early = is_enough and float(np.mean(shares <= EARLY_SHARE)) >= ALWAYS
     max_train_steps = max((study.max_train_steps for study in evidence.studies), default=0)
     return TrainingLength(ends, tuple(shares.tolist()), max_train_steps, decays, is_late, is_early)
@@ -201,10 +206,12 @@ def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End
     )
     saturated = [_saturated_share(stack)]
     in_training = _with_best(evidence, arm, TRAIN)
-    if in_training is not None and in_training.values.shape[1] >= MIN_POINTS:
+    is_training_known = in_training is not None and in_training.values.shape[1] >= MIN_POINTS
+    if in_training is not None and is_training_known:
         saturated.append(_saturated_share(in_training))
     share = 1 - float(stack.steps[-window] / stack.steps[-1])
-    return End(arm, stack.trials, share, -change / level if level else 0.0, is_improving, max(saturated))
+    gain = -change / level if level else 0.0
+    return End(arm, stack.trials, share, gain, is_improving, max(saturated), is_training_known)
 
 
 def _with_best(evidence: Evidence, arm: Arm, split: str) -> Stack | None:

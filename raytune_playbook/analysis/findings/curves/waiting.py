@@ -22,7 +22,7 @@ def waiting(evidence: Evidence) -> Sequence[Finding]:
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
     bound = input_bound(evidence.trials, evidence.examples)
     if bound is None:
-        sentence = f"It hardly does: {time.input_share:.1%} of the steps' time."
+        sentence = f"Training hardly waits for its input: {time.input_share:.1%} of the steps' time."
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, {"input_share": time.input_share})]
     studies = () if bound.study is None else (bound.study,)
     numbers = {"input_share": bound.time.input_share, "step_ms": bound.time.mean_ms()}

@@ -33,6 +33,13 @@ def warmup(evidence: Evidence) -> Sequence[Finding]:
     numbers = {"warmup_steps": steps, "warmup_share": share}
     if steps == 0:
         return [Finding(RULE, QUESTION, Status.PASSES, "The best trials have no warmup.", numbers)]
+    if share > 1:
+        sentence = (
+            f"The warmup of {trial.text} takes {count_text(round(steps))} steps, but no more than "
+            f"{count_text(max_train_steps)} steps of training were recorded: what share of it the warmup takes is not "
+            "known."
+        )
+        return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, (trial.id,))]
     found = f"The warmup of {trial.text} takes {count_text(round(steps))} steps, {share:.1%} of max_train_steps"
     if share <= WARMUP_SHARE:
         return [Finding(RULE, QUESTION, Status.PASSES, f"{found}.", numbers, (trial.id,))]

@@ -18,7 +18,7 @@ import numpy as np
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import SearchOver
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.findings.space.instability import is_learning_rate, wall_of
+from raytune_playbook.analysis.findings.space.instability import wall_of
 from raytune_playbook.analysis.findings.space.ranges import at_limit, end_text, ends, range_text, widened
 from raytune_playbook.analysis.findings.space.scientific_ends import scientific_ends
 from raytune_playbook.analysis.sampled.points import Group, groups_of, is_numeric, scores_of
@@ -26,6 +26,7 @@ from raytune_playbook.analysis.sampled.response import Response, responses
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Hyperparameter
+from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
 RULE = "IN1"
 QUESTION = "Is the search space large enough?"

@@ -106,7 +106,7 @@ def _judged(evidence: Evidence, studies: Sequence[_Study], known: Mapping[str, f
     if gain > worth:
         sentence = f"{expected}, more than {measure} ({number_text(worth, 2)}); {good}."
     elif thin:
-        sentence = f"Only {good}, too few to know it."
+        sentence = f"Only {good}: too few to know that region."
     else:
         sentence = f"{expected}, no more than {measure} ({number_text(worth, 2)}); {good}."
         return _found(Status.PASSES, sentence, numbers=numbers)

@@ -18,13 +18,14 @@ from scipy.stats import hypergeom
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import SearchOver
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.findings.space.instability import is_learning_rate, wall_of
+from raytune_playbook.analysis.findings.space.instability import wall_of
 from raytune_playbook.analysis.findings.space.ranges import cut, end_text, on_log_scale, range_text, value_at
 from raytune_playbook.analysis.sampled.points import Floats, Group, groups_of
 from raytune_playbook.analysis.summary import reason_kind
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter, Int
+from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
 Bools = npt.NDArray[np.bool_]
 
@@ -111,7 +112,7 @@ def _crashed(failed: Sequence[Trial], num_ended: int) -> Finding:
         f"{what} of {num_ended}: that is a bug, no evidence about the values; their tracebacks say where.",
         {"num_failed": len(failed), "num_ended": num_ended},
         trials=tuple(trial.id for trial in failed),
-        proposal=Proposal("Mend what the tracebacks show, and resume the round: the trials that crashed run again."),
+        proposal=Proposal("Mend what the tracebacks show, and run the trials that crashed again."),
     )
 
 

@@ -17,7 +17,7 @@ from raytune_playbook.analysis.sampled.points import Group, groups_of, scores_of
 from raytune_playbook.analysis.sampled.response import responses
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import value_text
-from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
 RULE = "UN10"
 QUESTION = "Does instability limit the learning rate?"
@@ -72,11 +72,6 @@ def limited_by_instability(evidence: Evidence) -> Sequence[Finding]:
             "best trials lie well below it."
         )
     return (Finding(RULE, QUESTION, Status.PASSES, sentence),)
-
-
-def is_learning_rate(name: str) -> bool:
-    """Whether a hyperparameter is a learning rate, by its name."""
-    return last_part(name) == "learning_rate"
 
 
 def wall_of(group: Group, name: str) -> Wall | None:

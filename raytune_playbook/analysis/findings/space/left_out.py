@@ -16,13 +16,13 @@ from raytune_playbook.analysis.findings.changes import Fix, SearchOver
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.findings.space.boundary import boundary
 from raytune_playbook.analysis.findings.space.importance import interacting
-from raytune_playbook.analysis.findings.space.instability import is_learning_rate
 from raytune_playbook.analysis.findings.space.ranges import narrowed, range_text
 from raytune_playbook.analysis.sampled.chance import LEVEL, by_chance
 from raytune_playbook.analysis.sampled.points import Group, groups_of
 from raytune_playbook.analysis.sampled.response import Response, responses
 from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
+from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
 RULE = "IN19"
 QUESTION = "What can the next study leave out?"
@@ -57,8 +57,8 @@ def left_out(evidence: Evidence) -> Sequence[Finding]:
     groups = [group for group in groups_of(evidence) if _is_told(group)]
     if not groups:
         sentence = (
-            f"Fewer than {MIN_POINTS} points of a study, or {MIN_POINTS_EACH} for each hyperparameter, or none that "
-            "matters: that does not tell what can be left out."
+            "What the next study can leave out is not known yet: that needs a hyperparameter that matters, and "
+            f"{MIN_POINTS} points of a study, {MIN_POINTS_EACH} for each hyperparameter."
         )
         return (Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence),)
     to_widen = {name for finding in boundary(evidence) if finding.is_open for name in _changed(finding)}
@@ -76,7 +76,12 @@ def left_out(evidence: Evidence) -> Sequence[Finding]:
         found.append(_narrow(narrow))
     if not found:
         found.append(
-            Finding(RULE, QUESTION, Status.PASSES, "Nothing: all that was tuned matters, over its whole range.")
+            Finding(
+                RULE,
+                QUESTION,
+                Status.PASSES,
+                "All that was tuned matters over its whole range, so nothing can be left out.",
+            )
         )
     return tuple(found)
 

@@ -42,8 +42,9 @@ def matters(evidence: Evidence) -> Sequence[Finding]:
         )
         return (Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers),)
     sentence = (
-        f"Nothing that was tuned ({names}) explains the objective more than chance would: it would do as well in "
-        f"{_percent(p_value)} of cases. One that explained more than {hidden:.0%} of the differences would have shown."
+        f"Nothing that was tuned ({names}) explains the objective more than chance, which would do as well in "
+        f"{_percent(p_value)} of cases. A hyperparameter that explained more than {hidden:.0%} of the differences "
+        "would have shown."
     )
     proposal = Proposal(
         "Check that the workload uses these values; then fix them, or search much wider ranges, and spend the trials "

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
-from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.hyperparameters.known import usual_name
 
 WIDENED_BY = 0.5
 """A range is widened by so much of its own width, on its own scale."""
@@ -37,7 +37,7 @@ class Limits(NamedTuple):
 
 def limits_of(name: str, hyperparameter: Hyperparameter) -> Limits:
     """By its name, else by what its range says: one that starts at 0 or ends at 1 does so for a reason."""
-    part = last_part(name)
+    part = usual_name(name)
     if part in SHARES:
         return Limits(0.0, 1.0)
     if part in NOT_NEGATIVE:

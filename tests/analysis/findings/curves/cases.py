@@ -64,6 +64,11 @@ def best_early(values: Values, shares: Floats, rng: np.random.Generator) -> Floa
     return np.asarray(falls(values, 20 * shares, rng) * (1 + 1.5 * shares))
 
 
+def anneals(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
+    """Saturated, but for what a cosine decay brings at its end: a tenth more at the full learning rate."""
+    return np.asarray(falls(values, shares, rng) * (1 + 0.1 * np.cos(np.pi / 2 * shares) ** 2))
+
+
 def with_period(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
     """Every 200 steps, by 5% of the error up and down."""
     return np.asarray(falls(values, shares, rng) * (1 + 0.05 * np.sin(2 * np.pi * shares * 10)))
@@ -149,9 +154,9 @@ CASES: tuple[Case, ...] = (
     Case(
         "IN8",
         "still improving at the end, cosine decay",
-        "11% of the error in the last quarter",
+        "11% of the error in the last quarter, against 3% that the decay brings",
         training_ends,
-        lambda seed: round_of(seed, Shapes(), COSINE),
+        lambda seed: round_of(seed, Shapes(validation=anneals), COSINE),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving), COSINE),
         is_improving,
     ),
@@ -187,6 +192,14 @@ CASES: tuple[Case, ...] = (
         best_step_shares,
         lambda seed: round_of(seed, Shapes()),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving)),
+    ),
+    Case(
+        "IN14",
+        "best steps in the last 25%, cosine decay",
+        "11% of the error gained there, against 3% that the decay brings",
+        best_step_shares,
+        lambda seed: round_of(seed, Shapes(validation=anneals), COSINE),
+        lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving), COSINE),
     ),
     Case(
         "IN14",

@@ -24,6 +24,7 @@ from raytune_playbook.records.types import Outcome, TimeByPart
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
 from tests.analysis.findings.curves.cases import (
     alike,
+    anneals,
     best_early,
     jumps,
     learns,
@@ -111,7 +112,7 @@ def test_in7_a_difference_that_is_larger_than_luck_stands():
     (found,) = late_variance(round_of(0, Shapes(validation=far_apart, noise=2.0, correlation=0.0), plan))
     assert found.status is Status.PASSES
     assert found.numbers["luck"] < found.numbers["difference"]
-    assert found.sentence.startswith("It does: ")
+    assert found.sentence.startswith("Late in training ")
 
 
 # ---------------------------------------------------------------------- number of steps
@@ -161,10 +162,28 @@ def test_in14_and_in8_never_ask_for_more_and_for_fewer(seed):
     assert len(asked) <= 1
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_in14_late_best_steps_are_expected_at_the_end_of_a_decay(schedule):
+    """More steps are asked for while the best trials are seen to improve, and not for the sake of the decay alone."""
+
+    def anneals_much(values, shares, rng):
+        return anneals(values, shares, rng) * (1 + 0.3 * np.cos(np.pi / 2 * shares) ** 2)
+
+    few = replace(PLAN, evaluation_interval_steps=400)
+    (found,) = best_step_shares(round_of(0, Shapes(validation=anneals_much), fixed(few, schedule=schedule)))
+    assert (found.status, found.proposal) == (Status.PASSES, None)
+    assert found.numbers["late_share"] >= 0.75
+    assert "to be expected where the learning rate decays" in found.sentence
+    (constant,) = best_step_shares(round_of(0, Shapes(validation=anneals_much), few))
+    assert constant.status is Status.LOOK
+    (improving,) = best_step_shares(round_of(0, IMPROVING, fixed(schedule=schedule)))
+    assert improving.status is Status.LOOK
+
+
 def test_in14_best_steps_that_are_early_by_overfitting_ask_for_regularization_first():
     (found,) = best_step_shares(round_of(0, Shapes(validation=best_early)))
     assert found.status is Status.LOOK
-    assert "because they overfit afterwards" in found.sentence
+    assert "because validation gets worse again afterwards" in found.sentence
     assert found.proposal is None
 
 
@@ -234,7 +253,7 @@ def test_un1_instability_far_above_the_best_learning_rate_is_no_issue():
     }
     (found,) = instability(replace(evidence, trials=tuple(slow_is_best.values())))
     assert found.status is Status.PASSES
-    assert "it is no issue" in found.sentence
+    assert "instability is no issue" in found.sentence
 
 
 def test_in4_trials_that_diverged_are_unstable_and_those_out_of_memory_are_not():

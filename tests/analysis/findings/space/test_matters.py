@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from raytune_playbook.analysis.findings.changes import Fix, SearchOver
-from raytune_playbook.analysis.findings.finding import Status
+from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.findings.space.boundary import boundary
 from raytune_playbook.analysis.findings.space.importance import importance
 from raytune_playbook.analysis.findings.space.left_out import left_out
 from raytune_playbook.analysis.findings.space.matters import matters
-from tests.analysis.findings.space.cases import all_matter, nothing_matters, one_matters, rounds, together
+from tests.analysis.findings.generated import Plan, Values, generated
+from tests.analysis.findings.space.cases import NOISE, all_matter, nothing_matters, one_matters, rounds, together, unit
 
 
 def test_in19_noise_alone_is_told_for_all_hyperparameters_at_once() -> None:
@@ -53,6 +59,19 @@ def test_in19_a_clear_bowl_is_narrowed_around_the_best_but_nothing_asks_for_it()
 
 
 def test_in19_what_is_to_be_widened_is_neither_fixed_nor_narrowed() -> None:
-    evidence = rounds({"learning_rate": 1.25, "momentum": 0.5, "weight_decay": 0.5}, 0, num_trials=60)
-    changes = [change for finding in left_out(evidence) if finding.proposal for change in finding.proposal.changes]
-    assert "learning_rate" not in {change.name for change in changes if isinstance(change, Fix | SearchOver)}
+    """Of a weight decay that matters the other way round in the second value, so that nothing shows on average."""
+
+    def objective(values: Values, rng: np.random.Generator) -> float:
+        slope = 0.3 if values["depth"] == 20 else -0.3
+        bowl = (unit(values, "learning_rate") - 0.5) ** 2
+        return 0.05 + bowl + slope * unit(values, "weight_decay") + NOISE * float(rng.normal())
+
+    evidence = generated(Plan(arms=({"depth": 20}, {"depth": 50}), fixed={}, trials_per_arm=40), 2, objective)
+    assert named(boundary(evidence)) == {"weight_decay"}
+    assert named(left_out(evidence)) == {"learning_rate"}
+
+
+def named(findings: Sequence[Finding]) -> set[str]:
+    """The hyperparameters that findings ask to fix, or to search elsewhere."""
+    changes = (change for finding in findings if finding.proposal for change in finding.proposal.changes)
+    return {change.name for change in changes if isinstance(change, Fix | SearchOver)}

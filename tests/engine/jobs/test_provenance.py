@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raytune_playbook import RunError, cli
+from raytune_playbook import RunError
 from raytune_playbook.cli import main
+from raytune_playbook.cli import running as commands
 from raytune_playbook.engine.jobs import provenance
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.provenance import code_state, provenance_of, round_record
@@ -144,7 +145,7 @@ def test_tr1_the_command_runs_the_same_job_into_the_same_storage(checkout, monke
         raise RunError("not really")
 
     monkeypatch.setattr(running, "run", run)
-    monkeypatch.setattr(cli, "_look_at", lambda *_: None)  # there is no such storage
+    monkeypatch.setattr(commands, "_look_at", lambda *_: None)  # there is no such storage
     monkeypatch.chdir(checkout.parent)  # from wherever it is given
     assert (program, main(arguments)) == ("raytune-playbook", 1)
     assert isinstance(given["job"], Job)

@@ -67,7 +67,7 @@ def test_in16_the_next_job_file_runs_as_it_is_and_says_which_finding_asked_for_w
         f"After: first, {job}",
         f"Made by: raytune-playbook propose first --storage {storage.uri}",
         "Costs: 16 trials of 100 steps, about 16 s of training on one gang",
-        "- Search learning_rate from 0.003 to 3 on a log scale (it was 0.003 to 0.3): What IN1 asks was seen",
+        "- Search learning_rate from 0.003 to 3 on a log scale (it was 0.003 to 0.3).",
         "IN1 (problem): What IN1 asks was seen in 4 of 5 trials.",
         "- Give every study 8 trials (it had 3)",
         "What a person has to decide: - Look for a bug. (IN9: What IN9 asks was seen in 4 of 5 trials.)",

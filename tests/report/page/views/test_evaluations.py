@@ -127,9 +127,9 @@ def test_sampled_evaluation_and_classes_are_on_the_page(make_round):
         re.sub(r"<[^>]*>", " ", page[page.index("<header>") : page.index("<script")].replace("<wbr>", "")).split()
     )
     assert "Evaluations scored 400 of 4,000 validation examples" in text
-    assert "● batch_norm=&lt;sync&gt; batch_norm=&lt;sync&gt;/00000 300 0.1 0.11 0.67" in text
+    assert "● batch_norm=&lt;sync&gt;/00000 300 0.1 0.11 0.67" in text
     assert "rare &lt;b&gt;, of 8" in text
-    assert "● batch_norm=&lt;sync&gt; batch_norm=&lt;sync&gt;/00000 6 (0.75)" in text
+    assert "● batch_norm=&lt;sync&gt;/00000 6 (0.75)" in text
 
 
 def test_where_nothing_was_sampled_or_counted_the_page_says_nothing(make_round):

@@ -1,4 +1,4 @@
-"""The README's table has every case, as it is measured now."""
+"""The README's table has every case of the checklist, and no other."""
 
 from __future__ import annotations
 

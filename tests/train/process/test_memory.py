@@ -50,17 +50,23 @@ MIB = 2**20
 
 
 def test_in20_the_peak_is_that_since_the_trial_began_and_not_what_an_earlier_one_took():
+    """Each difference is between two moments with one allocation between them: what else a process holds comes and goes
+    (the kernel takes back what it can read again from a file), and its count is right to some pages for each CPU."""
     first = PeakMemory(torch.device("cpu"))
     before = first.num_bytes() or pytest.skip("this kernel does not tell it")
     taken = [torch.ones(2**16) for _ in range(800)]  # 200 MiB in pieces that the C library keeps when they are freed
-    assert first.num_bytes() - before > 190 * MIB
+    at_most = first.num_bytes()
+    assert at_most - before > 190 * MIB
     del taken[1:]
-    assert first.num_bytes() - before > 190 * MIB
+    assert first.num_bytes() > at_most - MIB
     second = PeakMemory(torch.device("cpu"))
-    assert second.num_bytes() - before < 40 * MIB
+    anew = second.num_bytes()
+    assert at_most - anew > 100 * MIB
     taken += [np.ones(10 * MIB)]  # 80 MiB
+    at_most = second.num_bytes()
     del taken
-    assert 75 * MIB < second.num_bytes() - before < 125 * MIB
+    assert second.num_bytes() > at_most - MIB
+    assert 70 * MIB < at_most - anew < 110 * MIB
 
 
 def test_a_peak_that_the_kernel_does_not_begin_anew_is_not_known(tmp_path, monkeypatch):

@@ -27,7 +27,8 @@ def best_text(evidence: Evidence, found: Comparison) -> str:
     sampled = [name for name, role in evidence.roles.items() if role == "scientific" and name in arm.space]
     values = {name: arm.best.values.get(name) for name in sampled}
     where = f" at {values_text(values)}" if values else ""
-    sentence = f"The best of {len(arm.ranked):,} trials is {arm.best.text}{where}: {evidence.objective.name} {number}."
+    which = "The only completed trial" if len(arm.ranked) == 1 else f"The best of {len(arm.ranked):,} trials"
+    sentence = f"{which} is {arm.best.text}{where}: {evidence.objective.name} {number}."
     if (interval := found.intervals[0]) is None:
         return sentence
     low, high = map(number_text, interval)

@@ -20,6 +20,8 @@ from raytune_playbook.report.reading import read_all
 class Result:
     """A round as its records tell it; nothing is kept beside them.
 
+    What to run next `raytune_playbook.propose(round, result)` returns: the round with what the findings ask for.
+
     Fields:
         store: the round's records.
     """

@@ -109,3 +109,13 @@ def test_ad2_no_interval_from_few_trials_or_mostly_infeasible_ones():
     assert interval_of_best([0.1, 0.2, 0.3]) is None
     assert interval_of_best([0.1, 0.2, 0.3, 0.4, 0.5, math.inf, math.inf]) is None
     assert interval_of_best([0.1] * 8) == pytest.approx((0.1, 0.1))
+
+
+@pytest.mark.parametrize("num_trials", [8, 12, 40])
+def test_ad2_the_end_on_the_worse_side_is_where_one_of_ten_searches_ends(num_trials: int) -> None:
+    """Both searches are of independent points: with trials 1, 2, 3, ... the r-th best is exceeded with the probability
+    that all of r come from the first search, between which the logarithm is straight."""
+    found = interval_of_best([float(trial) for trial in range(1, num_trials + 1)])
+    assert found is not None
+    exceeded = [math.comb(2 * num_trials - r, num_trials) / math.comb(2 * num_trials, num_trials) for r in range(1, 7)]
+    assert found[1] == pytest.approx(np.interp(-math.log(0.1), -np.log(exceeded), np.arange(1.0, 7.0)))

@@ -60,7 +60,11 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
     more = f", and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
     sentence = f"Most values were tuned with {usual} trials, but {named}{more}: the comparison is not fair to all."
     is_planned_so = len({arm.planned for arm in arms}) > 1
-    resume = ": raytune-playbook resume; with --retry-failed also what crashed" if evidence.is_planned_here else ""
+    resume = (
+        " with raytune-playbook resume (--retry-failed runs those that crashed as well)"
+        if evidence.is_planned_here
+        else ""
+    )
     proposal = Proposal(f"Finish the trials that are missing{resume}.")
     if is_planned_so:
         largest = max(arm.planned for arm in arms)

@@ -35,8 +35,8 @@ def rare_classes(evidence: Evidence) -> Sequence[Finding]:
         return found
     rarest = of_arms[0][1][0]
     sentence = (
-        f"No class is rare: one of the {rarest.num_examples:,} examples of class {rarest.label} is "
-        f"{number_text(rarest.sensitivity_of_one, 2)} of its sensitivity."
+        f"No class is rare: the fewest examples, {rarest.num_examples:,}, has class {rarest.label}, where one more "
+        f"right raises the sensitivity by {number_text(rarest.sensitivity_of_one, 2)}."
     )
     return [Finding(RULE, QUESTION, Status.PASSES, sentence, {"num_examples": rarest.num_examples})]
 
@@ -48,9 +48,10 @@ def _rare(label: str, of_arms: Sequence[tuple[Arm, Sequence[ClassCount]]]) -> Fi
         f"{count.num_correct} with {values_text(arm.values)}" if arm.values else f"{count.num_correct}"
         for arm, count in named[:_MOST_NAMED]
     )
+    examples = "1 example" if one.num_examples == 1 else f"{one.num_examples} examples"
     sentence = (
-        f"Class {label} has {one.num_examples} examples, so each is {number_text(one.sensitivity_of_one, 2)} of its "
-        f"sensitivity; the best trials are right on {correct}."
+        f"Class {label} has {examples}, so one more that is right raises its sensitivity by "
+        f"{number_text(one.sensitivity_of_one, 2)}. Right in the best trial: {correct}."
     )
     return Finding(
         RULE,
@@ -59,7 +60,10 @@ def _rare(label: str, of_arms: Sequence[tuple[Arm, Sequence[ClassCount]]]) -> Fi
         sentence,
         {"num_examples": one.num_examples, "sensitivity_of_one": one.sensitivity_of_one or 0.0},
         trials=tuple(arm.best.id for arm, _ in named if arm.best),
-        proposal=Proposal(f"Compare examples of class {label}, not shares, or validate on more of them."),
+        proposal=Proposal(
+            f"Compare how many examples of class {label} are right rather than its sensitivity, or validate on more of "
+            "them."
+        ),
     )
 
 

@@ -33,7 +33,10 @@ def stopped_early(evidence: Evidence) -> Sequence[Finding]:
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, "How far trials were trained was not recorded.")]
     short = [trial for trial in completed if _is_short(trial, steps[trial.id], lengths.get(trial.study, 0))]
     if not short:
-        sentence = f"All {len(completed)} completed trials were trained to their end."
+        all_of = (
+            "The only completed trial was" if len(completed) == 1 else f"All {len(completed)} completed trials were"
+        )
+        sentence = f"{all_of} trained to the end."
         return [Finding(RULE, QUESTION, Status.PASSES, sentence)]
     numbers = {"num_stopped": len(short), "share_stopped": len(short) / len(completed)}
     stopped = f"{len(short)} of {len(completed)} trials were stopped early"

@@ -15,7 +15,15 @@ def unfinished(evidence: Evidence) -> Sequence[Finding]:
     planned = sum(study.num_trials for study in evidence.studies)
     ended = sum(trial.outcome is not None for trial in evidence.first_runs)
     if ended >= planned:
-        return [Finding(RULE, QUESTION, Status.PASSES, f"All {ended:,} trials have ended.", {"num_ended": ended})]
+        return [
+            Finding(
+                RULE,
+                QUESTION,
+                Status.PASSES,
+                f"{'The only trial has' if ended == 1 else f'All {ended:,} trials have'} ended.",
+                {"num_ended": ended},
+            )
+        ]
     numbers = {"num_ended": ended, "num_planned": planned}
     sentence = f"{ended:,} of {planned:,} trials have ended; the others may still change the answer."
     proposal = Proposal("Let the round go on to its end.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed
@@ -49,24 +50,23 @@ def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
         "early_share": float(np.mean(shares <= EARLY_SHARE)),
     }
     if length.is_late:
-        late = f"{numbers['late_share']:.0%} of the better trials"
-        found = f"{late} were best in the last {1 - LATE_SHARE:.0%} of training"
+        found = f"{_of_better(shares > LATE_SHARE)} best in the last {1 - LATE_SHARE:.0%} of training"
         if length.asks_for_fewer:
             return [_unclear(f"{found}, but their curves are saturated long before", numbers)]
         also = ", as the end of a decay brings with it" if length.decays else ""
-        sentence = f"{found}{also}: longer training, with the decay tuned again, might do better."
+        sentence = f"{found}{also}: longer training, with its schedule tuned again, might do better."
         return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=longer(evidence, length))]
     if length.is_early:
         return [_early(evidence, length, numbers)]
     if length.decays and numbers["late_share"] >= MOSTLY:
         sentence = (
-            f"{numbers['late_share']:.0%} of the better trials were best in the last {1 - LATE_SHARE:.0%} of training, "
+            f"{_of_better(shares > LATE_SHARE)} best in the last {1 - LATE_SHARE:.0%} of training, "
             "as is to be expected where the learning rate decays to its end; that alone does not ask for more steps."
         )
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     low, middle, high = np.quantile(shares, [0.25, 0.5, 0.75])
     sentence = (
-        f"The better trials were best at {middle:.0%} of training in the middle (half of them from {low:.0%} to "
+        f"The better trials were best at {middle:.0%} of training (the median; half of them from {low:.0%} to "
         f"{high:.0%}): neither always in the first {EARLY_SHARE:.0%} nor, by more than noise, in the last "
         f"{1 - LATE_SHARE:.0%}."
     )
@@ -74,7 +74,7 @@ def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
 
 
 def _early(evidence: Evidence, length: TrainingLength, numbers: dict[str, float]) -> Finding:
-    found = f"{numbers['early_share']:.0%} of the better trials were best in the first {EARLY_SHARE:.0%} of training"
+    found = f"{_of_better(np.array(length.shares) <= EARLY_SHARE)} best in the first {EARLY_SHARE:.0%} of training"
     if length.asks_for_more:
         return _unclear(f"{found}, but the best still improve at the end", numbers)
     stacks = [stack for stack in evaluated(evidence, completed(evidence), VALIDATION) if len(stack.steps) >= MIN_POINTS]
@@ -87,6 +87,14 @@ def _early(evidence: Evidence, length: TrainingLength, numbers: dict[str, float]
         return Finding(RULE, QUESTION, Status.LOOK, sentence, numbers)
     sentence = f"{found}: max_train_steps is far too large."
     return Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=shorter(evidence, length))
+
+
+def _of_better(are_so: npt.NDArray[np.bool_]) -> str:
+    """``All 8 of the better trials were``, ``6 of the 8 better trials were``."""
+    number, total = int(are_so.sum()), len(are_so)
+    if number == total:
+        return f"All {total} of the better trials were"
+    return f"{number} of the {total} better trials {'was' if number == 1 else 'were'}"
 
 
 def _unclear(found: str, numbers: dict[str, float]) -> Finding:

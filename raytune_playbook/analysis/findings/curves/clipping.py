@@ -75,5 +75,5 @@ def _less_clipping(evidence: Evidence, trial: Trial, norm: float | None) -> Prop
     if isinstance(range_, Float) and range_.scale == "log" and is_alike and typical > norm:
         low = float(f"{range_.low * norm / typical:.2g}")
         changes.append(SearchOver(name, Float(low, range_.high, scale="log", when=range_.when)))
-        return Proposal(f"{sentence}, and search learning rates from {number_text(low, 2)} on.", tuple(changes))
+        return Proposal(f"{sentence}, and search learning rates from {number_text(low, 2)} upwards.", tuple(changes))
     return Proposal(f"{sentence}, and lower the learning rate.", tuple(changes))

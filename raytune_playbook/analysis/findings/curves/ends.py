@@ -63,9 +63,11 @@ def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
     most = max(length.improving, key=lambda end: end.gain)
     where = "" if len(length.ends) == 1 else f" of {_names(length.improving)}"
     gain = f"{evidence.objective.name} gets better by {share_text(evidence, most.gain)}"
-    when = "before the learning rate decays" if most.is_before_decay else "at the end"
-    over = f"{most.share:.0%} of training" + (" before that" if most.is_before_decay else "")
-    found = f"The best trials{where} still improve {when}: {gain} over the last {over}"
+    when = "before the decay" if most.is_before_decay else "at the end"
+    over = (
+        f"{most.share:.0%} of training just before that" if most.is_before_decay else f"the last {most.share:.0%} of it"
+    )
+    found = f"The best trials{where} still improve {when} of training: {gain} over {over}"
     trials = tuple(trial.id for end in length.improving for trial in end.trials)
     if length.asks_for_fewer:
         sentence = (
@@ -79,7 +81,7 @@ def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
             "of a few good points show whether more steps help."
         )
     else:
-        sentence = f"{found}, so training is probably compute-bound: longer training would do better."
+        sentence = f"{found}, so training is probably compute-bound, and longer training would do better."
     studies = tuple(dict.fromkeys(end.arm.study for end in length.improving))
     return Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, trials, studies, proposal=longer(evidence, length))
 

@@ -65,12 +65,15 @@ def instability(evidence: Evidence) -> Sequence[Finding]:
         numbers["unstable_base_learning_rate"] = onset
     norms = "" if _any_norms(evidence, known) else " Gradient norms were not logged, so spikes of theirs are not known."
     if not unstable:
-        sentence = f"No trial of {count_text(num_looked)} is unstable: no training loss suddenly rises.{norms}"
+        sentence = (
+            f"No trial is unstable, of {count_text(num_looked)} looked at: no training loss suddenly rises.{norms}"
+        )
         return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
     ids = {trial.id for trial in best}
     of_best = [one for one in unstable if one.trial.id in ids]
     at_edge = [trial for trial in best if _is_at_edge(trial, onset)]
-    found = f"{len(unstable)} of {count_text(num_looked)} trials are unstable ({_kinds_text(unstable)})"
+    verb = "is" if len(unstable) == 1 else "are"
+    found = f"{len(unstable)} of {count_text(num_looked)} trials {verb} unstable ({_kinds_text(unstable)})"
     found += f", from learning rate {number_text(onset, 2)} on" if onset is not None else ""
     trials = tuple(one.trial.id for one in [*of_best, *(one for one in unstable if one not in of_best)])
     if of_best:
@@ -169,7 +172,7 @@ def _warmup(evidence: Evidence) -> int | None:
 
 def _clipping_norm(evidence: Evidence, known: Sequence[Trial], ids: Set[TrialId]) -> float | None:
     """The 90th percentile of the gradient norms of the best trial that is stable; where that much is clipped already,
-    half of the present threshold. None where norms were not logged, nothing can be clipped, or most updates would be."""
+    half of the present threshold. None where norms were not logged, nothing can be clipped, or most updates would."""
     if not is_fixed(evidence, "clipping_norm"):
         return None
     present = [value for value in fixed_values(evidence, "clipping_norm") if isinstance(value, int | float)]

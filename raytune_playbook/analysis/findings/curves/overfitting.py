@@ -166,7 +166,8 @@ def _best_overfit(
     sentences = [
         f"In {whose} validation gets worse while training does not: in {first.trial.text} the "
         f"{evidence.objective.metric} goes from {number_text(first.lowest, 3)} at step {count_text(first.step)} to "
-        f"{number_text(first.end, 3)} at the end; {len(found)} of all {count_text(len(looked_at))} trials overfit.",
+        f"{number_text(first.end, 3)} at the end; {len(found)} of all {count_text(len(looked_at))} trials "
+        f"{'overfits' if len(found) == 1 else 'overfit'}.",
         *_qualifications(evidence, found, looked_at),
     ]
     if regularizers:
@@ -203,8 +204,9 @@ def _others_overfit(
     evidence: Evidence, found: Sequence[Overfit], looked_at: Sequence[Trial], numbers: Mapping[str, float]
 ) -> Finding:
     sentences = [
-        f"The best trials do not overfit, but {len(found)} of all {count_text(len(looked_at))} trials do (such as "
-        f"{trials_text([one.trial for one in found])}): choosing the best favours configurations that regularize more.",
+        f"The best trials do not overfit, but {len(found)} of all {count_text(len(looked_at))} trials "
+        f"{'does' if len(found) == 1 else 'do'} ({trials_text([one.trial for one in found])}): choosing "
+        "the best favours configurations that regularize more.",
         *_qualifications(evidence, found, looked_at),
     ]
     trials = tuple(one.trial.id for one in found)

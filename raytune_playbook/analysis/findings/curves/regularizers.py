@@ -39,8 +39,8 @@ def more_regularization(evidence: Evidence) -> Proposal:
         )
         return Proposal(f"Search stronger regularization: {names}.", tuple(widened))
     return Proposal(
-        "Add another regularizer to the workload (dropout, label smoothing, weight decay, data augmentation), and search "
-        "over it."
+        "Add another regularizer to the workload (dropout, label smoothing, weight decay, augmentation), and "
+        "search over it."
     )
 
 

@@ -188,8 +188,8 @@ def shorter(evidence: Evidence, length: TrainingLength) -> Proposal | None:
     if any(decay_steps > steps for decay_steps in _numbers(fixed_values(evidence, "decay_steps"))):
         changes.append(Fix("decay_steps", steps))
     sentence = (
-        f"{count_text(steps)} steps instead of {count_text(length.max_train_steps)} would do, for more trials at the "
-        "same cost; when in doubt stay with more."
+        f"Train for {count_text(steps)} steps instead of {count_text(length.max_train_steps)}, and spend what is saved "
+        "on more trials; when in doubt, stay with more steps."
     )
     return Proposal(sentence, tuple(changes))
 

@@ -199,8 +199,9 @@ def _sentence(hyperparameter: Hyperparameter, end: _End, num_studies: int) -> st
     edge = end_text(hyperparameter, ends(hyperparameter)[end.upward])
     best = end_text(hyperparameter, end.best.values.get(end.name))
     if end.is_several:
+        which = f"All {end.good}" if end.good_there == end.good else f"{end.good_there} of the {end.good}"
         return (
-            f"{end.good_there} of the {end.good} best points{where} lie near the {side} end of {end.name} ({edge}), "
+            f"{which} best points{where} lie near the {side} end of {end.name} ({edge}), "
             "and the objective still improves towards it: better ones may lie beyond."
         )
     return (

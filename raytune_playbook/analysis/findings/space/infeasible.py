@@ -151,7 +151,7 @@ def _share_text(infeasible: Sequence[Trial], tried: int) -> str:
     kinds = Counter(reason_kind(trial.reason) for trial in infeasible).most_common()
     reasons = ", ".join(f"{number} {kind}" for kind, number in kinds)
     verb = "is" if len(infeasible) == 1 else "are"
-    return f"{len(infeasible)} of {tried} trials ({len(infeasible) / tried:.0%}) {verb} infeasible: {reasons}"
+    return f"{len(infeasible)} of {tried} trials ({len(infeasible) / tried:.0%}) {verb} infeasible ({reasons})"
 
 
 def _clearest(evidence: Evidence) -> tuple[Group, _Region] | None:
@@ -202,7 +202,7 @@ def _where_text(where: _Region, num_infeasible: int) -> str:
     value = end_text(where.hyperparameter, value_at(where.hyperparameter, where.unit))
     outside, infeasible_outside = where.num_trials - where.num_inside, num_infeasible - where.infeasible_inside
     return (
-        f"With {where.name} {side} {value} {where.infeasible_inside} of {where.num_inside} trials are infeasible, "
+        f"With {where.name} {side} {value}, {where.infeasible_inside} of {where.num_inside} trials are infeasible; "
         f"elsewhere {infeasible_outside} of {outside}."
     )
 

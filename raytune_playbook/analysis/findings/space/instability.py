@@ -68,8 +68,8 @@ def limited_by_instability(evidence: Evidence) -> Sequence[Finding]:
     if walls:
         wall = walls[0][1]
         sentence = (
-            f"Above {wall.name} = {_at(wall)} {wall.infeasible_above} of {wall.above} trials are infeasible, but the "
-            "best trials lie well below it."
+            f"With {wall.name} above {_at(wall)}, {wall.infeasible_above} of {wall.above} trials are infeasible, but "
+            "the best trials lie well below."
         )
     return (Finding(RULE, QUESTION, Status.PASSES, sentence),)
 

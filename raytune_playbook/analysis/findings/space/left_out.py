@@ -157,7 +157,7 @@ def _narrow(narrow: Sequence[tuple[_Known, Hyperparameter]]) -> Finding:
         RULE,
         QUESTION,
         Status.PASSES,
-        f"The good points of {', '.join(ranges)} lie in a part of the range, around the best.",
+        f"The good values of {' and of '.join(ranges)} lie in a part of the range, around the best.",
         numbers={"num_to_narrow": len(ranges)},
         proposal=Proposal(
             f"To exploit rather than explore, search {texts}.",

@@ -26,7 +26,7 @@ def test_in3_reasons_are_counted_and_the_place_is_named() -> None:
     assert found.status is Status.LOOK
     assert "diverged" in found.sentence
     assert "NaN" in found.sentence
-    assert "With learning_rate above 0.092 14 of 14 trials are infeasible" in found.sentence
+    assert "With learning_rate above 0.092, 14 of 14 trials are infeasible" in found.sentence
     assert "elsewhere 0 of" in found.sentence
     assert len(found.trials) == found.numbers["num_infeasible"]
     assert found.proposal is not None

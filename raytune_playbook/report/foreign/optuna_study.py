@@ -72,9 +72,7 @@ def recorded_by_optuna(given: str | Path | Study, study: str | None = None) -> R
 
 def _require_optuna() -> None:
     if find_spec("optuna") is None:
-        raise DataError(
-            "Reading a study of Optuna needs optuna, which is not installed; pip install 'raytune-playbook[bayes]'."
-        )
+        raise DataError("Reading a study of Optuna needs optuna, which is not installed; run pip install optuna.")
 
 
 # ---------------------------------------------------------------------- opening

@@ -53,6 +53,19 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class EarlierRound:
+    """Another round of the same workload, created before.
+
+    Fields:
+        examples: what it trained on; None where that is not known.
+    """
+
+    name: str
+    studies: tuple[StudySpec, ...]
+    examples: ExamplesRecord | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that is known of a round.
 
@@ -66,6 +79,8 @@ class Evidence:
         examples: what was trained on; None where that is not known.
         is_finished: whether no more trials are to come.
         warnings: the rules of thumb that the round goes against, each as ``SD4: what is wrong; what to do.``
+        earlier: the rounds of its workload that trained for as many steps before, in the order in which they were
+            created; None where that is not known.
     """
 
     studies: tuple[StudySpec, ...]
@@ -77,6 +92,7 @@ class Evidence:
     examples: ExamplesRecord | None = None
     is_finished: bool = True
     warnings: tuple[str, ...] = ()
+    earlier: tuple[EarlierRound, ...] | None = None
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:

@@ -211,12 +211,12 @@ def test_ln7_earlier_rounds_of_the_workload_are_found_in_the_order_of_their_crea
         whole = {part: record[part] | value if isinstance(value, dict) else value for part, value in fields.items()}
         file.write_text(json.dumps(record | whole))
 
-    for day, name in enumerate(("first", "second", "longer", "other", "third", "later"), start=1):
+    for day, name in enumerate(("second", "first", "longer", "other", "third", "later"), start=1):
         changed(name, created_at=f"2026-01-0{day}T00:00:00+00:00")
     changed("longer", budget={"max_train_steps": 10**6})
     changed("other", workload={"name": "Another"})
     (tmp_path / "no round").mkdir()
     reading, curves = read_all(stores["third"])
-    assert [round_.name for round_ in reading.earlier] == ["first", "second"]
+    assert [round_.name for round_ in reading.earlier] == ["second", "first"]
     (found,) = [finding for finding in insight_of(reading, curves).findings if finding.rule == "LN7"]
-    assert found.sentence.startswith("second trained the same")
+    assert found.sentence.startswith("first trained the same")

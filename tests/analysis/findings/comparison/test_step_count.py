@@ -14,6 +14,7 @@ from raytune_playbook.study.study import WorkloadSpec
 from tests.analysis.findings.generated import WORKLOAD, Plan, generated
 
 FIXED = {"batch_size": 128, "dropout": 0.1, "weight_decay": 0.0, "depth": 20, "activation": "relu", "width": 64}
+OTHERS = {name: value for name, value in FIXED.items() if name != "depth"}
 SPACE = {"learning_rate": Float(1e-3, 1.0, scale="log")}
 
 
@@ -66,7 +67,8 @@ def test_ln7_noisier_gradients_and_another_architecture_ask_for_another_number_o
         ({}, {}),
         ({}, {"fixed": {"batch_size": 256}}),
         ({}, {"fixed": {"dropout": 0.0}}),
-        ({}, {"fixed": {"weight_decay": 0.1, "label_smoothing": 0.0}}),
+        ({}, {"fixed": {"weight_decay": 0.1, "zero_residual": False}}),
+        ({"fixed": {"label_smoothing": 0.0}}, {"fixed": {"label_smoothing": 0.2}}),
         ({}, {"space": {"learning_rate": Float(1e-5, 10.0, scale="log")}}),
         ({"space": {"depth": Int(5, 20)}}, {"fixed": {"depth": 10}}),
         ({"space": {"activation": Categorical(["relu", "tanh"])}}, {"fixed": {"activation": "tanh"}}),
@@ -111,3 +113,19 @@ def test_ln7_many_changes_are_counted():
     found = found_in(round_of(fixed=many), earlier())
     assert found.numbers["num_changes"] == 6
     assert "; and 2 more. " in found.sentence
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arms": ({"depth": 10}, {"depth": 20})},  # a joint study's
+        {"configurations": ({"learning_rate": 0.1, "depth": 10},)},
+        {"fixed": OTHERS | {"net.depth": 10}, "sets": {"net.depth": "depth"}},
+    ],
+)
+def test_ln7_what_was_tried_stands_at_several_places_of_a_study(change):
+    now = round_of()
+    (study,) = now.studies
+    other = study.model_copy(update={"fixed": OTHERS} | change)
+    assert "depth is 10" in found_in(replace(now, studies=(other,)), earlier()).sentence
+    assert found_in(round_of(fixed={"depth": 10}), EarlierRound("first", (other,))).status is Status.PASSES

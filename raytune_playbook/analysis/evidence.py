@@ -38,8 +38,8 @@ class Arm:
     study: str
     values: Mapping[str, Value]
     space: Mapping[str, Hyperparameter]
-    ended: tuple[Trial, ...]
-    ranked: tuple[Trial, ...]
+    ended: tuple[Trial, ...] = field(repr=False)
+    ranked: tuple[Trial, ...] = field(repr=False)
     planned: int
 
     @property

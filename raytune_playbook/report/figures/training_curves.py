@@ -18,7 +18,8 @@ import numpy.typing as npt
 from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
-from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, log_values, trial_name
+from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, trial_name
+from raytune_playbook.report.figures.value_axis import log_values
 
 _DASHES = {"validation": "solid", "train": "dash", "step": "solid"}
 

@@ -61,7 +61,9 @@ function layoutInTheme(layout) {
     shapes: (layout.shapes ?? []).map((shape) => ({
       ...shape, line: { ...shape.line, color: muted }, ...(shape.fillcolor && { fillcolor: inTheme(shape.fillcolor) }),
     })),
-    annotations: (layout.annotations ?? []).map((note) => ({ ...note, font: { ...note.font, color: muted } })),
+    annotations: (layout.annotations ?? []).map((note) => ({
+      ...note, font: { ...note.font, color: muted }, ...(note.bgcolor && { bgcolor: inTheme(note.bgcolor) }),
+    })),
   };
 }
 

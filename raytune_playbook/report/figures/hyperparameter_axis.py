@@ -71,8 +71,8 @@ def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[T
 
 @dataclass(frozen=True)
 class _Dots:
-    """Trials of one study that are marked alike, with their heights on one of the vertical axes; ``symbol`` is that of
-    those which the axis holds, where others are marked otherwise."""
+    """Trials of one study that are marked alike, with their heights on one of the vertical axes; those that are beyond
+    it are not marked as ``given``."""
 
     study: str
     points: Sequence[AxisPoint]
@@ -80,7 +80,7 @@ class _Dots:
     marker: Mapping[str, Json]
     role: str
     yaxis: str = "y"
-    symbol: str = ""
+    given: Mapping[str, Json] | None = None
 
 
 def _trace(dots: _Dots, place: Callable[[AxisPoint], float | None]) -> dict[str, Json]:
@@ -91,7 +91,7 @@ def _trace(dots: _Dots, place: Callable[[AxisPoint], float | None]) -> dict[str,
         "yaxis": dots.yaxis,
         "mode": "markers",
         "marker": dots.marker,
-        "meta": {"study": dots.study, "role": dots.role, **({"symbol": dots.symbol} if dots.symbol else {})},
+        "meta": {"study": dots.study, "role": dots.role, "marker": dots.given},
         "customdata": [trial_name(point.trial.id) for point in dots.points],
         "hovertemplate": HOVER_TRIAL,
     }
@@ -104,9 +104,9 @@ def _completed(axis: Axis, looks: Looks, vertical: ValueAxis) -> list[_Dots]:
     dots = []
     for study, look in looks.items():
         own = [point for point in axis.completed if point.trial.study == study]
-        symbols = vertical.symbols([point.trial.objective for point in own], look.symbol)
-        marker: dict[str, Json] = {"color": look.colour, "symbol": symbols, "size": size, "opacity": opacity}
-        dots.append(_Dots(study, own, _heights(own, vertical), marker, "point", symbol=look.symbol))
+        given: dict[str, Json] = {"color": look.colour, "symbol": look.symbol, "size": size, "opacity": opacity}
+        marker = vertical.marker([point.trial.objective for point in own], given)
+        dots.append(_Dots(study, own, _heights(own, vertical), marker, "point", given=given))
     return dots
 
 

@@ -46,10 +46,10 @@ def isolation_figure(isolation: Isolation, ranked: Sequence[Trial], objective: O
         xs = [_number(trial.values.get(isolation.name), isolation) for trial in members]
         if not is_bucketed:  # the best one lies at the middle, under its own mark
             xs = [place + _SPREAD * ((number * GOLDEN + 0.5) % 1 - 0.5) for number in range(len(members))]
-        traces.append({**_others(members, xs, look, vertical), "meta": _meta(members, look, "others", place)})
+        traces.append(_others(members, xs, place, look, vertical))
         if point.best is not None and point.best.objective is not None:
             x = _number(point.value, isolation) if is_bucketed else float(place)
-            traces.append({**_best(point, x, look, vertical), "meta": _meta([point.best], look, "best", place)})
+            traces.append(_best(point, x, place, look, vertical))
     layout: dict[str, Json] = {
         "meta": {"kind": "isolation", "is_bucketed": is_bucketed},
         "xaxis": {"title": {"text": plain(isolation.name)}, **_x_axis(isolation, is_bucketed)},
@@ -66,11 +66,6 @@ def _held(points: Sequence[IsolationPoint]) -> list[float]:
     return [end for point in points if point.best is not None for end in point.interval or ()]
 
 
-def _meta(trials: Sequence[Trial], look: Look, role: str, place: int) -> dict[str, Json]:
-    study = trials[0].study if trials and look is not NO_STUDY else None
-    return {"study": study, "role": role, "at": place, "symbol": look.symbol}
-
-
 def _is_at(trial: Trial, name: str, point: IsolationPoint) -> bool:
     value = trial.values.get(name)
     if point.edges is None:
@@ -85,33 +80,44 @@ def _look(trials: Sequence[Trial], looks: Looks) -> Look:
     return looks.get(studies.pop(), NO_STUDY) if len(studies) == 1 else NO_STUDY
 
 
-def _others(trials: Sequence[Trial], xs: Sequence[float | None], look: Look, vertical: ValueAxis) -> dict[str, Json]:
+def _others(
+    trials: Sequence[Trial], xs: Sequence[float | None], place: int, look: Look, vertical: ValueAxis
+) -> dict[str, Json]:
     objectives = [trial.objective for trial in trials]
-    symbols = vertical.symbols(objectives, look.symbol)
+    given: dict[str, Json] = {"symbol": look.symbol, "color": look.colour, "size": 7, "opacity": 0.35}
     return {
         "type": "scatter",
         "x": list(xs),
         "y": [vertical.height(value) for value in objectives],
         "mode": "markers",
-        "marker": {"symbol": symbols, "color": look.colour, "size": 7, "opacity": 0.35},
+        "marker": vertical.marker(objectives, given),
+        "meta": {
+            "study": trials[0].study if trials and look is not NO_STUDY else None,
+            "role": "others",
+            "at": place,
+            "marker": given,
+        },
         "customdata": [trial_name(trial.id) for trial in trials],
         "hovertemplate": HOVER_TRIAL,
     }
 
 
-def _best(point: IsolationPoint, x: float | None, look: Look, vertical: ValueAxis) -> dict[str, Json]:
+def _best(point: IsolationPoint, x: float | None, place: int, look: Look, vertical: ValueAxis) -> dict[str, Json]:
     trial = point.best
     assert trial is not None and trial.objective is not None  # whoever calls has looked
+    white: dict[str, Json] = {"width": 1.5, "color": "white"}
+    given: dict[str, Json] = {"symbol": look.symbol, "color": look.colour, "size": 13, "line": white}
     trace: dict[str, Json] = {
         "type": "scatter",
         "x": [x],
         "y": [vertical.height(trial.objective)],
         "mode": "markers",
-        "marker": {
-            "symbol": vertical.symbols([trial.objective], look.symbol),
-            "color": look.colour,
-            "size": 13,
-            "line": {"width": 1.5, "color": "white"},
+        "marker": vertical.marker([trial.objective], given),
+        "meta": {
+            "study": None if look is NO_STUDY else trial.study,
+            "role": "best",
+            "at": place,
+            "marker": given,
         },
         "customdata": [trial_name(trial.id)],
         "hovertemplate": HOVER_TRIAL,

@@ -7,7 +7,7 @@ They stand at its edge, as triangles that point beyond, and a note counts them: 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +49,14 @@ class ValueAxis:
         """Where a value is drawn."""
         return self.edge if self._is_beyond(value) else value
 
-    def symbols(self, values: Sequence[float | None], symbol: str) -> str | list[str]:
-        """How trials of these values are marked, which are marked by a symbol where the axis holds them."""
+    def marker(self, values: Sequence[float | None], given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """How trials of these values are marked, which are marked as given where the axis holds them."""
         if not any(map(self._is_beyond, values)):
-            return symbol
+            return given
         beyond = "triangle-up-open" if self.sign > 0 else "triangle-down-open"
-        return [beyond if self._is_beyond(value) else symbol for value in values]
+        symbols = [beyond if self._is_beyond(value) else given["symbol"] for value in values]
+        opacities = [1.0 if self._is_beyond(value) else given.get("opacity", 1.0) for value in values]
+        return {**given, "symbol": symbols, "opacity": opacities}
 
     def notes(self) -> list[dict[str, Json]]:
         """Annotations that count what lies beyond the axis."""

@@ -13,6 +13,9 @@ from raytune_playbook.study.settings import Objective
 GOOD = list(np.random.default_rng(0).uniform(0.8, 1.0, 20))
 
 
+MARKER = {"symbol": "circle", "opacity": 0.35}
+
+
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
 @pytest.mark.parametrize("far", [50.0, 1e9])
 def test_a_few_bad_trials_leave_the_others_their_height_and_are_counted_at_the_edge(goal, far):
@@ -32,8 +35,9 @@ def test_a_few_bad_trials_leave_the_others_their_height_and_are_counted_at_the_e
     (note,) = axis.notes()
     worst = f"{max(GOOD):.3g}" if sign > 0 else f"-{max(GOOD):.3g}"
     assert note["text"] == f"{'△ 3 trials above' if sign > 0 else '▽ 3 trials below'} {worst}, at the edge"
-    symbols = axis.symbols(values, "circle")
-    assert symbols == ["circle"] * 20 + [f"triangle-{'up' if sign > 0 else 'down'}-open"] * 3
+    marker = axis.marker(values, MARKER)
+    assert marker["symbol"] == ["circle"] * 20 + [f"triangle-{'up' if sign > 0 else 'down'}-open"] * 3
+    assert marker["opacity"] == [0.35] * 20 + [1.0] * 3
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,7 @@ def test_a_few_bad_trials_leave_the_others_their_height_and_are_counted_at_the_e
 def test_where_no_trial_is_far_from_the_others_all_stand_at_their_values(values):
     axis = value_axis(values, Objective())
     assert [axis.height(value) for value in values] == values
-    assert "range" not in axis.layout and axis.notes() == [] and axis.symbols(values, "circle") == "circle"
+    assert "range" not in axis.layout and axis.notes() == [] and axis.marker(values, MARKER) == MARKER
 
 
 def test_ties_of_the_best_do_not_hide_that_another_is_far():

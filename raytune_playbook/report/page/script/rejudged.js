@@ -12,14 +12,13 @@ function bestAmong(names) {
 
 /** Traces whose heights are objectives, and a layout with the axis that these ask for; other traces stay. */
 function onValueAxis(traces, layout) {
-  const isMarked = ({ meta }) => ["point", "ring", "others", "best"].includes(meta.role);
+  const isOfTrials = ({ meta }) => ["point", "ring", "others", "best"].includes(meta.role);
   const axis = valueAxis(known(traces.filter(({ meta }) => ["point", "others"].includes(meta.role))));
   const { domain } = layout.yaxis;
   return {
-    traces: traces.map((trace) => (isMarked(trace) ? {
+    traces: traces.map((trace) => (isOfTrials(trace) ? {
       ...trace, y: trace.y.map(axis.heightOf),
-      marker: trace.meta.role === "ring" ? trace.marker
-        : { ...trace.marker, symbol: trace.y.map((value) => axis.symbolOf(value, trace.meta.symbol)) },
+      marker: trace.meta.marker ? axis.markerOf(trace.y, trace.meta.marker) : trace.marker,
     } : trace)),
     layout: { ...layout, annotations: axis.notes, yaxis: { ...axis.layout, ...(domain && { domain }), title: { text: plain(judged.name) } } },
   };

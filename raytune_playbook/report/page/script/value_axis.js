@@ -34,19 +34,23 @@ function valueAxis(values) {
   const lossOf = (value) => sign * (isLog ? Math.log10(value) : value);
   const losses = values.map(lossOf).sort((a, b) => a - b);
   const limit = limitOf(losses, isLog ? FAR_OUT_OF_LOG : FAR_OUT);
-  if (limit === null || limit >= losses.at(-1)) return { layout, heightOf: (value) => value, symbolOf: (value, symbol) => symbol, notes: [] };
+  if (limit === null || limit >= losses.at(-1)) return { layout, heightOf: (value) => value, markerOf: (values, marker) => marker, notes: [] };
   const isBeyond = (value) => value !== null && lossOf(value) > limit;
   const inside = losses.filter((loss) => loss <= limit);
   const span = inside.at(-1) - inside[0];
   const [edge, end, start] = [inside.at(-1) + EDGE * span, inside.at(-1) + END * span, inside[0] - START * span].map((loss) => sign * loss);
   const worst = values.find((value) => lossOf(value) === inside.at(-1));
+  const beyond = sign > 0 ? "triangle-up-open" : "triangle-down-open";
   const number = losses.length - inside.length;
   const text = `${sign > 0 ? "△" : "▽"} ${number === 1 ? "1 trial" : `${countText(number)} trials`} ${sign > 0 ? "above" : "below"} `
     + `${numberText(worst, 3)}, at the edge`;
   return {
     layout: { ...layout, range: [start, end].sort((a, b) => a - b) },
     heightOf: (value) => (isBeyond(value) ? (isLog ? 10 ** edge : edge) : value),
-    symbolOf: (value, symbol) => (isBeyond(value) ? (sign > 0 ? "triangle-up-open" : "triangle-down-open") : symbol),
+    markerOf: (values, marker) => ({
+      ...marker, symbol: values.map((value) => (isBeyond(value) ? beyond : marker.symbol)),
+      opacity: values.map((value) => (isBeyond(value) ? 1 : marker.opacity ?? 1)),
+    }),
     notes: [{ xref: "paper", yref: "paper", x: 1, y: 1, xanchor: "right", yanchor: "bottom", text, showarrow: false, font: { size: 11 } }],
   };
 }

@@ -31,7 +31,12 @@ def best_text(evidence: Evidence, found: Comparison) -> str:
     sampled = [name for name, role in evidence.roles.items() if role == "scientific" and name in arm.space]
     values = {name: arm.best.values.get(name) for name in sampled}
     where = f" at {values_text(values)}" if values else ""
-    sentence = f"The best of {len(arm.ranked):,} trials is {arm.best.text}{where}: {evidence.objective.name} {number}."
+    metric, num_trials = evidence.objective.name, len(arm.ranked)
+    sentence = f"The best of {num_trials:,} trials is {arm.best.text}{where}: {metric} {number}."
+    if num_trials == 1:
+        sentence = f"The only trial that was completed is {arm.best.text}{where}: {metric} {number}."
+    elif len({trial.objective for trial in arm.ranked}) == 1:
+        return f"All {num_trials:,} trials that were completed have the same {metric}, {number}: none is better."
     if (interval := found.intervals[0]) is None:
         return sentence
     low, high = map(number_text, interval)

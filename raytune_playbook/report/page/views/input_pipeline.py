@@ -84,8 +84,9 @@ class InputPipelineView:
 
 
 def input_pipeline_view(reading: RoundReading, profiles: Sequence[str]) -> InputPipelineView | None:
-    """Shares of the steps' time by scientific value (rule PI1), and traces (rule PI4); None where nothing is known, as of another
-    tool's trials, of which only the number of examples may be.
+    """Shares of the steps' time by scientific value (rule PI1), and traces (rule PI4).
+
+    None where nothing is known, as of another tool's trials, of which only the number of examples may be.
 
     Args:
         reading: the round.

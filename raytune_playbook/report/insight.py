@@ -13,6 +13,7 @@ from raytune_playbook.analysis.next_study.next_study import NextStudy, next_stud
 from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.records.types import RoundState
+from raytune_playbook.report.formatting import objective_text
 from raytune_playbook.report.reading import RoundReading
 
 
@@ -32,6 +33,12 @@ class Insight:
     findings: tuple[Finding, ...]
     answer: Answer
     next_study: NextStudy
+
+    @property
+    def judged_by(self) -> str:
+        """The objective, in words; of another tool's trials without curves only that it was measured."""
+        has_curves = self.reading.origin is None or bool(self.evidence.curves)
+        return objective_text(self.evidence.objective, has_curves=has_curves)
 
 
 def insight_of(reading: RoundReading, curves: Mapping[TrialId, TrialCurves]) -> Insight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from importlib.resources import files
@@ -10,6 +11,8 @@ from importlib.resources import files
 import pytest
 
 from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.report.figures.value_axis import value_axis
+from raytune_playbook.study.settings import Objective
 
 TRIAL = "batch_norm=sync/00003"
 HASH = "#trial=batch_norm%3Dsync%2F00003"
@@ -225,8 +228,15 @@ def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
         assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "linear"
 
 
-def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
-    with opened() as found:
+def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened, found_page_file, tmp_path):
+    page_data = re.compile(r'(?<=id="page-data">).*?(?=</script>)', re.DOTALL)
+    text = found_page_file.read_text()
+    data = json.loads(page_data.search(text).group())
+    (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
+    loss["last"]["values"][5] = 1e9  # far from all others
+    far = json.dumps(data).replace("<", "\\u003c")
+    (tmp_path / "index.html").write_text(page_data.sub(lambda _: far, text))
+    with opened(tmp_path / "index.html") as found:
         page = found.page
         draw(page, "axis-1", "best-so-far")
         page.locator("#judge-metric").select_option(label="train loss")
@@ -235,16 +245,22 @@ def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
         assert "are judged by the train loss at the end of training; the lowest is best" in notice
         assert "The answer, the findings and all other plots are for the round's objective" in notice
         assert "--objective loss --split train --over last --minimize" in notice
-        data = page.evaluate("JSON.parse(document.getElementById('page-data').textContent)")
-        (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
         judged = {each["name"]: value for each, value in zip(data["trials"], loss["last"]["values"], strict=True)}
-        points = {
+        heights = {
             name: y
             for trace in traces(page, "axis-1")
             if trace["meta"].get("role") == "point"
             for name, y in zip(trace["customdata"], trace["y"], strict=True)
         }
-        assert points == {name: value for name, value in judged.items() if value is not None}
+        points = {name: value for name, value in judged.items() if value is not None}
+        # The same axis as Python makes for the round's own objective, and its note.
+        axis = value_axis(list(points.values()), Objective(metric="loss", split="train", over="last"))
+        assert axis.num_beyond == 1
+        assert heights == pytest.approx({name: axis.height(value) for name, value in points.items()})
+        of_axis = "(({ layout }) => [layout.yaxis.range, layout.annotations.map(({ text }) => text)])"
+        ends, notes = page.evaluate(f"{of_axis}(document.getElementById('axis-1'))")
+        assert ends == pytest.approx(axis.layout["range"])
+        assert notes == [note["text"] for note in axis.notes()]
         (ring,) = [
             t
             for t in traces(page, "axis-1")

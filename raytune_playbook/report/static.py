@@ -93,7 +93,7 @@ def _draw(tasks: Sequence[_Task], folder: Path) -> None:
         from choreographer.errors import BrowserDepsError, BrowserFailedError, ChromeNotFoundError
     except ImportError:
         raise InputError(
-            "Plots are drawn to files by kaleido, which is not installed; pip install 'raytune-playbook[static]'."
+            "Plots are drawn to files by kaleido, which is not installed; run pip install kaleido."
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
     try:

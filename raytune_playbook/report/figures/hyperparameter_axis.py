@@ -1,7 +1,8 @@
 """Hyperparameter axis plots: the objective against one hyperparameter (rule IN11).
 
 Studies of a round search the same points, so their trials stand at the same values, and often at the same height: each
-study stands a little beside the others, in an order and by a distance that are the same all over the plot.
+study stands a little beside the others, in an order and by a distance that are the same all over the plot. Where no two
+studies share a value, as in a random search's, they stand where they are.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float |
         return _among_choices(axis, studies)
     present = {point.trial.study for point in _all_points(axis)}
     step = STUDIES_APART if len(_all_points(axis)) <= MANY else STUDIES_APART / 4
-    apart = _apart([study for study in studies if study in present], step)
+    apart = _apart([study for study in studies if study in present], step if _share_values(axis) else 0.0)
     low, high = _drawn_range(axis)
 
     def number(point: AxisPoint) -> float | None:
@@ -163,6 +164,12 @@ def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float |
         return x + share * (high - low) if axis.scale == "linear" else x * (high / low) ** share
 
     return number
+
+
+def _share_values(axis: Axis) -> bool:
+    """Whether trials of two studies stand at one value."""
+    tried = {(point.x, point.trial.study) for point in _all_points(axis)}
+    return len({x for x, _ in tried}) < len(tried)
 
 
 def _apart(studies: Sequence[str], step: float) -> dict[str, float]:

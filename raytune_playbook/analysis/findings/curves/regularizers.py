@@ -37,7 +37,7 @@ def more_regularization(evidence: Evidence) -> Proposal:
             if isinstance(change.hyperparameter, Float)
         )
         return Proposal(f"Search stronger regularization: {names}.", tuple(widened))
-    return Proposal("Add a regularizer to the workload (dropout, label smoothing, weight decay), and search over it.")
+    return Proposal("Add a regularizer to the training (dropout, label smoothing, weight decay), and search over it.")
 
 
 def _range_text(range_: Float) -> str:

@@ -127,7 +127,7 @@ function factsSection(trial) {
     ["parameters", trial.parameters == null ? null : countText(trial.parameters)],
     ["waiting for input", trial.waiting == null ? null : `${percentText(trial.waiting)} of the steps' time`],
     ["90th percentile of the gradient norm", trial.gradient_norm_p90 == null ? null : numberText(trial.gradient_norm_p90)],
-    ["machine", trial.machine],
+    ["machine", trial.machine], ["recorded as", trial.recorded_as],
     ...(trial.attempts ?? []).map((attempt) => [`attempt ${attempt.number}`, [attempt.ended ?? "running",
       attempt.gang && `on ${attempt.gang}`, attempt.started && `from ${attempt.started.slice(0, 19).replace("T", " ")}`,
       attempt.first_step ? `going on from step ${countText(attempt.first_step)}` : null].filter(Boolean).join(", ")]),

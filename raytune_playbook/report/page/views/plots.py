@@ -152,8 +152,8 @@ def _axes(evidence: Evidence, looks: Looks) -> PlotSection:
         if axis.completed or axis.infeasible or axis.failed
     ]
     note = (
-        "One mark for each trial; the ring is the best of its study. Studies search the same points, so each stands a "
-        "little beside the others. Crosses at the top are infeasible trials, which have no value. The best ones should "
+        "One mark for each trial; the ring is the best of its study. Where studies share a value, each stands a little "
+        "beside the others. Crosses at the top are infeasible trials, which have no value. The best ones should "
         "lie well inside the dotted edges of each range."
     )
     return PlotSection("axes", "Hyperparameter axis plots", note, tuple(plots))

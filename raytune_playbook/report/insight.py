@@ -54,6 +54,7 @@ def insight_of(reading: RoundReading, curves: Mapping[TrialId, TrialCurves]) -> 
         examples=record.examples,
         is_finished=reading.status is not None and reading.status.state is RoundState.FINISHED,
         warnings=tuple(record.warnings),
+        earlier=reading.earlier,
     )
     findings = all_findings(evidence)
     answer = answer_of(evidence, findings, record.caveats)

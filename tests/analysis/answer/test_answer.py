@@ -289,6 +289,8 @@ def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
     assert qualified.open_findings == (problem, look)
     assert qualified.reasons[-1] == "One open problem may still change this."
     assert qualified.caveats == ("depth = 20",)
+    assert str(qualified).splitlines() == [qualified.sentence, *qualified.reasons]
+    assert str(look) == f"{look.rule}, look: {look.sentence}"
     assert answer_of(evidence, (replace(look, withholds=True),), ()).verdict is Verdict.BETTER
     withheld = answer_of(evidence, (look, withholds, withholds), ())
     assert withheld.verdict is Verdict.CANNOT_TELL

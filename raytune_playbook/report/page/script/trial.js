@@ -91,8 +91,8 @@ function curvesSection(trial, best) {
     const title = byId(id).closest("figure").querySelector("figcaption")?.textContent ?? "";
     const place = make("div", { class: "plot", role: "group", "aria-label": `${title} of ${trial.text}` });
     queueMicrotask(() => draw(place, figure, (traces, layout) => ({
-      traces: [...traces.filter(({ meta }) => best !== trial && meta.trial === best?.name && meta.split !== undefined).map(greyed),
-        ...traces.filter(({ meta }) => meta.trial === trial.name).map((trace) => ({ ...trace, opacity: 1 }))].map(withHover),
+      traces: withSmoothed([...traces.filter(({ meta }) => best !== trial && meta.trial === best?.name && meta.split !== undefined).map(greyed),
+        ...traces.filter(({ meta }) => meta.trial === trial.name).map((trace) => ({ ...trace, opacity: 1 }))].map(withHover), layout),
       layout: fittingLayout(layout, traces.filter(({ meta }) => meta.trial === trial.name)),
     })));
     return make("figure", {}, make("figcaption", {}, title), place);

@@ -289,17 +289,16 @@ def _ranges(trials: Iterable[FrozenTrial]) -> dict[str, Hyperparameter]:
 def _range(distributions: Sequence[BaseDistribution]) -> Hyperparameter | None:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    listed = [each for each in distributions if isinstance(each, CategoricalDistribution)]
-    if listed:
-        return choices(tuple(as_value(choice) for each in listed for choice in each.choices))
+    first = distributions[0]  # Optuna refuses others of another kind, scale or choices
+    if isinstance(first, CategoricalDistribution):
+        return choices(tuple(as_value(choice) for choice in first.choices))
     ranges = [each for each in distributions if isinstance(each, FloatDistribution | IntDistribution)]
     low, high = min(each.low for each in ranges), max(each.high for each in ranges)
-    if low == high:
+    if low == high or not isinstance(first, FloatDistribution | IntDistribution):
         return None
-    first, is_log = ranges[0], all(each.log for each in ranges)
     if first.step and first.step != 1 and (high - low) / first.step < MAX_LISTED:
         number = round((high - low) / first.step) + 1
         return choices(tuple(low + place * first.step for place in range(number)))
     if isinstance(first, IntDistribution):
-        return Int(int(low), int(high), scale="log" if is_log else "linear")
-    return Float(low, high, scale="log" if is_log else "linear")
+        return Int(int(low), int(high), scale="log" if first.log else "linear")
+    return Float(low, high, scale="log" if first.log else "linear")

@@ -169,7 +169,7 @@ def _warmup(evidence: Evidence) -> int | None:
 
 def _clipping_norm(evidence: Evidence, known: Sequence[Trial], ids: Set[TrialId]) -> float | None:
     """The 90th percentile of the gradient norms of the best trial that is stable; where that much is clipped already,
-    half of the present threshold. None where norms were not logged, nothing is clipped there, or most updates would be."""
+    half of the present threshold. None where norms were not logged, nothing can be clipped, or most updates would."""
     if not is_fixed(evidence, "clipping_norm"):
         return None
     present = [value for value in fixed_values(evidence, "clipping_norm") if isinstance(value, int | float)]

@@ -31,8 +31,8 @@ ADDRESS = "RAYTUNE_TESTS_FORKS_AT"
 NODE = {"setup_worker_path": __file__}
 """What a node is started with whose workers are forks, within `forks`."""
 
-WITHOUT_RAY = ("torch", "torch.distributed", "pandas", "pyarrow.dataset", "pyarrow.parquet")
-WITH_RAY = ("ray.data", "ray.tune", "ray.train.torch", "ray._private.runtime_env.setup_hook")
+WITHOUT_RAY = ("torch._dynamo", "torch.distributed", "pandas", "pyarrow.dataset", "pyarrow.parquet")
+WITH_RAY = ("ray.data", "ray.util.state", "ray.tune", "ray.train.torch", "ray._private.runtime_env.setup_hook")
 READ_BY_RAY = ("RAY_JOB_ID", "RAY_RAYLET_PID")
 FOR_STARTS = ("PYTHON", "LD_", "OMP_")
 """How variables begin that count while a process starts, or while torch is imported, and no later."""

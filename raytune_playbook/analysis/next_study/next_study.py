@@ -16,6 +16,7 @@ from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTri
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.next_study.search_ranges import (
     Wanted,
+    at_most,
     is_followed,
     listed_text,
     put_together,
@@ -106,12 +107,17 @@ def _asking(findings: Sequence[Finding]) -> list[Finding]:
 
 
 class _Before:
-    """What a round was like."""
+    """What a round was like.
+
+    Fields:
+        num_steps: of training, those of the next study as soon as they are known.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self.studies = evidence.studies
         self.scientific = evidence.scientific
+        self.num_steps = max((study.max_train_steps for study in evidence.studies), default=0)
 
     def searched(self, name: str) -> Hyperparameter | None:
         """The range in which a hyperparameter was searched, or the values that were compared; None where it was
@@ -127,6 +133,9 @@ class _Before:
             return None
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         return Discrete(sorted(numbers)) if len(numbers) == len(values) else Categorical(values)
+
+    def verb(self, name: str) -> str:
+        return "Compare" if name in self.scientific else "Search"
 
     def text(self, name: str, new: Hyperparameter | None = None) -> str:
         """How a hyperparameter was before, in parentheses; without its scale where that is the new one's."""
@@ -148,10 +157,11 @@ def _changes(before: _Before, asked: Sequence[_Asked]) -> Iterator[ProposedChang
     for each in asked:
         if isinstance(each.change, SearchOver | Fix | Drop) and not _goes_with_steps(each):
             by_name.setdefault(each.change.name, []).append(each)
-    candidates = [_of_hyperparameter(before, name, those) for name, those in by_name.items()]
-    candidates.append(_num_trials(before, asked))
     steps = _train_steps(before, asked)
-    candidates.append(steps)
+    if steps is not None and isinstance(steps.change, TrainSteps):
+        before.num_steps = steps.change.max_train_steps
+    candidates = [_of_hyperparameter(before, name, those) for name, those in by_name.items()]
+    candidates += [_num_trials(before, asked), steps]
     if steps is not None and "decay_steps" not in by_name:
         candidates.append(_decay_steps(before, steps))
     yield from (candidate for candidate in candidates if candidate is not None)
@@ -185,18 +195,21 @@ def _search(before: _Before, name: str, asked: Sequence[_Asked], others: Sequenc
     old = before.searched(name)
     wanted = [Wanted(e.change.hyperparameter, e.priority) for e in asked if isinstance(e.change, SearchOver)]
     new = put_together(old, wanted)
+    if name == "decay_steps":
+        new = at_most(new, before.num_steps)
     if new == old:
         return None
     followed = [is_followed(old, each.hyperparameter, new) for each in wanted]
     asking = [each.finding for each, is_so in zip(asked, followed, strict=True) if is_so] or [asked[0].finding]
     aside = [each.finding for each, is_so in zip(asked, followed, strict=True) if each.finding not in asking]
-    verb = "Compare" if name in before.scientific else "Search"
-    words = f"{verb} {name} {range_text(new)} ({before.text(name, new)}{_gives_way([*aside, *others])})"
+    words = f"{before.verb(name)} {name} {range_text(new)} ({before.text(name, new)}{_gives_way([*aside, *others])})"
     return _because(SearchOver(name, new), words, asking)
 
 
 def _fix(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[Finding]) -> ProposedChange | None:
     values = [each.change.value for each in asked if isinstance(each.change, Fix)]
+    if name == "decay_steps":
+        values = [min(value, before.num_steps) if isinstance(value, int | float) else value for value in values]
     asking = [each.finding for each, value in zip(asked, values, strict=True) if is_same(value, values[0])]
     aside = [each.finding for each in asked if each.finding not in asking]
     words = f"Fix {name} at {value_text(values[0])} ({before.text(name)}{_gives_way([*aside, *others])})"
@@ -224,10 +237,11 @@ def _drop(before: _Before, name: str, asked: Sequence[_Asked], others: Sequence[
 def _num_trials(before: _Before, asked: Sequence[_Asked]) -> ProposedChange | None:
     old = max((study.num_trials for study in before.studies), default=0)
     wanted = [(each.change.per_study, each.finding) for each in asked if isinstance(each.change, NumTrials)]
+    wanted = [(number, finding) for number, finding in wanted if number > old]
     new = max((number for number, _ in wanted), default=old)
     if new == old:
         return None
-    asking = [finding for number, finding in wanted if number == new or old < number]
+    asking = [finding for _, finding in wanted]
     words = f"Give every study {count_text(new)} trials (it had {count_text(old)})"
     return _because(NumTrials(new), words, asking)
 
@@ -259,22 +273,31 @@ def _whole_intervals(steps: int, interval: int) -> int:
 
 def _decay_steps(before: _Before, steps: ProposedChange) -> ProposedChange | None:
     """What goes with another length of training: a linear decay keeps its length, and more steps lengthen the constant
-    part before it (rule LN5); a decay is no longer than the training."""
+    part before it (rule LN5); a decay is no longer than the training, fixed or searched."""
     study, new = before.studies[0], steps.change
-    if not isinstance(new, TrainSteps) or "decay_steps" not in study.fixed:
+    if not isinstance(new, TrainSteps):
         return None
-    decay_steps = study.fixed["decay_steps"]
-    if new.max_train_steps > study.max_train_steps:
-        if decay_steps is not None or study.fixed.get("schedule") != "linear":
+    searched = before.searched("decay_steps")
+    decay_steps = study.fixed.get("decay_steps")
+    why = "a decay is no longer than the training"
+    change: Change
+    if searched is not None:
+        within = at_most(searched, new.max_train_steps)
+        if within == searched:
             return None
-        change = Fix("decay_steps", study.max_train_steps)
-        why = "a linear decay keeps its length, and what is added is trained at the full rate"
+        change, to = SearchOver("decay_steps", within), f"{before.verb('decay_steps')} decay_steps {range_text(within)}"
     else:
-        if not isinstance(decay_steps, int | float) or decay_steps <= new.max_train_steps:
+        if new.max_train_steps > study.max_train_steps:
+            if decay_steps is not None or study.fixed.get("schedule") != "linear":
+                return None
+            longest = study.max_train_steps
+            why = "a linear decay keeps its length, and what is added is trained at the full rate"
+        elif isinstance(decay_steps, int | float) and decay_steps > new.max_train_steps:
+            longest = new.max_train_steps
+        else:
             return None
-        change = Fix("decay_steps", new.max_train_steps)
-        why = "a decay is no longer than the training"
-    words = f"Fix decay_steps at {value_text(change.value)} ({before.text('decay_steps')}): {why} (LN5)."
+        change, to = Fix("decay_steps", longest), f"Fix decay_steps at {longest}"
+    words = f"{to} ({before.text('decay_steps')}): {why} (LN5)."
     return ProposedChange(change, words, words, steps.findings)
 
 

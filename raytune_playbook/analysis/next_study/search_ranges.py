@@ -55,6 +55,20 @@ def with_condition_of(old: Hyperparameter, new: Hyperparameter) -> Hyperparamete
     return new if new.when == old.when else new.model_copy(update={"when": old.when})
 
 
+def at_most(hyperparameter: Hyperparameter, most: int) -> Hyperparameter:
+    """What of a range lies at or below a number; that number alone where all of it lies above."""
+    match hyperparameter:
+        case Float() | Int():
+            if hyperparameter.low >= most:
+                return Categorical([most], when=hyperparameter.when)
+            return hyperparameter.model_copy(update={"high": min(hyperparameter.high, most)})
+        case Discrete() | Categorical():
+            values = finite_values(hyperparameter) or ()
+            kept = [value for value in values if not isinstance(value, int | float) or value <= most]
+            key = "values" if isinstance(hyperparameter, Discrete) else "choices"
+            return hyperparameter.model_copy(update={key: tuple(kept) or (most,)})
+
+
 def is_followed(old: Hyperparameter | None, wanted: Hyperparameter, together: Hyperparameter) -> bool:
     """Whether what was put together does what one finding wanted: it is as wide where that one widens, and narrower
     than before where that one narrows."""

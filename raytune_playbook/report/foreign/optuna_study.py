@@ -72,9 +72,7 @@ def recorded_by_optuna(given: str | Path | Study, study: str | None = None) -> R
 
 def _require_optuna() -> None:
     if find_spec("optuna") is None:
-        raise DataError(
-            "Reading a study of Optuna needs optuna, which is not installed; pip install 'raytune-playbook[bayes]'."
-        )
+        raise DataError("Reading a study of Optuna needs optuna, which is not installed; run pip install optuna.")
 
 
 # ---------------------------------------------------------------------- opening
@@ -176,8 +174,11 @@ class _Metrics:
         return cls(tuple(study.metric_names or numbered), tuple(goals), over)
 
 
-def _over(trials: Iterable[FrozenTrial], goal: Goal) -> Over | None:
-    """Which of a trial's intermediate values its value is: in every completed trial the same one, else None."""
+def _over(trials: Sequence[FrozenTrial], goal: Goal) -> Over | None:
+    """Which of a trial's intermediate values its value is: in every completed trial the same one, else None.
+
+    Where no trial was completed it is the last: what Optuna itself takes for the value of one that was pruned.
+    """
     extreme = min if goal == "minimize" else max
     could_be: set[Over] = {"last", "best"}
     num_seen = 0
@@ -192,6 +193,8 @@ def _over(trials: Iterable[FrozenTrial], goal: Goal) -> Over | None:
             could_be.discard("last")
         if not finite or not math.isclose(extreme(finite), value, rel_tol=1e-9):
             could_be.discard("best")
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return "last"
     if not num_seen or not could_be:
         return None
     return "best" if "best" in could_be else "last"

@@ -10,7 +10,7 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.next_study.next_study import NextStudy, next_study_of
-from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from tests.analysis.findings.generated import Plan, generated
 
 PROBLEM, LOOK, PASSES = Status.PROBLEM, Status.LOOK, Status.PASSES
@@ -185,6 +185,40 @@ def test_ln5_the_decay_of_a_length_that_gives_way_gives_way_with_it() -> None:
     longer = finding("IN14", LOOK, TrainSteps(400), Fix("decay_steps", 200))
     assert changed(shorter, longer, schedule="linear", decay_steps=150) == [TrainSteps(400)]
     assert changed(longer, schedule="linear", decay_steps=None) == [TrainSteps(400), Fix("decay_steps", 200)]
+
+
+@pytest.mark.parametrize(
+    ("searched", "asked", "expected"),
+    [
+        (Int(20, 200), (), Int(20, 100)),
+        (Int(20, 80), (), None),
+        (Int(150, 200), (), Categorical([100])),
+        (Discrete([50, 100, 200]), (), Discrete([50, 100])),
+        (Categorical([None, 50, 200]), (), Categorical([None, 50])),
+        (Int(20, 80), (SearchOver("decay_steps", Int(20, 160)),), Int(20, 100)),
+        (Int(20, 100), (SearchOver("decay_steps", Int(20, 160)),), None),
+    ],
+)
+def test_ln5_lengths_of_a_decay_that_are_searched_are_no_longer_than_the_training(
+    searched: Hyperparameter, asked: tuple[Change, ...], expected: Hyperparameter | None
+) -> None:
+    plan = Plan(space={"decay_steps": searched}, trials_per_arm=3, max_train_steps=200, evaluation_interval_steps=25)
+    found = [finding("IN8", LOOK, TrainSteps(100)), finding("IN1", LOOK, *asked)]
+    changes = [each.change for each in next_study_of(generated(plan, 0, lambda *_: 0.1), found).changes]
+    assert changes == [TrainSteps(100), *([SearchOver("decay_steps", expected)] if expected else [])]
+
+
+def test_ln5_a_decay_is_fixed_and_widened_within_the_training() -> None:
+    space = {"decay_steps": Int(20, 200)}
+    plan = Plan(space=space, trials_per_arm=3, max_train_steps=200, evaluation_interval_steps=25)
+    evidence = generated(plan, 0, lambda *_: 0.1)
+    fix, shorter = finding("IN19", LOOK, Fix("decay_steps", 150)), finding("IN8", LOOK, TrainSteps(100))
+    assert [each.change for each in next_study_of(evidence, [fix, shorter]).changes] == [
+        Fix("decay_steps", 100),
+        TrainSteps(100),
+    ]
+    wider = finding("IN1", PROBLEM, SearchOver("decay_steps", Int(20, 290)))
+    assert next_study_of(evidence, [wider]).changes == ()
 
 
 def test_the_most_serious_comes_first() -> None:

@@ -218,9 +218,24 @@ def test_a_study_without_trials_or_with_none_that_ended_is_named():
     study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
     with pytest.raises(InputError, match="none of the 1 trials"):
         read_optuna(study)
+    study.tell(0, state=TrialState.FAIL)
+    with pytest.raises(InputError, match="none of the 1 trials recorded in the study mlp by Optuna has: 1 failed"):
+        read_optuna(study)
+
+
+def test_ck4_where_no_trial_was_completed_the_last_report_counts_as_it_does_for_optuna():
+    study = optuna.create_study()
+    for number in range(3):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        for step, value in enumerate((1.0, 3.0, 2.0), start=1):
+            trial.report(value + number, step)
+        study.tell(trial, state=TrialState.PRUNED)
+    read = read_optuna(study)
+    assert [trial.objective for trial in read.reading.trials] == [trial.value for trial in study.trials] == [2, 3, 4]
+    assert not any("another metric" in note for note in read.inferred)
 
 
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr("raytune_playbook.report.foreign.optuna_study.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'raytune-playbook\[bayes\]'"):
+    with pytest.raises(InputError, match="run pip install optuna"):
         read_optuna("sqlite:///optuna.db")

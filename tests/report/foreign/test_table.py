@@ -239,10 +239,16 @@ def test_what_is_no_table_is_named_in_one_sentence(given):
 
 
 @pytest.mark.parametrize(
-    "losses", [["nan", "nan", "inf"], ["1", "1", "1"], ["0.5", "", ""]], ids=["infeasible", "constant", "one trial"]
+    ("losses", "answer"),
+    [
+        (["nan", "nan", "inf"], "No trial was completed, so there is no answer."),
+        (["1", "1", "1"], "All 3 trials that were completed have the same validation loss, 1: none is better."),
+        (["0.5", "", ""], "The only trial that was completed is all/00000: validation loss 0.5."),
+    ],
+    ids=["infeasible", "constant", "one trial"],
 )
-def test_strange_results_still_have_findings(tmp_path, losses):
+def test_strange_results_are_told_in_a_sentence(tmp_path, losses, answer):
     (tmp_path / "a.csv").write_text("lr,loss\n" + "".join(f"{0.1 + row},{loss}\n" for row, loss in enumerate(losses)))
     read = read_table(tmp_path / "a.csv", objective="loss")
-    assert read.answer.sentence
+    assert read.answer.sentence == answer
     assert read.reading.summary.total.num_ended == 3

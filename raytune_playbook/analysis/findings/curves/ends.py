@@ -55,7 +55,7 @@ def training_ends(evidence: Evidence) -> Sequence[Finding]:
         "as they are. So training is probably not compute-bound."
     )
     if length.decays:
-        sentence += " The learning rate decays, which flattens any end: only a longer run would show more."
+        sentence += " The learning rate decays, which flattens the end: only a longer run would show more."
     return [Finding(RULE, QUESTION, Status.PASSES, sentence, numbers)]
 
 
@@ -63,7 +63,9 @@ def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
     most = max(length.improving, key=lambda end: end.gain)
     where = "" if len(length.ends) == 1 else f" of {_names(length.improving)}"
     gain = f"{evidence.objective.name} gets better by {share_text(evidence, most.gain)}"
-    found = f"The best trials{where} still improve at the end: {gain} over the last {most.share:.0%} of training"
+    when = "before the learning rate decays" if most.is_before_decay else "at the end"
+    over = f"{most.share:.0%} of training" + (" before that" if most.is_before_decay else "")
+    found = f"The best trials{where} still improve {when}: {gain} over the last {over}"
     trials = tuple(trial.id for end in length.improving for trial in end.trials)
     if length.asks_for_fewer:
         sentence = (
@@ -73,8 +75,8 @@ def _improving(evidence: Evidence, length: TrainingLength, numbers: dict[str, fl
         return Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence, numbers, trials)
     if length.decays:
         sentence = (
-            f"{found}. A part of that is what the end of a decay always brings; training is probably compute-bound, "
-            "which a longer run would show."
+            f"{found}. A part of that is what the end of a decay brings to training of any length, so only longer runs "
+            "of a few good points show whether more steps help."
         )
     else:
         sentence = f"{found}, so training is probably compute-bound: longer training would do better."

@@ -151,7 +151,9 @@ def _proposal(
     elif threshold is not None:
         parts.append(f"if instability remains, clip gradients to a norm of {number_text(threshold, 3)}")
     if not parts:
-        parts.append("Warm the learning rate up longer, or clip gradients at a smaller norm")
+        parts.append(
+            "Warm the learning rate up longer, or clip gradients at a smaller norm unless most are clipped by it"
+        )
     reach = ""
     if onset is not None:
         reach = f" Then search learning rates up to {number_text(10 * onset, 2)}, ten times where instability begins."
@@ -167,24 +169,28 @@ def _warmup(evidence: Evidence) -> int | None:
 
 def _clipping_norm(evidence: Evidence, known: Sequence[Trial], ids: Set[TrialId]) -> float | None:
     """The 90th percentile of the gradient norms of the best trial that is stable; where that much is clipped already,
-    half of the present threshold. None where norms were not logged or nothing can be clipped."""
+    half of the present threshold. None where norms were not logged, nothing can be clipped, or most updates would be."""
     if not is_fixed(evidence, "clipping_norm"):
         return None
     present = [value for value in fixed_values(evidence, "clipping_norm") if isinstance(value, int | float)]
-    norm = norm_percentile(evidence, [trial for trial in evidence.ranked if trial.id not in ids] or known)
+    stable = [trial for trial in evidence.ranked if trial.id not in ids] or known
+    norm = norm_percentile(evidence, stable)
     if norm is None:
         return None
     threshold = norm if not present else min(norm, min(present) / 2)
+    median = norm_percentile(evidence, stable, 50)
+    if present and median is not None and threshold < median:
+        return None  # that would clip most updates (rule UN7)
     return float(f"{threshold:.3g}")
 
 
-def norm_percentile(evidence: Evidence, trials: Sequence[Trial]) -> float | None:
-    """The 90th percentile of the first trial's gradient norms that has any."""
+def norm_percentile(evidence: Evidence, trials: Sequence[Trial], percentile: int = NORM_PERCENTILE) -> float | None:
+    """A percentile of the first trial's gradient norms that has any."""
     for trial in trials:
         curves = evidence.curves.get(trial.id)
         digest = None if curves is None else curves.digests.get(GRADIENT_NORM)
-        if digest is not None and digest.quantiles[NORM_PERCENTILE] > 0:
-            return float(digest.quantiles[NORM_PERCENTILE])
+        if digest is not None and digest.quantiles[percentile] > 0:
+            return float(digest.quantiles[percentile])
     return None
 
 

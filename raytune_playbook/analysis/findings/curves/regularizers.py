@@ -20,7 +20,8 @@ REGULARIZERS: dict[str, Float] = {
 MOST_ADDED = 2
 """Each more would need more trials to be tuned."""
 
-_MOST_DROPOUT = 0.9
+_MOST = {"weight_decay": 1.0, "dropout": 0.9, "label_smoothing": 0.9}
+"""The strongest that is worth searching: beyond it nothing is learned."""
 
 
 def more_regularization(evidence: Evidence) -> Proposal:
@@ -37,7 +38,10 @@ def more_regularization(evidence: Evidence) -> Proposal:
             if isinstance(change.hyperparameter, Float)
         )
         return Proposal(f"Search stronger regularization: {names}.", tuple(widened))
-    return Proposal("Add a regularizer to the workload (dropout, label smoothing, weight decay), and search over it.")
+    return Proposal(
+        "Add another regularizer to the training (dropout, label smoothing, weight decay, data augmentation), and "
+        "search over it."
+    )
 
 
 def _range_text(range_: Float) -> str:
@@ -55,8 +59,7 @@ def _stronger(evidence: Evidence) -> dict[str, Hyperparameter]:
             or any(other != range_ for other in others)
         ):
             continue
-        most = _MOST_DROPOUT if usual_name(name) in ("dropout", "label_smoothing") else float("inf")
-        high = min(most, range_.high * (10 if range_.scale == "log" else 2))
+        high = min(_MOST[usual_name(name)], range_.high * (10 if range_.scale == "log" else 2))
         if high > range_.high:
             found[name] = Float(range_.low, float(f"{high:.3g}"), scale=range_.scale, when=range_.when)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     best_few,
     fixed_values,
     num_examples,
+    number_of,
     value_of,
     wrong_examples,
 )
@@ -52,6 +53,9 @@ FEWEST_TRIALS = 5
 LONG_BEFORE = 0.25
 """Training that is saturated within this share of its steps is so long before its end."""
 
+MIN_CONSTANT_SHARE = 0.25
+"""Where at least so large a part of training comes before the decay, that part tells whether longer training helps."""
+
 _MIN_GAIN = {False: 0.02, True: 0.05}
 """What the last quarter must gain, as a share of the metric, by whether the learning rate decays: then a part of it is
 what every end of a decay brings."""
@@ -68,6 +72,7 @@ class End:
     Fields:
         trials: the best first.
         share: of the training that is looked at as its end.
+        is_before_decay: whether that is the end of the constant part, for what follows is a decay.
         gain: of the validation metric over it, as a share of the metric; below zero where it got worse.
         is_improving: whether that is more than noise, and enough to matter.
         saturated_share: from which share of training on the metric is as at the end, on validation and in training.
@@ -77,6 +82,7 @@ class End:
     arm: Arm
     trials: tuple[Trial, ...]
     share: float
+    is_before_decay: bool
     gain: float
     is_improving: bool
     saturated_share: float
@@ -91,7 +97,8 @@ class TrainingLength:
         ends: of the arms whose best trials were evaluated often enough.
         shares: of training at which trials of the better half of each arm were best.
         max_train_steps: of the round.
-        decays: whether the best trials' learning rates fall to the end.
+        decays: whether the best trials' learning rates fall to the end, after no constant part that would tell more:
+            then they improve at the end however long training is, which does not tell whether more steps help.
         is_late, is_early: what the playbook says of best steps: consistently in the last 25%, always in the first 10%.
             Where the learning rate decays the best trials have to improve at the end as well.
     """
@@ -124,9 +131,11 @@ class TrainingLength:
 def training_length(evidence: Evidence) -> TrainingLength:
     """Go through the arms' best trials."""
     arms = evidence.arms
-    decays = any(value_of(arm.best, "schedule") in DECAYS for arm in arms if arm.best is not None)
+    decay = any(value_of(arm.best, "schedule") in DECAYS for arm in arms if arm.best is not None)
     threshold = _SIGNIFICANT + 0.3 * math.log(max(1, len(arms)))
-    ends = tuple(end for arm in arms if (end := _end_of(evidence, arm, decays, threshold)) is not None)
+    ends = tuple(end for arm in arms if (end := _end_of(evidence, arm, decay, threshold)) is not None)
+    told = [end for end in ends if end.is_before_decay]
+    decays = decay and not any(end.is_improving for end in told) and (not ends or len(told) < len(ends))
     better = [
         pair
         for steps in best_steps(evidence)
@@ -135,30 +144,34 @@ def training_length(evidence: Evidence) -> TrainingLength:
     trials, shares = [trial for trial, _ in better], np.array([share for _, share in better])
     is_enough = len(shares) >= FEWEST_TRIALS
     is_late = is_enough and float(np.mean(shares > LATE_SHARE)) >= MOSTLY
-    is_late = is_late and _last_quarter_gains(evidence, trials, decays)
-    # At the end of a decay every trial is best, however long it is: asking for more steps would never end.
-    is_late = is_late and (not decays or any(end.is_improving for end in ends))
+    is_late = is_late and _last_quarter_gains(evidence, trials, decay)
+    # At the end of a decay every trial is best, however long it is.
+    is_late = is_late and (not decay or any(end.is_improving for end in ends))
     is_early = is_enough and float(np.mean(shares <= EARLY_SHARE)) >= ALWAYS
     max_train_steps = max((study.max_train_steps for study in evidence.studies), default=0)
     return TrainingLength(ends, tuple(shares.tolist()), max_train_steps, decays, is_late, is_early)
 
 
 def longer(evidence: Evidence, length: TrainingLength) -> Proposal:
-    """Twice as many steps (rule LN5: the schedule is extended, not scaled)."""
+    """Twice as many steps (rule LN5: the schedule is extended, not scaled).
+
+    Where the learning rate decays over all of training, its end improves whatever the length: to ask all trials for
+    more would never end, so a person tries it with few (the playbook's "very few long runs on good points").
+    """
     steps = 2 * length.max_train_steps
-    changes: list[Change] = [TrainSteps(steps)]
+    if length.decays:
+        return Proposal(
+            f"Train the best few points again for {count_text(steps)} steps (a round of configurations; a linear "
+            "decay keeps its length, a cosine stretches), and train all trials so long only if these get better."
+        )
     schedules = fixed_values(evidence, "schedule")
     more = "."
-    if schedules == {"linear"}:
+    if schedules and schedules <= set(DECAYS):
         more = "; keep the length of the decay, and lengthen what comes before it."
-        if fixed_values(evidence, "decay_steps") == {None}:
-            changes.append(Fix("decay_steps", length.max_train_steps))
-    elif schedules == {"cosine"}:
-        more = "; the cosine stretches, and the learning rate is tuned again."
     elif schedules == {"constant"}:
         more = ", or let the learning rate decay (schedule cosine or linear)."
     instead = f"{count_text(steps)} steps instead of {count_text(length.max_train_steps)}"
-    return Proposal(f"Train for {instead}{more}", tuple(changes))
+    return Proposal(f"Train for {instead}{more}", (TrainSteps(steps),))
 
 
 def shorter(evidence: Evidence, length: TrainingLength) -> Proposal | None:
@@ -188,10 +201,13 @@ def _numbers(values: Iterable[Value]) -> list[float]:
 # ---------------------------------------------------------------------- one arm's end
 
 
-def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End | None:
-    stack = _with_best(evidence, arm, VALIDATION)
-    if stack is None or stack.values.shape[1] < MIN_POINTS:
+def _end_of(evidence: Evidence, arm: Arm, decay: bool, threshold: float) -> End | None:
+    whole = _with_best(evidence, arm, VALIDATION)
+    if whole is None or whole.values.shape[1] < MIN_POINTS:
         return None
+    constant = _constant_part(whole) if decay else None
+    stack = constant or whole
+    decays = decay and constant is None
     mean, num_points = stack.values.mean(axis=0, keepdims=True), stack.values.shape[1]
     window = max(5, math.ceil(num_points / 4))
     num = num_examples(evidence, stack.trials[0], VALIDATION) if wrong_examples(evidence, stack) is not None else None
@@ -204,14 +220,32 @@ def _end_of(evidence: Evidence, arm: Arm, decays: bool, threshold: float) -> End
         and (num is None or -change * num >= _FEWEST_EXAMPLES)
         and last_half < -0.1 * change  # and it has not turned
     )
-    saturated = [_saturated_share(stack)]
+    saturated = [_saturated_share(whole)]
     in_training = _with_best(evidence, arm, TRAIN)
     is_training_known = in_training is not None and in_training.values.shape[1] >= MIN_POINTS
     if in_training is not None and is_training_known:
         saturated.append(_saturated_share(in_training))
-    share = 1 - float(stack.steps[-window] / stack.steps[-1])
+    share = float((stack.steps[-1] - stack.steps[-window]) / whole.steps[-1])
     gain = -change / level if level else 0.0
-    return End(arm, stack.trials, share, gain, is_improving, max(saturated), is_training_known)
+    return End(arm, stack.trials, share, constant is not None, gain, is_improving, max(saturated), is_training_known)
+
+
+def _constant_part(stack: Stack) -> Stack | None:
+    """What comes before the earliest decay of some trials; None where that is too little to tell anything."""
+    num_steps = int(stack.steps[-1])
+    starts = [num_steps - _decay_steps(trial, num_steps) for trial in stack.trials]
+    is_before = stack.steps <= min(starts)
+    if min(starts) < MIN_CONSTANT_SHARE * num_steps or is_before.sum() < MIN_POINTS:
+        return None
+    return replace(stack, steps=stack.steps[is_before], values=stack.values[:, is_before])
+
+
+def _decay_steps(trial: Trial, num_steps: int) -> float:
+    """How many of a trial's last steps its learning rate decays over."""
+    if value_of(trial, "schedule") not in DECAYS:
+        return 0
+    steps = number_of(trial, "decay_steps")
+    return num_steps if steps is None else steps
 
 
 def _with_best(evidence: Evidence, arm: Arm, split: str) -> Stack | None:

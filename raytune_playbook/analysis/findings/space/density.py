@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
+from raytune_playbook.analysis.answer.resolution import retrain_variance
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.sampled.points import Floats, points_of
 from raytune_playbook.analysis.wording import number_text
-from raytune_playbook.records.types import Outcome
 
 RULE = "IN2"
 QUESTION = "Have we sampled enough points from the search space?"
@@ -33,6 +33,9 @@ MIN_GOOD = 3
 WORTH = 0.05
 """A gain is worth its trials when it is larger than this share of the distance between the best and the median trial,
 than the metric's resolution, and than twice the standard deviation between retrains, as far as these are known."""
+
+MANY = 100
+"""From so many trials of a study on, more are asked for only where luck is known."""
 
 SHRINKAGE = (0.35, 0.9)
 """Of the gain from one doubling to the next: within what would be believed."""
@@ -67,12 +70,12 @@ def density(evidence: Evidence) -> Sequence[Finding]:
         return (_found(Status.PASSES, "Nothing was tuned, so one trial samples the space."),)
     least = min((len(costs.get(name, ())) for name in tuned), default=0)
     if least < MIN_COMPLETED:
-        wanted = max(MIN_COMPLETED, 2 * max(len(costs.get(name, ())) for name in tuned))
+        wanted = max(MIN_COMPLETED, 2 * max(study.num_trials for study in evidence.studies))
         sentence = (
             f"A study has {least} completed trials; fewer than {MIN_COMPLETED} do not tell whether more would find "
             "better ones."
         )
-        return (_found(Status.CANNOT_TELL, sentence, proposal=_proposal(evidence, wanted)),)
+        return (_found(Status.CANNOT_TELL, sentence, proposal=_more(evidence, wanted)),)
     known = _known(evidence)
     studies = [_sampled(name, of_study, known) for name, of_study in costs.items() if name in tuned]
     if all(study.spread == 0 for study in studies):
@@ -110,13 +113,12 @@ def _judged(evidence: Evidence, studies: Sequence[_Study], known: Mapping[str, f
     else:
         sentence = f"{expected}, no more than {measure} ({number_text(worth, 2)}); {good}."
         return _found(Status.PASSES, sentence, numbers=numbers)
-    wanted = 2 * max(study.num_trials for study in evidence.studies)
     return _found(
         Status.LOOK,
         sentence,
         numbers=numbers,
         studies=tuple(study.name for study in thin) if len(thin) < len(studies) else (),
-        proposal=_proposal(evidence, wanted),
+        proposal=_proposal(evidence, is_worth_it=gain > worth),
     )
 
 
@@ -169,26 +171,27 @@ def _known(evidence: Evidence) -> dict[str, float]:
     counts = [objective * num for objective in objectives if objective is not None] if num else []
     if num and all(abs(count - round(count)) < 1e-4 for count in counts):
         known["the metric's resolution"] = 1 / num
-    variance = _retrain_variance(evidence)
-    if variance is not None:
-        known["twice the standard deviation between retrains"] = 2 * float(np.sqrt(variance))
+    retrained = retrain_variance(evidence)
+    if retrained is not None:
+        known["twice the standard deviation between retrains"] = 2 * retrained.deviation
     return known
 
 
-def _retrain_variance(evidence: Evidence) -> float | None:
-    """Over points that were trained several times; None where none was."""
-    points: dict[tuple[str, int], list[float]] = {}
-    for trial in evidence.trials:
-        if trial.outcome == Outcome.COMPLETED and trial.objective is not None and np.isfinite(trial.objective):
-            points.setdefault((trial.study, trial.index), []).append(trial.objective)
-    repeated = [np.asarray(values) for values in points.values() if len(values) > 1]
-    if not repeated:
-        return None
-    free = sum(len(values) - 1 for values in repeated)
-    return float(sum(((values - values.mean()) ** 2).sum() for values in repeated) / free)
+def _proposal(evidence: Evidence, *, is_worth_it: bool) -> Proposal:
+    """Twice the trials. Among many ones the best improves by luck alone without end, where retraining a point gives
+    another result each time, and what is still rare among them stays so."""
+    num_trials = max(study.num_trials for study in evidence.studies)
+    if num_trials < MANY or (is_worth_it and retrain_variance(evidence) is not None):
+        return _more(evidence, 2 * num_trials)
+    if is_worth_it:
+        return Proposal(
+            "Before you give more trials, train the best point again a few times: without that it is not known whether "
+            "they find better points or luckier ones. Or be less ambitious: tune fewer hyperparameters."
+        )
+    return Proposal("Search a narrower space around the best trials, or be less ambitious: tune fewer hyperparameters.")
 
 
-def _proposal(evidence: Evidence, wanted: int) -> Proposal:
+def _more(evidence: Evidence, wanted: int) -> Proposal:
     each = "the study" if len(evidence.studies) == 1 else "each study"
     sentence = (
         f"Give {each} {wanted} trials; where that is too many, be less ambitious: tune fewer hyperparameters, or "

@@ -24,6 +24,9 @@ SHARES = frozenset(
 
 NOT_NEGATIVE = frozenset({"weight_decay", "epsilon", "learning_rate", "momentum_decay", "warmup_steps"})
 
+SMALLEST, LARGEST = 1e-12, 1e12
+"""Beyond them a log scale is not widened: so small a value comes to none, and so large a one to a mistake."""
+
 CLOSEST_TO_ONE = 1e-6
 """So close to 1 a share gets on a scale that is logarithmic in its distance."""
 
@@ -65,6 +68,8 @@ def at_limit(name: str, hyperparameter: Hyperparameter, *, upward: bool) -> bool
         return True
     limits = limits_of(name, hyperparameter)
     low, high = ends(hyperparameter)
+    if isinstance(hyperparameter, Float | Int) and hyperparameter.scale == "log":
+        limits = Limits(max(limits.low, SMALLEST), min(limits.high, LARGEST))
     if not upward:
         return low <= limits.low
     return high >= limits.high or (limits.high == 1 and 1 - high <= CLOSEST_TO_ONE)

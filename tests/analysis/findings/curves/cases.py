@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.findings.changes import TrainSteps
 from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
 from raytune_playbook.analysis.findings.curves.clipping import clipping
 from raytune_playbook.analysis.findings.curves.ends import training_ends
@@ -33,6 +34,8 @@ from tests.analysis.findings.curves.shapes import (
 from tests.analysis.findings.rates import Case, is_open
 
 COSINE = replace(PLAN, fixed=FIXED | {"schedule": "cosine"})
+LATE_LINEAR = replace(PLAN, fixed=FIXED | {"schedule": "linear", "decay_steps": 500})
+"""Constant over the first three quarters of training."""
 FINE = replace(PLAN, evaluation_interval_steps=20)
 """With 101 evaluations."""
 
@@ -67,6 +70,11 @@ def best_early(values: Values, shares: Floats, rng: np.random.Generator) -> Floa
 def anneals(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
     """Saturated, but for what a cosine decay brings at its end: a tenth more at the full learning rate."""
     return np.asarray(falls(values, shares, rng) * (1 + 0.1 * np.cos(np.pi / 2 * shares) ** 2))
+
+
+def anneals_late(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
+    """Saturated before it decays, over the last quarter: a fifth more at the full learning rate."""
+    return np.asarray(falls(values, shares / 0.75, rng) * (1 + 0.2 * np.minimum(1, 4 * (1 - shares))))
 
 
 def with_period(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
@@ -116,6 +124,11 @@ def is_improving(findings: Sequence[Finding]) -> bool:
     return is_open(findings) and findings[0].numbers["num_improving"] > 0
 
 
+def asks_for_longer_training(findings: Sequence[Finding]) -> bool:
+    changes = [change for finding in findings if finding.proposal for change in finding.proposal.changes]
+    return any(isinstance(change, TrainSteps) and change.max_train_steps > PLAN.max_train_steps for change in changes)
+
+
 CASES: tuple[Case, ...] = (
     Case(
         "IN6",
@@ -159,6 +172,15 @@ CASES: tuple[Case, ...] = (
         lambda seed: round_of(seed, Shapes(validation=anneals), COSINE),
         lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving), COSINE),
         is_improving,
+    ),
+    Case(
+        "IN8",
+        "still improving before a linear decay",
+        "11% of the error in the last quarter of the constant part, against a fifth that the decay brings after it",
+        training_ends,
+        lambda seed: round_of(seed, Shapes(validation=anneals_late), LATE_LINEAR),
+        lambda seed: round_of(seed, Shapes(validation=keeps_improving, training=keeps_improving), LATE_LINEAR),
+        asks_for_longer_training,
     ),
     Case(
         "IN8",

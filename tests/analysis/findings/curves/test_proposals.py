@@ -65,6 +65,18 @@ def test_in6_regularizers_that_are_searched_all_get_stronger_ones():
     assert found.proposal.changes == (SearchOver("weight_decay", Float(1e-6, 0.1, scale="log")),)
 
 
+def test_in6_no_more_than_the_strongest_regularization_is_asked_for():
+    bare = {name: value for name, value in FIXED.items() if name not in ("dropout", "label_smoothing")}
+    space = {"weight_decay": Float(1e-6, 0.5, scale="log"), "learning_rate": Float(1e-3, 1.0, scale="log")}
+    changes = []
+    for _ in range(2):
+        plan = replace(TWO_ARMS, fixed=bare, space=space)
+        (found,) = overfitting(round_of(0, Shapes(validation=overfits), plan))
+        changes.append(found.proposal.changes)
+        space["weight_decay"] = Float(1e-6, 1.0, scale="log")
+    assert changes == [(SearchOver("weight_decay", space["weight_decay"]),), ()]
+
+
 def test_in6_a_scientific_regularizer_is_expected_to_be_weak_somewhere():
     plan = replace(TWO_ARMS, arms=({"dropout": 0.0}, {"dropout": 0.3}))
     (found,) = overfitting(round_of(0, Shapes(validation=overfits), plan))
@@ -122,16 +134,21 @@ def test_in7_a_difference_that_is_larger_than_luck_stands():
     ("values", "changes"),
     [
         ({}, (TrainSteps(4000),)),
-        ({"schedule": "cosine"}, (TrainSteps(4000),)),
-        ({"schedule": "linear"}, (TrainSteps(4000), Fix("decay_steps", 2000))),
         ({"schedule": "linear", "decay_steps": 500}, (TrainSteps(4000),)),
+        ({"schedule": "cosine", "decay_steps": 1000}, (TrainSteps(4000),)),
+        ({"schedule": "cosine"}, ()),
+        ({"schedule": "linear"}, ()),
+        ({"schedule": "linear", "decay_steps": 1900}, ()),
     ],
 )
 def test_ln5_longer_training_extends_the_schedule(values, changes):
+    """Where it decays from the start on, any training improves at its end: few points are tried first, by a person."""
     evidence = round_of(0, IMPROVING, fixed(**values))
     (ends,), (best,) = training_ends(evidence), best_step_shares(evidence)
+    assert ends.status is best.status is Status.LOOK
     assert ends.proposal == best.proposal
     assert ends.proposal.changes == changes
+    assert "4,000 steps" in ends.proposal.sentence
     assert ("decay" in ends.sentence) == bool(values)
 
 
@@ -221,10 +238,14 @@ def test_un8_early_instability_asks_for_warmup_first_and_that_in_the_middle_for_
     assert places == sorted(places)
 
 
-def test_un6_what_is_clipped_already_is_clipped_more():
-    evidence = round_of(0, Shapes(loss=jumps, norm=norms), fixed(clipping_norm=0.5))
-    (found,) = instability(best_at_edge(evidence))
-    assert found.proposal.changes == (Fix("clipping_norm", 0.25),)
+def test_un6_what_is_clipped_already_is_clipped_more_unless_most_updates_would_be():
+    found = {}
+    for norm in (3.0, 1.2):
+        (found[norm],) = instability(
+            best_at_edge(round_of(0, Shapes(loss=jumps, norm=norms), fixed(clipping_norm=norm)))
+        )
+    assert found[3.0].proposal.changes == (Fix("clipping_norm", 1.5),)
+    assert found[1.2].proposal.changes == ()  # the median is about 1
 
 
 def test_un1_the_unstable_base_learning_rate_is_the_smallest_that_is_unstable():

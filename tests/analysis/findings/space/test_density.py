@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.finding import Status
-from raytune_playbook.analysis.findings.space.density import density, expected_best
-from tests.analysis.findings.generated import Plan, generated
-from tests.analysis.findings.space.cases import searched
+from raytune_playbook.analysis.findings.space.density import MANY, density, expected_best
+from raytune_playbook.study.hyperparameters.hyperparameter import Float
+from tests.analysis.findings.generated import Plan, Values, generated
+from tests.analysis.findings.space.cases import DIVERGED, searched
 
 
 @pytest.mark.parametrize("num_trials", [1, 2, 4, 7])
@@ -36,7 +37,7 @@ def test_in2_the_retrain_variance_is_what_a_gain_is_compared_with() -> None:
     assert found.status is Status.PASSES
     assert "twice the standard deviation between retrains" in found.sentence
     evidence = searched(3, 40, 0.02, 0)
-    spreads = [trial.objective for trial in evidence.trials if trial.index == 0 and trial.objective is not None]
+    spreads = [trial.objective for trial in evidence.trials if trial.repeat and trial.objective is not None]
     assert found.numbers["gain_worth_having"] == pytest.approx(2 * np.std(spreads, ddof=1))
 
 
@@ -44,9 +45,9 @@ def test_in2_trials_within_one_example_of_the_best_are_as_good() -> None:
     """Of 100 validation examples one is 0.01: nine of ten trials miss one more than the best."""
     plan = Plan(trials_per_arm=10, num_validation_examples=100)
     evidence = generated(plan, 0, lambda values, rng: 0.03)
-    best = dataclasses.replace(evidence.trials[0], objective=0.02)
-    worst = dataclasses.replace(evidence.trials[1], objective=0.5)
-    (found,) = density(dataclasses.replace(evidence, trials=(best, worst, *evidence.trials[2:])))
+    best = replace(evidence.trials[0], objective=0.02)
+    worst = replace(evidence.trials[1], objective=0.5)
+    (found,) = density(replace(evidence, trials=(best, worst, *evidence.trials[2:])))
     assert found.status is Status.PASSES
     assert found.numbers["num_good"] == 9
     assert "the metric's resolution (0.01)" in found.sentence
@@ -55,3 +56,32 @@ def test_in2_trials_within_one_example_of_the_best_are_as_good() -> None:
 def test_in2_few_trials_cannot_tell() -> None:
     (found,) = density(searched(3, 5, 0.02, 0))
     assert found.status is Status.CANNOT_TELL
+
+
+def test_in2_among_many_trials_more_are_asked_for_only_where_luck_is_known() -> None:
+    """Of noise alone the best improves with ever more trials."""
+    plan = Plan(space={"h": Float(0.0, 1.0)}, trials_per_arm=MANY)
+
+    def noise(_: Values, rng: np.random.Generator) -> float:
+        return float(rng.normal())
+
+    (found,) = density(generated(plan, 1, noise))
+    assert found.status is Status.LOOK
+    assert found.proposal is not None
+    assert found.proposal.changes == ()
+    assert "train the best point again" in found.proposal.sentence
+    (fewer,) = density(generated(replace(plan, trials_per_arm=MANY // 2), 1, noise))
+    assert fewer.proposal is not None
+    assert fewer.proposal.changes == (NumTrials(MANY),)
+    (known,) = density(generated(replace(plan, num_repeats=3), 1, noise))
+    assert known.status is Status.PASSES
+
+
+def test_in2_few_completed_trials_never_ask_for_fewer_than_there_were() -> None:
+    def mostly_infeasible(_: Values, rng: np.random.Generator) -> float | str:
+        return DIVERGED if rng.random() < 0.9 else float(rng.normal())
+
+    (found,) = density(generated(Plan(space={"h": Float(0.0, 1.0)}, trials_per_arm=20), 0, mostly_infeasible))
+    assert found.status is Status.CANNOT_TELL
+    assert found.proposal is not None
+    assert found.proposal.changes == (NumTrials(40),)

@@ -48,6 +48,8 @@ def test_in1_a_range_is_widened_on_its_scale(
         ("depth", Int(1, 6), False),
         ("shifted", Int(0, 6), False),
         ("kind", Categorical(["a", "b", "c"]), True),
+        ("learning_rate", Float(1e-12, 1.0, scale="log"), False),
+        ("scale", Float(1.0, 1e12, scale="log"), True),
     ],
 )
 def test_in1_nothing_is_widened_beyond_its_natural_limit(name: str, given: Hyperparameter, upward: bool) -> None:

@@ -45,7 +45,7 @@ def forks(folder: Path) -> Iterator[None]:
     Args:
         folder: for the socket, with a short path.
     """
-    server = start(folder)
+    server = start(folder, os.getpid())
     try:
         yield
     finally:
@@ -54,13 +54,17 @@ def forks(folder: Path) -> Iterator[None]:
         server.wait()
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start the process that forks for nodes which this process starts from now on."""
+def start(folder: Path, lives_with: int | None) -> subprocess.Popen[bytes]:
+    """Start the process that forks for nodes which this process starts from now on.
+
+    Args:
+        lives_with: the parent's process id, where it is to end with it.
+    """
     address = str(folder / "forks")
     with socket.socket(socket.AF_UNIX) as asked, (folder / "forks.log").open("wb") as log:
         asked.bind(address)
         asked.listen(64)  # those who ask before everything is imported wait
-        command = [sys.executable, __file__, "serve", str(asked.fileno())]
+        command = [sys.executable, __file__, "serve", str(asked.fileno()), str(lives_with or 0)]
         server = subprocess.Popen(
             command,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -80,7 +84,7 @@ def ray_command(folder: Path, arguments: list[str]) -> None:
     from ray.scripts import scripts
 
     ray_constants.SETUP_WORKER_FILENAME = __file__
-    start(folder)
+    start(folder, None)
     sys.argv = ["ray", *arguments]
     scripts.main()
 
@@ -105,14 +109,23 @@ def ask(arguments: list[str]) -> None:
         assert server.recv(1) == b".", "the process that forks has ended"
 
 
-def serve(asked: socket.socket) -> None:
+def serve(asked: socket.socket, lives_with: int) -> None:
     """Hand each who asks to the process for its job and node; returns in each fork, as the worker that it is to be."""
     del sys.path[0]  # this file's folder
     load(WITHOUT_RAY)
     forking: dict[bytes, socket.socket] = {}
-    while True:
-        asking, _ = asked.accept()
+    asked.settimeout(2)
+    while lives_with in (0, os.getppid()):
+        try:
+            asking, _ = asked.accept()
+        except TimeoutError:
+            continue
+        asking.setblocking(True)
         of, files, _, _ = socket.recv_fds(asking, 256, 3)
+        if not of:  # whoever asked was killed
+            asking.close()
+            close(files)
+            continue
         if of not in forking:
             forking[of], own = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             if os.fork() == 0:
@@ -121,24 +134,28 @@ def serve(asked: socket.socket) -> None:
                 close(files)
                 os.environ.update(zip(READ_BY_RAY, json.loads(of), strict=True))
                 load_ray()
-                return fork(own)
+                fork(own)
+                return
             own.close()
         socket.send_fds(forking[of], [b"?"], [asking.fileno(), *files])
         asking.close()
         close(files)
+    sys.exit()
 
 
 def fork(asked: socket.socket) -> None:
     """Fork for each who asks, and return in the fork."""
     while True:
-        _, (number, *files), _, _ = socket.recv_fds(asked, 1, 4)
-        with socket.socket(fileno=number) as asking:
+        _, files, _, _ = socket.recv_fds(asked, 1, 4)
+        if not files:
+            os._exit(0)  # the process that hands on has ended
+        with socket.socket(fileno=files.pop(0)) as asking, contextlib.suppress(OSError, ValueError):
             asking.sendall(b"?")
             with asking.makefile("rb") as content:
                 arguments, environment, folder = json.load(content)
             if os.fork() == 0:
                 break
-            asking.sendall(b".")
+            asking.sendall(b".")  # unless whoever asked was killed
         close(files)
     import numpy as np
 
@@ -185,5 +202,5 @@ if __name__ == "__main__":
         ask(sys.argv[1:])
     else:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks that have ended leave nothing
-        serve(socket.socket(fileno=int(sys.argv[2])))
+        serve(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
         runpy.run_path(sys.argv[0], run_name="__main__")

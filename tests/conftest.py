@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
+from tests import forked_ray
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -56,12 +58,13 @@ def _started_by(item: pytest.Item) -> str | None:
 def cluster() -> Iterator[Cluster]:
     """A head node of `NUM_CPUS` logical CPUs, to which tests may add nodes; this process is connected to it."""
     # The default port may be another cluster's.
-    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": free_port()}
-    running = Cluster(initialize_head=True, connect=False, head_node_args=head)
-    ray.init(address=running.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield running
-    ray.shutdown()
-    running.shutdown()
+    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": free_port(), **forked_ray.NODE}
+    with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as folder, forked_ray.forks(Path(folder)):
+        running = Cluster(initialize_head=True, connect=False, head_node_args=head)
+        ray.init(address=running.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield running
+        ray.shutdown()
+        running.shutdown()
 
 
 @pytest.fixture(scope="session")

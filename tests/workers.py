@@ -28,8 +28,8 @@ from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.train.group import Group
 
 TIMEOUT_S = 280.0
-LOADED = ["pytest", "cloudpickle", "torch.distributed", "sklearn.metrics", "raytune_playbook.data.batches"]
-LOADED += ["raytune_playbook.train.loop", "raytune_playbook.workloads.text"]
+LOADED = ["pytest", "cloudpickle", "torch._dynamo", "torch.distributed", "sklearn.metrics"]
+LOADED += ["raytune_playbook.data.batches", "raytune_playbook.train.loop", "raytune_playbook.workloads.text"]
 """What the process that is forked has imported, and with it all that these import."""
 
 

@@ -38,8 +38,8 @@ class Arm:
     study: str
     values: Mapping[str, Value]
     space: Mapping[str, Hyperparameter]
-    ended: tuple[Trial, ...]
-    ranked: tuple[Trial, ...]
+    ended: tuple[Trial, ...] = field(repr=False)
+    ranked: tuple[Trial, ...] = field(repr=False)
     planned: int
 
     @property
@@ -50,6 +50,19 @@ class Arm:
     @property
     def infeasible(self) -> tuple[Trial, ...]:
         return tuple(trial for trial in self.ended if trial.outcome == Outcome.INFEASIBLE)
+
+
+@dataclass(frozen=True)
+class EarlierRound:
+    """Another round of the same workload, created before.
+
+    Fields:
+        examples: what it trained on; None where that is not known.
+    """
+
+    name: str
+    studies: tuple[StudySpec, ...]
+    examples: ExamplesRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,8 @@ class Evidence:
         examples: what was trained on; None where that is not known.
         is_finished: whether no more trials are to come.
         warnings: the rules of thumb that the round goes against, each as ``SD4: what is wrong; what to do.``
+        earlier: the rounds of its workload that trained for as many steps before, in the order in which they were
+            created; None where that is not known.
     """
 
     studies: tuple[StudySpec, ...]
@@ -77,6 +92,7 @@ class Evidence:
     examples: ExamplesRecord | None = None
     is_finished: bool = True
     warnings: tuple[str, ...] = ()
+    earlier: tuple[EarlierRound, ...] | None = None
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from raytune_playbook.analysis.wording import count_text, number_text, values_text
 from raytune_playbook.records.columns import VALUE_PREFIX, training_of
 from raytune_playbook.records.types import Attempt, Machine, Outcome, Training
 from raytune_playbook.study.frozen import Value
@@ -34,8 +35,18 @@ class Trial:
     objective: float | None = None
     best_step: int | None = None
     training: Training | None = None
-    attempts: tuple[Attempt, ...] = ()
-    machine: Machine = field(default_factory=Machine)
+    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
+    machine: Machine = field(default_factory=Machine, repr=False)
+
+    def __str__(self) -> str:
+        """How it ended, and its values on a line of their own."""
+        ended = "has not ended" if self.outcome is None else str(self.outcome)
+        if self.objective is not None:
+            at_step = "" if self.best_step is None else f" at step {count_text(self.best_step)}"
+            ended += f" with {number_text(self.objective)}{at_step}"
+        elif self.reason is not None:
+            ended += f" ({self.reason})"
+        return f"{self.text}: {ended}\n{values_text(self.values)}"
 
     @property
     def key(self) -> str:

@@ -26,7 +26,11 @@ def _report(round: str | None, *, static: str | None, storage: str, **given: obj
     """
     options = ReportOptions.model_validate(given)  # its types are the options' own
     if options.is_foreign:
-        click.echo(write_foreign_page(options))
+        if round is not None:
+            raise click.UsageError(
+                f"Name ROUND {round!r} or another tool's trials, not both", click.get_current_context()
+            )
+        click.echo(write_foreign_page(options, static))
         return
     if round is None:
         raise click.UsageError("Name a ROUND, or another tool's trials", click.get_current_context())

@@ -85,6 +85,8 @@ class ReportOptions(FrozenSpec):
             raise SpecError(
                 f"Trials are read from one place, but {' and '.join(map(_flag, sources))} name two; give one."
             )
+        if "study" in given and sources and sources != ["from_optuna"]:
+            raise SpecError(f"--study names one of Optuna's studies, but {_flag(sources[0])} has none; drop it.")
         if sources and "split" in given:
             raise SpecError("--split is about a round's own metrics, which other tools do not tell apart; drop it.")
         others = [name for name in given if name not in (*SOURCES, *OF_ANY_TRIALS)]
@@ -168,17 +170,41 @@ def _command() -> str:
     return shlex.join(words)
 
 
-def write_foreign_page(given: ReportOptions) -> str:
-    """Write the page of the trials that options ask for.
+MOST_NEXT = 4
+"""So many lines say what to do next; the page has all."""
+
+
+def write_foreign_page(given: ReportOptions, static: str | None = None) -> str:
+    """Write the page of the trials that options ask for, or its plots.
+
+    Args:
+        given: the options.
+        static: a folder that gets the plots instead.
 
     Returns:
-        What it answers, and where it is.
+        How the trials ended, what they answer, what to do next, and where the page is.
 
     Raises:
         InputError: there are no such trials, what was said does not fit them, or the page's folder is not there.
     """
     read = read_given(given)
+    if static is not None:
+        from raytune_playbook.report.static import write_static
+
+        return f"{len(write_static(read.insight, Path(static)))} files in {static}"
     path = Path(given.output or f"{read.reading.record.name.replace('/', '_')}_report.html")
     if not path.parent.is_dir() or path.is_dir():
         raise SpecError(f"The page needs a folder to be written to, but {str(path)!r} is in none; correct --output.")
-    return f"{read.answer.sentence}\n{read.report(path)}"
+    return "\n".join([*_said_of(read), str(read.report(path))])
+
+
+def _said_of(read: ForeignRound) -> list[str]:
+    """What the trials came to, for the terminal."""
+    from raytune_playbook.report.formatting import counts_text
+
+    study = read.insight.next_study
+    todo = [*(change.words for change in study.changes), *(sentence for sentence, _ in study.advice)]
+    shown = todo if len(todo) <= MOST_NEXT else todo[: MOST_NEXT - 1]
+    lines = [f"Trials: {counts_text(read.reading.summary.total)}.", read.answer.sentence]
+    lines += [f"Next: {sentence}" for sentence in shown]
+    return lines + ([f"{len(todo) - len(shown)} more stand on the page."] if len(todo) > len(shown) else [])

@@ -15,9 +15,16 @@ from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, D
 from raytune_playbook.study.settings import Objective
 
 
-def objective_text(objective: Objective) -> str:
-    """What trials are judged by, in words (rule IN13: the choice is visible)."""
+def objective_text(objective: Objective, *, has_curves: bool = True) -> str:
+    """What trials are judged by, in words (rule IN13: the choice is visible).
+
+    Args:
+        objective: that judges.
+        has_curves: whether it was chosen from a trial's training; else one value of each trial is all that is known.
+    """
     extreme = "lowest" if objective.goal == "minimize" else "highest"
+    if not has_curves:
+        return f"{extreme} {objective.name}"
     if objective.over == "last":
         return f"{objective.name} at the end of training; the {extreme} is best"
     return f"{extreme} {objective.name} over training"

@@ -13,6 +13,7 @@ from raytune_playbook.analysis.next_study.next_study import NextStudy, next_stud
 from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import TrialId
 from raytune_playbook.records.types import RoundState
+from raytune_playbook.report.formatting import objective_text
 from raytune_playbook.report.reading import RoundReading
 
 
@@ -33,6 +34,12 @@ class Insight:
     answer: Answer
     next_study: NextStudy
 
+    @property
+    def judged_by(self) -> str:
+        """The objective, in words; of another tool's trials without curves only that it was measured."""
+        has_curves = self.reading.origin is None or bool(self.evidence.curves)
+        return objective_text(self.evidence.objective, has_curves=has_curves)
+
 
 def insight_of(reading: RoundReading, curves: Mapping[TrialId, TrialCurves]) -> Insight:
     """Go through the checklist, answer, and put the next study together."""
@@ -47,6 +54,7 @@ def insight_of(reading: RoundReading, curves: Mapping[TrialId, TrialCurves]) -> 
         examples=record.examples,
         is_finished=reading.status is not None and reading.status.state is RoundState.FINISHED,
         warnings=tuple(record.warnings),
+        earlier=reading.earlier,
     )
     findings = all_findings(evidence)
     answer = answer_of(evidence, findings, record.caveats)

@@ -8,6 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
+from raytune_playbook.analysis.evidence import EarlierRound
 from raytune_playbook.analysis.judging.metrics import not_reported
 from raytune_playbook.analysis.judging.rejudging import rejudged
 from raytune_playbook.analysis.plots.axis import scientific
@@ -18,6 +19,7 @@ from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.scores import ScoreRecord, readable_scores
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
+from raytune_playbook.report.earlier import earlier_rounds
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.study import StudySpec
 
@@ -44,6 +46,8 @@ class RoundReading:
         inferred: a sentence for whatever nobody has said of such a round, and was inferred.
         curves: of the trials, where they have been read already; `read_curves` has them in any case.
         broken: a sentence for each file of the records that cannot be read, and without which the rest was.
+        earlier: the rounds of the same workload in the storage that trained for as many steps before (rule LN7); None
+            where they were not looked for.
     """
 
     record: RoundRecord
@@ -56,6 +60,7 @@ class RoundReading:
     inferred: tuple[str, ...] = ()
     curves: dict[TrialId, TrialCurves] | None = None
     broken: tuple[str, ...] = ()
+    earlier: tuple[EarlierRound, ...] | None = None
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
@@ -101,7 +106,8 @@ def read_all(
     """
     reading = _read(store)
     curves, broken = _curves(store, reading)
-    reading = replace(reading, broken=(*reading.broken, *broken), curves=curves)
+    earlier = earlier_rounds(store, reading.record)
+    reading = replace(reading, broken=(*reading.broken, *broken), curves=curves, earlier=earlier)
     return (reading if objective is None else judged_by(reading, curves, objective)), curves
 
 

@@ -9,6 +9,7 @@ from typing import TypedDict
 from raytune_playbook.errors import InputError
 from raytune_playbook.report.figures.figure import Figure, Json
 from raytune_playbook.report.figures.style import looks_of
+from raytune_playbook.report.figures.training_curves import with_smoothed
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.plot import Plot
 from raytune_playbook.report.page.views.plots import plots_view
@@ -52,7 +53,7 @@ def _task(plot: Plot, path: Path, kind: str) -> _Task:
 def _standing_alone(plot: Plot) -> dict[str, Json]:
     """The figure with what the page has around it: title, legend and white ground; without what waits for a switch."""
     figure: Figure = plot.figure
-    shown = [trace for trace in figure.data if _meta(trace).get("best", True)]
+    shown = with_smoothed([trace for trace in figure.data if _meta(trace).get("best", True)], figure.layout)
     layout: dict[str, Json] = {
         **figure.layout,
         **{name: {"zeroline": False, **axis} for name, axis in _axes(figure.layout)},
@@ -92,7 +93,7 @@ def _draw(tasks: Sequence[_Task], folder: Path) -> None:
         from choreographer.errors import BrowserDepsError, BrowserFailedError, ChromeNotFoundError
     except ImportError:
         raise InputError(
-            "Plots are drawn to files by kaleido, which is not installed; pip install 'raytune-playbook[static]'."
+            "Plots are drawn to files by kaleido, which is not installed; run pip install kaleido."
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -11,7 +11,7 @@ from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.records.columns import TIME_COLUMNS, trials_table
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.records.types import Attempt, Machine, TimeByPart, Training, TrialRecord
+from raytune_playbook.records.types import Attempt, Machine, Outcome, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 
@@ -90,3 +90,13 @@ def test_keys_are_the_records_own():
 
 def test_an_empty_table_has_no_trials():
     assert trials_of(trials_table([])) == ()
+
+
+def test_a_printed_trial_says_how_it_ended_and_its_values():
+    values = {"learning_rate": 0.012345, "optimizer": "adam"}
+    best = Trial("a", 3, values=values, outcome=Outcome.COMPLETED, objective=0.25, best_step=1200)
+    assert str(best) == "a/00003: completed with 0.25 at step 1,200\nlearning_rate=0.01235, optimizer=adam"
+    assert str(Trial("a", 1, 2)).splitlines()[0] == "a/00001.r2: has not ended"
+    assert str(Trial("a", 1, outcome=Outcome.INFEASIBLE, reason="NaN: loss")).startswith(
+        "a/00001: infeasible (NaN: loss)"
+    )

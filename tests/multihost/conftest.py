@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 DRIVE = Path(__file__).with_name("drive.py")
+FORKED_RAY = DRIVE.parents[1] / "forked_ray.py"
 SUBNET = "10.213.7"
 PORT = 6379
 START_TIMEOUT_S = 180.0
@@ -168,10 +169,12 @@ class Hosts:
 
     def _ray_start(self, host: Host, *arguments: str) -> None:
         host.scratch.mkdir(parents=True, exist_ok=True)
-        ray_command = str(Path(sys.executable).with_name("ray"))
         done = subprocess.run(
             host.command(
-                ray_command,
+                sys.executable,
+                str(FORKED_RAY),
+                "ray",
+                str(host.scratch),
                 "start",
                 f"--node-ip-address={host.address}",
                 f"--temp-dir={host.scratch}",

@@ -18,6 +18,7 @@ from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.tables.compaction import Compaction
+from raytune_playbook.report.insight import insight_of
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import MAX_STEP_POINTS, read_all, read_curves, read_measurements, read_round
 from raytune_playbook.report.terminal import new_console, rounds_table, summary
@@ -199,3 +200,23 @@ def test_rounds_of_older_versions_are_read_and_compacted(make_round):
     assert Path(write_page(store)).read_text() == page
     known = {trial.key: trial.training is not None and trial.training.evaluations_s for trial in before.trials[4:8]}
     assert known == {"00000": None, "00001": None, "00002": 8.0, "00003": None}
+
+
+def test_ln7_earlier_rounds_of_the_workload_are_found_in_the_order_of_their_creation(make_round, tmp_path):
+    stores = {name: make_round(name=name) for name in ("third", "second", "first", "longer", "other", "later")}
+
+    def changed(name, **fields):
+        file = tmp_path / name / "round.json"
+        record = json.loads(file.read_text())
+        whole = {part: record[part] | value if isinstance(value, dict) else value for part, value in fields.items()}
+        file.write_text(json.dumps(record | whole))
+
+    for day, name in enumerate(("second", "first", "longer", "other", "third", "later"), start=1):
+        changed(name, created_at=f"2026-01-0{day}T00:00:00+00:00")
+    changed("longer", budget={"max_train_steps": 10**6})
+    changed("other", workload={"name": "Another"})
+    (tmp_path / "no round").mkdir()
+    reading, curves = read_all(stores["third"])
+    assert [round_.name for round_ in reading.earlier] == ["second", "first"]
+    (found,) = [finding for finding in insight_of(reading, curves).findings if finding.rule == "LN7"]
+    assert found.sentence.startswith("first trained the same")

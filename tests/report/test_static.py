@@ -37,7 +37,7 @@ def test_every_plot_is_a_png_and_an_svg(make_round, tmp_path, capsys):
 
 def test_without_kaleido_there_is_one_sentence(mixed_round, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(InputError, match=r"kaleido, which is not installed; pip install 'raytune-playbook\[static\]'"):
+    with pytest.raises(InputError, match=r"kaleido, which is not installed; run pip install kaleido"):
         write_static(read_insight(mixed_round), tmp_path)
 
 

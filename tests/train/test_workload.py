@@ -8,11 +8,16 @@ import pickle
 import pytest
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.hyperparameters.known import TRAINING
 from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
 
 
 def test_every_workload_has_the_loops_hyperparameters_and_may_change_defaults(small):
     assert small.hyperparameters() == TRAINING_DEFAULTS | {"dropout": 0.0, "batch_size": 12, "learning_rate": 0.1}
+
+
+def test_which_hyperparameters_are_the_loops_is_known_where_no_torch_is():
+    assert TRAINING_DEFAULTS.keys() == TRAINING
 
 
 def test_sc4_st6_defaults_are_plain():

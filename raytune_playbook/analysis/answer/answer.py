@@ -85,6 +85,10 @@ class Answer:
     open_findings: tuple[Finding, ...]
     caveats: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Its sentence and what that rests on, a line each."""
+        return "\n".join((self.sentence, *self.reasons))
+
 
 def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence[str]) -> Answer:
     """The round's answer as its findings allow it (rule IN18)."""

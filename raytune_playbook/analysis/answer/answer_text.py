@@ -6,13 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from raytune_playbook.analysis.answer.arm_comparison import Comparison, trial_loss
+from raytune_playbook.analysis.answer.arm_comparison import Comparison, Doubt, trial_loss
 from raytune_playbook.analysis.answer.resolution import retrain_variance, smallest_told
+from raytune_playbook.analysis.answer.study_variance import SURE
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.wording import number_text, value_text, values_text
 
 WIDER = 4
 """Where the medians of two values' trials differ by so many times what their best do, more of one's space is good."""
+
+AHEAD = 0.9
+"""A value whose chance is at least this looks better, so that it is said why it is not called so."""
 
 _MOST_NAMED = 4
 """More values than this are counted, not named."""
@@ -27,8 +31,12 @@ def best_text(evidence: Evidence, found: Comparison) -> str:
     sampled = [name for name, role in evidence.roles.items() if role == "scientific" and name in arm.space]
     values = {name: arm.best.values.get(name) for name in sampled}
     where = f" at {values_text(values)}" if values else ""
-    which = "The only completed trial" if len(arm.ranked) == 1 else f"The best of {len(arm.ranked):,} trials"
-    sentence = f"{which} is {arm.best.text}{where}: {evidence.objective.name} {number}."
+    metric, num_trials = evidence.objective.name, len(arm.ranked)
+    sentence = f"The best of {num_trials:,} trials is {arm.best.text}{where}: {metric} {number}."
+    if num_trials == 1:
+        sentence = f"The only trial that was completed is {arm.best.text}{where}: {metric} {number}."
+    elif len({trial.objective for trial in arm.ranked}) == 1:
+        return f"All {num_trials:,} trials that were completed have the same {metric}, {number}: none is better."
     if (interval := found.intervals[0]) is None:
         return sentence
     low, high = map(number_text, interval)
@@ -78,11 +86,30 @@ def no_difference_text(evidence: Evidence, found: Comparison) -> str:
     else:
         ends = " to ".join(number_text(end) for end in (min(best), max(best)))
         sentence = f"No difference shown: the best {metric} of {_listed(leading)} is {ends}, too close to tell apart."
+        sentence += _why_not_better(evidence, found)
     if behind := [arm for arm in evidence.arms if arm.best and arm not in leading]:
         sentence += f" {_listed(behind)} {'is' if len(behind) == 1 else 'are'} worse."
     if found.detectable is not None:
         sentence += f" A difference of {number_text(found.detectable, 2)} or more would have been seen."
     return sentence
+
+
+def _why_not_better(evidence: Evidence, found: Comparison) -> str:
+    """What a lead could be by chance, of a value that is ahead so often that it looks better; else nothing."""
+    chance = found.chances[found.leader or 0]
+    if chance < AHEAD:
+        return ""
+    ahead = (
+        f" {_short(_arm(evidence, found.leader))} is ahead in {_percent(chance)} of random halves of the points, but"
+    )
+    match found.doubt:
+        case Doubt.EXAMPLES:
+            lead = round((found.difference or 0.0) * (found.num_scored or 0))
+            return f"{ahead} by {lead:,} of {found.num_scored:,} validation examples, which could be chance."
+        case Doubt.RETRAINING:
+            return f"{ahead} trained again with other seeds the best points may change places."
+        case _:
+            return f"{ahead} luck alone reaches that too often; from {SURE:.1%} on it would count."
 
 
 def too_few_text(evidence: Evidence, found: Comparison, needed: int) -> str:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import NormalDist
 
 from raytune_playbook.analysis.answer.resolution import num_scored, retrained_difference, smallest_told
@@ -24,6 +25,14 @@ _MOST_SHUFFLED = 8
 """Of very many arms, the best so many say how large a difference would have had to be."""
 
 
+class Doubt(StrEnum):
+    """What keeps the value that is ahead from being better: what its lead could be by chance."""
+
+    POINTS = "which points were tried"
+    EXAMPLES = "on which examples it was measured"
+    RETRAINING = "with which seeds it was trained"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a round's arms came to, in their order.
@@ -38,6 +47,7 @@ class Comparison:
         difference: between the best trial and the next arm's, never negative; None without two.
         detectable: how large it would have had to be; None where too few trials tell, or one arm leads.
         num_scored: how many examples the objective counts; None where it is no such count.
+        doubt: what keeps the leader from being better; None where nothing does.
         is_tie: whether the two best are equal.
     """
 
@@ -50,6 +60,7 @@ class Comparison:
     difference: float | None
     detectable: float | None
     num_scored: int | None
+    doubt: Doubt | None
 
     @property
     def is_sure(self) -> bool:
@@ -71,9 +82,10 @@ def compare(evidence: Evidence) -> Comparison:
     )
     order = sorted((place for place, arm in enumerate(arms) if arm.best), key=lambda place: _best_loss(tried[place]))
     if not order:
-        return Comparison(None, None, tuple(shares), intervals, (False,) * len(arms), 0.0, None, None, counted)
+        return Comparison(None, None, tuple(shares), intervals, (False,) * len(arms), 0.0, None, None, counted, None)
     leader, next_best = order[0], order[1] if len(order) > 1 else None
-    told = {place: _told(evidence, arms[leader], arms[place], counted) for place in order[1:]}
+    doubts = {place: _told(evidence, arms[leader], arms[place], counted) for place in order[1:]}
+    told = {place: min(found.values(), default=1.0) for place, found in doubts.items()}
     probability = min([shares[leader], *told.values()])
     is_sure = shares[leader] >= SURE and probability >= _TOLD_PROBABILITY
     leading = _leading(tried, order, told, is_sure=is_sure)
@@ -88,7 +100,14 @@ def compare(evidence: Evidence) -> Comparison:
         # Where a difference was seen nobody asks, and shuffling is what takes time here.
         detectable=None if sum(leading) == 1 else _detectable(evidence, tried, leader, counted),
         num_scored=counted,
+        doubt=None if sum(leading) == 1 else _doubt([doubts[place] for place in order[1:] if leading[place]]),
     )
+
+
+def _doubt(told: Sequence[Mapping[Doubt, float]]) -> Doubt:
+    """What tells the leader the least from those it cannot be told from; where all of it does, the points do not."""
+    probability, doubt = min((each, doubt) for found in told for doubt, each in [*found.items(), (Doubt.POINTS, 1.0)])
+    return doubt if probability < _TOLD_PROBABILITY else Doubt.POINTS
 
 
 def _leading(
@@ -143,17 +162,17 @@ def _best_loss(trials: Sequence[Tried]) -> float:
     return min((trial.loss for trial in trials), default=math.inf)
 
 
-def _told(evidence: Evidence, leader: Arm, other: Arm, counted: int | None) -> float:
+def _told(evidence: Evidence, leader: Arm, other: Arm, counted: int | None) -> dict[Doubt, float]:
     """How probable it is that the leader's best trial is better than the other's on other examples, and retrained."""
     if leader.best is None or other.best is None or leader.best.objective is None or other.best.objective is None:
-        return 1.0
-    probabilities = [1.0]
+        return {}
+    found: dict[Doubt, float] = {}
     if counted is not None:
         error = difference_error(leader.best.objective, other.best.objective, counted)
-        probabilities.append(_probability(abs(leader.best.objective - other.best.objective), error))
+        found[Doubt.EXAMPLES] = _probability(abs(leader.best.objective - other.best.objective), error)
     if (retrained := retrained_difference(evidence, leader.best, other.best)) is not None:
-        probabilities.append(_probability(*retrained))
-    return min(probabilities)
+        found[Doubt.RETRAINING] = _probability(*retrained)
+    return found
 
 
 def _probability(difference: float, error: float) -> float:

@@ -12,6 +12,7 @@ from raytune_playbook.analysis.findings.comparison.gradient_accumulation import 
 from raytune_playbook.analysis.findings.comparison.rare_classes import rare_classes
 from raytune_playbook.analysis.findings.comparison.rules_of_thumb import rules_of_thumb
 from raytune_playbook.analysis.findings.comparison.same_conditions import same_conditions
+from raytune_playbook.analysis.findings.comparison.step_count import step_count
 from raytune_playbook.analysis.findings.comparison.stopped_early import stopped_early
 from raytune_playbook.analysis.findings.comparison.unfinished import unfinished
 from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
@@ -47,6 +48,7 @@ DETECTORS: tuple[Detector, ...] = (
     rising_loss,
     periodicity,
     best_step_shares,
+    step_count,
     waiting,
     matters,
     importance,

@@ -67,6 +67,10 @@ class Finding:
     withholds: bool = False
     proposal: Proposal | None = None
 
+    def __str__(self) -> str:
+        """What it came to, in a line: ``IN1, passes: The best points lie inside.``"""
+        return f"{self.rule}, {self.status}: {self.sentence}"
+
     @property
     def is_open(self) -> bool:
         """Whether it is to be mended or looked at."""

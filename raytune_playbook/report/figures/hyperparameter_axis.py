@@ -1,7 +1,8 @@
 """Hyperparameter axis plots: the objective against one hyperparameter (rule IN11).
 
 Studies of a round search the same points, so their trials stand at the same values, and often at the same height: each
-study stands a little beside the others, in an order and by a distance that are the same all over the plot.
+study stands a little beside the others, in an order and by a distance that are the same all over the plot. Where no two
+studies share a value, as in a random search's, they stand where they are.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from raytune_playbook.report.figures.style import (
     HOVER_TRIAL,
     MARGIN,
     MARKS,
-    Look,
     Looks,
     log_slack,
     trial_name,
-    value_axis,
 )
+from raytune_playbook.report.figures.value_axis import ValueAxis, value_axis
 from raytune_playbook.report.formatting import log_ticks
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
@@ -47,19 +47,21 @@ def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[T
     """
     place = _placer(axis, list(looks))
     strips = [(outcome, points) for outcome, points in _without_objective(axis).items() if points]
-    dots = [*_completed(axis, looks), *_rings(axis, looks, best), *_strips(strips, looks)]
     objectives = [point.trial.objective for point in axis.completed if point.trial.objective is not None]
+    vertical = value_axis(objectives, objective)
+    dots = [*_completed(axis, looks, vertical), *_rings(axis, looks, best, vertical), *_strips(strips, looks)]
     top = 1 - 0.13 * len(strips)
     layout: dict[str, Json] = {
         "meta": {"kind": "axis"},
         "xaxis": _x_axis(axis),
         "yaxis": {
-            **value_axis(objectives),
+            **vertical.layout,
             "title": {"text": plain(objective.name)},
             "domain": [0, top - 0.03 * bool(strips)],
         },
         "margin": MARGIN,
         "shapes": [_edge(x) for x in _edges(axis)],
+        "annotations": vertical.notes(),
     }
     if strips:
         layout["yaxis2"] = _strip_axis([outcome for outcome, _ in strips], top)
@@ -70,7 +72,8 @@ def axis_figure(axis: Axis, objective: Objective, looks: Looks, best: Iterable[T
 
 @dataclass(frozen=True)
 class _Dots:
-    """Trials of one study that are marked alike, with their heights on one of the vertical axes."""
+    """Trials of one study that are marked alike, with their heights on one of the vertical axes; those that are beyond
+    it are not marked as ``given``."""
 
     study: str
     points: Sequence[AxisPoint]
@@ -78,6 +81,7 @@ class _Dots:
     marker: Mapping[str, Json]
     role: str
     yaxis: str = "y"
+    given: Mapping[str, Json] | None = None
 
 
 def _trace(dots: _Dots, place: Callable[[AxisPoint], float | None]) -> dict[str, Json]:
@@ -88,37 +92,39 @@ def _trace(dots: _Dots, place: Callable[[AxisPoint], float | None]) -> dict[str,
         "yaxis": dots.yaxis,
         "mode": "markers",
         "marker": dots.marker,
-        "meta": {"study": dots.study, "role": dots.role},
+        "meta": {"study": dots.study, "role": dots.role, "marker": dots.given},
         "customdata": [trial_name(point.trial.id) for point in dots.points],
         "hovertemplate": HOVER_TRIAL,
     }
 
 
-def _completed(axis: Axis, looks: Looks) -> list[_Dots]:
+def _completed(axis: Axis, looks: Looks, vertical: ValueAxis) -> list[_Dots]:
     """Trials with an objective, the smaller and paler the more there are."""
     num_points = len(axis.completed)
     size, opacity = (8, 0.85) if num_points <= MANY else (5, 0.6) if num_points <= 2_000 else (3, 0.5)
-    return [
-        _at_objective(study, axis.completed, {"symbol": look.symbol, "size": size, "opacity": opacity}, look, "point")
-        for study, look in looks.items()
-    ]
+    dots = []
+    for study, look in looks.items():
+        own = [point for point in axis.completed if point.trial.study == study]
+        given: dict[str, Json] = {"color": look.colour, "symbol": look.symbol, "size": size, "opacity": opacity}
+        marker = vertical.marker([point.trial.objective for point in own], given)
+        dots.append(_Dots(study, own, _heights(own, vertical), marker, "point", given=given))
+    return dots
 
 
-def _rings(axis: Axis, looks: Looks, best: Iterable[Trial]) -> list[_Dots]:
+def _rings(axis: Axis, looks: Looks, best: Iterable[Trial], vertical: ValueAxis) -> list[_Dots]:
     """Around the best trials, drawn after all points, which would cover them."""
     ids = {trial.id for trial in best}
-    ringed = [point for point in axis.completed if point.trial.id in ids]
-    return [
-        _at_objective(
-            study, ringed, {"symbol": f"{look.symbol}-open", "size": 15, "line": {"width": 2.5}}, look, "ring"
-        )
-        for study, look in looks.items()
-    ]
+    dots = []
+    for study, look in looks.items():
+        own = [point for point in axis.completed if point.trial.study == study and point.trial.id in ids]
+        marker: dict[str, Json] = {"color": look.colour, "symbol": f"{look.symbol}-open", "size": 15}
+        marker["line"] = {"width": 2.5}
+        dots.append(_Dots(study, own, _heights(own, vertical), marker, "ring"))
+    return dots
 
 
-def _at_objective(study: str, points: Sequence[AxisPoint], marker: Mapping[str, Json], look: Look, role: str) -> _Dots:
-    own = [point for point in points if point.trial.study == study]
-    return _Dots(study, own, [point.trial.objective for point in own], {"color": look.colour, **marker}, role)
+def _heights(points: Sequence[AxisPoint], vertical: ValueAxis) -> list[float | None]:
+    return [vertical.height(point.trial.objective) for point in points]
 
 
 def _strips(strips: Sequence[tuple[str, Sequence[AxisPoint]]], looks: Looks) -> list[_Dots]:
@@ -146,7 +152,7 @@ def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float |
         return _among_choices(axis, studies)
     present = {point.trial.study for point in _all_points(axis)}
     step = STUDIES_APART if len(_all_points(axis)) <= MANY else STUDIES_APART / 4
-    apart = _apart([study for study in studies if study in present], step)
+    apart = _apart([study for study in studies if study in present], step if _share_values(axis) else 0.0)
     low, high = _drawn_range(axis)
 
     def number(point: AxisPoint) -> float | None:
@@ -158,6 +164,12 @@ def _placer(axis: Axis, studies: Sequence[str]) -> Callable[[AxisPoint], float |
         return x + share * (high - low) if axis.scale == "linear" else x * (high / low) ** share
 
     return number
+
+
+def _share_values(axis: Axis) -> bool:
+    """Whether trials of two studies stand at one value."""
+    tried = {(point.x, point.trial.study) for point in _all_points(axis)}
+    return len({x for x, _ in tried}) < len(tried)
 
 
 def _apart(studies: Sequence[str], step: float) -> dict[str, float]:

@@ -18,8 +18,8 @@ from raytune_playbook.report.figures.style import (
     Look,
     Looks,
     trial_name,
-    value_axis,
 )
+from raytune_playbook.report.figures.value_axis import ValueAxis, value_axis
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 
@@ -37,28 +37,33 @@ def isolation_figure(isolation: Isolation, ranked: Sequence[Trial], objective: O
         looks: of the studies.
     """
     is_bucketed = any(point.edges is not None for point in isolation.points)
+    groups = [[trial for trial in ranked if _is_at(trial, isolation.name, point)] for point in isolation.points]
+    objectives = [trial.objective for members in groups for trial in members if trial.objective is not None]
+    vertical = value_axis(objectives, objective, _held(isolation.points))
     traces: list[dict[str, Json]] = []
-    drawn: list[float] = []
-    for place, point in enumerate(isolation.points):
-        members = [trial for trial in ranked if _is_at(trial, isolation.name, point)]
+    for place, (point, members) in enumerate(zip(isolation.points, groups, strict=True)):
         look = _look(members, looks)
         xs = [_number(trial.values.get(isolation.name), isolation) for trial in members]
         if not is_bucketed:  # the best one lies at the middle, under its own mark
             xs = [place + _SPREAD * ((number * GOLDEN + 0.5) % 1 - 0.5) for number in range(len(members))]
-        traces.append(_others(members, xs, place, look))
+        traces.append(_others(members, xs, place, look, vertical))
         if point.best is not None and point.best.objective is not None:
             x = _number(point.value, isolation) if is_bucketed else float(place)
-            traces.append(_best(point, x, place, look))
-            drawn += [point.best.objective, *(point.interval or ())]
-        drawn += [trial.objective for trial in members if trial.objective is not None]
+            traces.append(_best(point, x, place, look, vertical))
     layout: dict[str, Json] = {
         "meta": {"kind": "isolation", "is_bucketed": is_bucketed},
         "xaxis": {"title": {"text": plain(isolation.name)}, **_x_axis(isolation, is_bucketed)},
-        "yaxis": {**value_axis(drawn), "title": {"text": plain(objective.name)}},
+        "yaxis": {**vertical.layout, "title": {"text": plain(objective.name)}},
         "margin": MARGIN,
         "shapes": [_edge(x) for x in _edges(isolation)],
+        "annotations": vertical.notes(),
     }
     return Figure(tuple(traces), layout)
+
+
+def _held(points: Sequence[IsolationPoint]) -> list[float]:
+    """What the axis has to hold beside the trials: the intervals."""
+    return [end for point in points if point.best is not None for end in point.interval or ()]
 
 
 def _is_at(trial: Trial, name: str, point: IsolationPoint) -> bool:
@@ -75,29 +80,45 @@ def _look(trials: Sequence[Trial], looks: Looks) -> Look:
     return looks.get(studies.pop(), NO_STUDY) if len(studies) == 1 else NO_STUDY
 
 
-def _others(trials: Sequence[Trial], xs: Sequence[float | None], place: int, look: Look) -> dict[str, Json]:
+def _others(
+    trials: Sequence[Trial], xs: Sequence[float | None], place: int, look: Look, vertical: ValueAxis
+) -> dict[str, Json]:
+    objectives = [trial.objective for trial in trials]
+    given: dict[str, Json] = {"symbol": look.symbol, "color": look.colour, "size": 7, "opacity": 0.35}
     return {
         "type": "scatter",
         "x": list(xs),
-        "y": [trial.objective for trial in trials],
+        "y": [vertical.height(value) for value in objectives],
         "mode": "markers",
-        "marker": {"symbol": look.symbol, "color": look.colour, "size": 7, "opacity": 0.35},
-        "meta": {"study": trials[0].study if trials and look is not NO_STUDY else None, "role": "others", "at": place},
+        "marker": vertical.marker(objectives, given),
+        "meta": {
+            "study": trials[0].study if trials and look is not NO_STUDY else None,
+            "role": "others",
+            "at": place,
+            "marker": given,
+        },
         "customdata": [trial_name(trial.id) for trial in trials],
         "hovertemplate": HOVER_TRIAL,
     }
 
 
-def _best(point: IsolationPoint, x: float | None, place: int, look: Look) -> dict[str, Json]:
+def _best(point: IsolationPoint, x: float | None, place: int, look: Look, vertical: ValueAxis) -> dict[str, Json]:
     trial = point.best
     assert trial is not None and trial.objective is not None  # whoever calls has looked
+    white: dict[str, Json] = {"width": 1.5, "color": "white"}
+    given: dict[str, Json] = {"symbol": look.symbol, "color": look.colour, "size": 13, "line": white}
     trace: dict[str, Json] = {
         "type": "scatter",
         "x": [x],
-        "y": [trial.objective],
+        "y": [vertical.height(trial.objective)],
         "mode": "markers",
-        "marker": {"symbol": look.symbol, "color": look.colour, "size": 13, "line": {"width": 1.5, "color": "white"}},
-        "meta": {"study": None if look is NO_STUDY else trial.study, "role": "best", "at": place},
+        "marker": vertical.marker([trial.objective], given),
+        "meta": {
+            "study": None if look is NO_STUDY else trial.study,
+            "role": "best",
+            "at": place,
+            "marker": given,
+        },
         "customdata": [trial_name(trial.id)],
         "hovertemplate": HOVER_TRIAL,
     }

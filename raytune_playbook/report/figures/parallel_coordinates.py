@@ -51,8 +51,8 @@ def parallel_figure(axes: Sequence[Axis], ranked: Sequence[Trial], objective: Ob
             "showline": False,
             "fixedrange": True,
         },
-        "yaxis": {"range": [-0.06, 1.06], "visible": False, "fixedrange": True},
-        "margin": {"l": 24, "r": 40, "t": 16, "b": 56},
+        "yaxis": {"range": [-0.12, 1.08], "visible": False, "fixedrange": True},
+        "margin": {"l": 24, "r": 40, "t": 28, "b": 56},
         "shapes": [_upright(place) for place in range(len(scales))],
         "annotations": [
             _label(place, height, text) for place, scale in enumerate(scales) for height, text in scale.labels
@@ -145,12 +145,17 @@ def _upright(place: int) -> dict[str, Json]:
 
 
 def _label(place: int, height: float, text: str) -> dict[str, Json]:
+    """A value beside its axis: beyond an end, where no line goes, or over the lines."""
+    where: dict[str, Json] = {"xanchor": "left", "xshift": 6}
+    if height in (0.0, 1.0):
+        where = {"xanchor": "center", "yanchor": "top" if height == 0.0 else "bottom", "yshift": 5 * (2 * height - 1)}
     return {
         "x": place,
         "y": height,
         "text": plain(text),
         "showarrow": False,
-        "xanchor": "left",
-        "xshift": 5,
+        "bgcolor": "white",
+        "borderpad": 1,
         "font": {"size": 10},
+        **where,
     }

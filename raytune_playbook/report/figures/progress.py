@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,8 +19,8 @@ from raytune_playbook.report.figures.style import (
     Looks,
     faint,
     trial_name,
-    value_axis,
 )
+from raytune_playbook.report.figures.value_axis import scale_of
 from raytune_playbook.study.settings import Objective
 
 
@@ -36,7 +37,7 @@ def best_so_far_figure(arms: Sequence[Arm], objective: Objective, looks: Looks) 
     layout: dict[str, Json] = {
         "meta": {"kind": "best so far"},
         "xaxis": {"title": {"text": "trials of the study, in their order"}, "rangemode": "tozero"},
-        "yaxis": {**value_axis(drawn), "title": {"text": f"best {plain(objective.name)} so far"}},
+        "yaxis": {**scale_of(drawn), "title": {"text": f"best {plain(objective.name)} so far"}},
         "margin": MARGIN,
     }
     return Figure(tuple(traces), layout)
@@ -92,10 +93,21 @@ def tuning_curve_figure(curve: TuningCurve, objective: Objective, look: Look) ->
     layout: dict[str, Json] = {
         "meta": {"kind": "best of N"},
         "xaxis": {"title": {"text": "number of trials, N"}, "rangemode": "tozero"},
-        "yaxis": {**value_axis(shown), "title": {"text": f"best {plain(objective.name)} of N"}},
+        "yaxis": {**_holding(shown), "title": {"text": f"best {plain(objective.name)} of N"}},
         "margin": MARGIN,
     }
     return Figure(tuple(trace for trace in traces if trace["x"]), layout)
+
+
+def _holding(values: Sequence[float]) -> dict[str, Json]:
+    """A vertical axis of just these values, of which what is far from them takes no height."""
+    axis = scale_of(values)
+    if not values or max(values) == min(values):
+        return axis
+    is_log = axis.get("type") == "log"
+    low, high = (math.log10(end) if is_log else end for end in (min(values), max(values)))
+    slack = 0.1 * (high - low)
+    return {**axis, "range": [low - slack, high + slack]}
 
 
 def _median(curve: TuningCurve, line: Mapping[str, Json], start: int, end: int | None) -> dict[str, Json]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import TrialId
-from raytune_playbook.report.figures.figure import Json
 
 COLOURS = {
     "#0072B2": "#4FA8E8", "#D55E00": "#FF8C42", "#009E73": "#2CC79A", "#CC79A7": "#E59CC6", "#56B4E9": "#9ADCFF",
@@ -26,9 +25,6 @@ SYMBOLS = {
 
 MARKS = {"failed": "circle-open", "infeasible": "x-thin"}
 """How trials without an objective are marked, from the lowest strip up; infeasible ones alone are crosses (IN11)."""
-
-LOG_RATIO = 5.0
-"""An axis of positive values turns logarithmic when they span more than this."""
 
 MARGIN = {"l": 64, "r": 16, "t": 28, "b": 48}
 """Of every plot, in pixels."""
@@ -87,22 +83,6 @@ GOLDEN = 0.6180339887
 def trial_name(trial: TrialId) -> str:
     """How points refer to a trial."""
     return "/".join(trial)
-
-
-def value_axis(values: Sequence[float]) -> dict[str, Json]:
-    """A vertical axis for these values."""
-    if not values:
-        return {"showticklabels": False}
-    low, high = min(values), max(values)
-    if low <= 0 or high < LOG_RATIO * low:
-        return {}
-    return log_values(low, high)
-
-
-def log_values(low: float, high: float) -> dict[str, Json]:
-    """A logarithmic axis: few ticks, written in full, for plotly would put many and write 0.2 as a small 2."""
-    ticks: dict[str, Json] = {"dtick": "D2"} if high < 300 * low else {"nticks": 4}
-    return {"type": "log", "tickformat": "~g", **ticks}
 
 
 def log_slack(low: float, high: float, share: float) -> list[float]:

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.report.figures.figure import Figure, Json, plain, rounded
-from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, log_values, trial_name
+from raytune_playbook.report.figures.style import HOVER_TRIAL, MARGIN, Looks, trial_name
+from raytune_playbook.report.figures.value_axis import log_values
 
 _DASHES = {"validation": "solid", "train": "dash", "step": "solid"}
 
@@ -56,6 +57,7 @@ def curves_figure(
     y_title: str,
     looks: Looks,
     marked: Mapping[TrialId, tuple[int, float]] | None = None,
+    smoothing: float = 0.0,
 ) -> Figure:
     """A metric against the training step, one line per trial and split; training is dashed.
 
@@ -66,6 +68,7 @@ def curves_figure(
         y_title: what is measured.
         looks: of the studies.
         marked: the best step of some trials with the value there, marked by a dot.
+        smoothing: how much of the mean so far stays at each next point, as it is shown at first.
     """
     given = list(lines)
     traces = [trace for line in given for trace in _traces(line, looks, (marked or {}).get(line.trial.id))]
@@ -75,12 +78,36 @@ def curves_figure(
     axes = _axes(values[np.isfinite(values)], late[np.isfinite(late)])
     best: Scale = next(iter(axes))
     layout: dict[str, Json] = {
-        "meta": {"kind": "curves", "axes": cast(Mapping[str, Json], axes), "scale": best},
+        "meta": {"kind": "curves", "axes": cast(Mapping[str, Json], axes), "scale": best, "smoothing": smoothing},
         "xaxis": {"title": {"text": "training step"}, "rangemode": "tozero"},
         "yaxis": {**axes[best], "title": {"text": plain(y_title)}},
         "margin": MARGIN,
     }
     return Figure(tuple(traces), layout)
+
+
+def with_smoothed(traces: Sequence[Mapping[str, Json]], layout: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """Lines faint and their smoothed ones on top of them, as far as the layout asks for it; for files, as the page's
+    script does for itself."""
+    meta = layout.get("meta")
+    weight = meta.get("smoothing") if isinstance(meta, Mapping) else None
+    if not isinstance(weight, float) or weight == 0:
+        return list(traces)
+    lines = [trace for trace in traces if trace.get("mode") == "lines"]
+    smooth = [{**trace, "y": smoothed(cast("Sequence[float | None]", trace["y"]), weight)} for trace in lines]
+    others = [trace for trace in traces if trace.get("mode") != "lines"]
+    return [*({**trace, "opacity": 0.2} for trace in lines), *smooth, *others]
+
+
+def smoothed(values: Sequence[float | None], weight: float) -> list[float | None]:
+    """An exponential moving average, corrected for its start; gaps stay gaps."""
+    mean = known = 0.0
+    means: list[float | None] = []
+    for value in values:
+        if value is not None:
+            mean, known = weight * mean + (1 - weight) * value, weight * known + (1 - weight)
+        means.append(None if value is None else mean / known)
+    return means
 
 
 def _traces(line: TrialLines, looks: Looks, marked: tuple[int, float] | None) -> list[dict[str, Json]]:

@@ -164,7 +164,7 @@ def _status(plan: Plan, trials: Sequence[Trial]) -> RoundStatus:
     unfinished = len(trials) - ended
     return RoundStatus(
         state=RoundState.STOPPED if unfinished else RoundState.FINISHED,
-        reason=f"{unfinished:,} trials have not ended" if unfinished else "",
+        reason=f"{unfinished:,} trial{' has' if unfinished == 1 else 's have'} not ended" if unfinished else "",
         driver=plan.recorded.origin,
         seen_at_s=time.time(),
         num_done=ended,

@@ -72,9 +72,7 @@ def recorded_by_optuna(given: str | Path | Study, study: str | None = None) -> R
 
 def _require_optuna() -> None:
     if find_spec("optuna") is None:
-        raise DataError(
-            "Reading a study of Optuna needs optuna, which is not installed; pip install 'raytune-playbook[bayes]'."
-        )
+        raise DataError("Reading a study of Optuna needs optuna, which is not installed; run pip install optuna.")
 
 
 # ---------------------------------------------------------------------- opening
@@ -176,8 +174,11 @@ class _Metrics:
         return cls(tuple(study.metric_names or numbered), tuple(goals), over)
 
 
-def _over(trials: Iterable[FrozenTrial], goal: Goal) -> Over | None:
-    """Which of a trial's intermediate values its value is: in every completed trial the same one, else None."""
+def _over(trials: Sequence[FrozenTrial], goal: Goal) -> Over | None:
+    """Which of a trial's intermediate values its value is: in every completed trial the same one, else None.
+
+    Where no trial was completed it is the last: what Optuna itself takes for the value of one that was pruned.
+    """
     extreme = min if goal == "minimize" else max
     could_be: set[Over] = {"last", "best"}
     num_seen = 0
@@ -192,6 +193,8 @@ def _over(trials: Iterable[FrozenTrial], goal: Goal) -> Over | None:
             could_be.discard("last")
         if not finite or not math.isclose(extreme(finite), value, rel_tol=1e-9):
             could_be.discard("best")
+    if not any(trial.state.name == "COMPLETE" for trial in trials):
+        return "last"
     if not num_seen or not could_be:
         return None
     return "best" if "best" in could_be else "last"
@@ -286,17 +289,16 @@ def _ranges(trials: Iterable[FrozenTrial]) -> dict[str, Hyperparameter]:
 def _range(distributions: Sequence[BaseDistribution]) -> Hyperparameter | None:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    listed = [each for each in distributions if isinstance(each, CategoricalDistribution)]
-    if listed:
-        return choices(tuple(as_value(choice) for each in listed for choice in each.choices))
+    first = distributions[0]  # Optuna refuses others of another kind, scale or choices
+    if isinstance(first, CategoricalDistribution):
+        return choices(tuple(as_value(choice) for choice in first.choices))
     ranges = [each for each in distributions if isinstance(each, FloatDistribution | IntDistribution)]
     low, high = min(each.low for each in ranges), max(each.high for each in ranges)
-    if low == high:
+    if low == high or not isinstance(first, FloatDistribution | IntDistribution):
         return None
-    first, is_log = ranges[0], all(each.log for each in ranges)
     if first.step and first.step != 1 and (high - low) / first.step < MAX_LISTED:
         number = round((high - low) / first.step) + 1
         return choices(tuple(low + place * first.step for place in range(number)))
     if isinstance(first, IntDistribution):
-        return Int(int(low), int(high), scale="log" if is_log else "linear")
-    return Float(low, high, scale="log" if is_log else "linear")
+        return Int(int(low), int(high), scale="log" if first.log else "linear")
+    return Float(low, high, scale="log" if first.log else "linear")

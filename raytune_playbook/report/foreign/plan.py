@@ -87,6 +87,12 @@ def _require_ended(recorded: Recorded) -> None:
             f"A trial must have ended before there is anything to say, but none of the {len(recorded.trials):,} trials "
             f"{recorded.origin} has; wait for one."
         )
+    num_failed = sum(trial.state is State.FAILED for trial in recorded.trials)
+    if num_failed and not recorded.metrics:
+        raise SpecError(
+            f"A trial must have reported something before there is anything to say, but none of the "
+            f"{len(recorded.trials):,} trials {recorded.origin} has: {num_failed:,} failed; mend what made them fail."
+        )
 
 
 def _with_fixed_values(recorded: Recorded, roles: Roles) -> tuple[Recorded, list[str]]:
@@ -108,7 +114,7 @@ def _with_fixed_values(recorded: Recorded, roles: Roles) -> tuple[Recorded, list
             f"have {', '.join(there[:10])}: {did_you_mean(str(value), there, 'name one of them.')}"
         )
     left_out = len(recorded.trials) - len(kept)
-    notes = [f"{left_out:,} trials with other values than {said} are left out."] if left_out else []
+    notes = [f"Of all trials {left_out:,} with other values than {said} are left out."] if left_out else []
     return replace(recorded, trials=kept), notes
 
 

@@ -15,6 +15,7 @@ others.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ import pyarrow.fs as pafs
 
 from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.errors import DataError
-from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State, as_number, flattened, values_of
 
 MAX_READERS = 16
@@ -107,7 +108,14 @@ def _uri(given: str | Path | ResultGrid) -> str:
 
 def _trial_folders(storage: Storage) -> list[str]:
     selector = pafs.FileSelector(storage.root, recursive=True, allow_not_found=True)
-    files = [info.path for info in storage.fs.get_file_info(selector) if info.type == pafs.FileType.File]
+    try:
+        files = [info.path for info in storage.fs.get_file_info(selector) if info.type == pafs.FileType.File]
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else first_line(error)
+        raise DataError(
+            f"Trials are read from the folder of an experiment of Ray Tune, but {storage.uri!r} cannot be listed "
+            f"({why.lower()}); correct the path."
+        ) from None
     within = [path[len(storage.root) :].strip("/").split("/") for path in files]
     return sorted({parts[0] for parts in within if len(parts) == 2 and parts[1] in ("params.json", "result.json")})
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from raytune_playbook.errors import DataError
+from raytune_playbook.errors import DataError, StorageFailure
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.report.foreign.names import is_called_as_result
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State, as_number, as_value, require_once
@@ -127,7 +127,13 @@ def _table(given: Table) -> tuple[pa.Table, str, str]:
 
 def _file(path: str) -> tuple[pa.Table, str, str]:
     folder, _, file = path.rpartition("/")
-    content = Storage(folder or ".").read(file) if folder or file else None
+    try:
+        content = Storage(folder or ("/" if path.startswith("/") else ".")).read(file) if file else None
+    except StorageFailure as error:
+        why = first_line(error.__cause__) if isinstance(error.__cause__, OSError) else "it is none"
+        raise DataError(
+            f"Trials are read from a file, but {path!r} is none that can be read ({why}); correct the path."
+        ) from None
     if content is None:
         raise DataError(f"Trials are read from a file, but there is no file {path!r}; correct the path.")
     name = file.partition(".")[0] or file
@@ -137,7 +143,8 @@ def _file(path: str) -> tuple[pa.Table, str, str]:
         return _csv(content), f"recorded in {file}", name
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            f"Trials are read from CSV or Parquet, but {path!r} is neither ({first_line(error)}); mend that place."
+            f"Trials are read from CSV or Parquet, but {path!r} is neither ({first_line(error)}); mend it, or name "
+            "another file."
         ) from None
 
 

@@ -17,7 +17,7 @@ from raytune_playbook.report.page.views.page import PageView
 
 _PACKAGE = "raytune_playbook.report.page"
 
-SCRIPTS = ("elements", "judging", "figures", "curves", "rejudged", "table", "trial", "page")
+SCRIPTS = ("elements", "judging", "figures", "curves", "value_axis", "rejudged", "table", "trial", "page")
 """Our own, in ``script/``, in the order in which they are embedded; all in one scope, each uses the ones before it."""
 
 

@@ -47,6 +47,39 @@ _PURPOSES: dict[str, Purpose] = {
     "batch_size": "batch size",
 }
 
+TRAINING = frozenset(
+    {
+        "optimizer",
+        "learning_rate",
+        "momentum",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "rho",
+        "momentum_decay",
+        "weight_decay",
+        "weight_decay_kind",
+        "schedule",
+        "decay_steps",
+        "final_factor",
+        "warmup_steps",
+        "clipping_norm",
+        "averaging",
+        "averaging_decay",
+        "averaging_start_step",
+        "batch_size",
+        "evaluation_batch_size",
+        "evaluation_sample",
+        "batch_norm",
+        "virtual_batch_size",
+        "precision",
+        "compile",
+        "data_split",
+    }
+)
+"""Those of the training loop, which every workload has (`train.workload.TRAINING_DEFAULTS`); all others are of the
+workload itself: of its architecture, its regularization, its data."""
+
 NUMBER_OF_STEPS = frozenset({"max_train_steps", "train_steps", "num_train_steps", "max_steps", "epochs", "num_epochs"})
 """Rule SD11: names under which the length of training must not enter a search space."""
 

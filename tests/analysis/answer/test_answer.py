@@ -116,8 +116,20 @@ def test_ad2_one_example_is_chance_even_where_every_point_agrees(behind, verdict
     assert found.verdict is verdict
     assert found.arms[0].probability_best > 0.98
     if verdict is Verdict.NO_DIFFERENCE:
+        ahead = " device is ahead in 99% of random halves of the points, but by 1 of 156 validation examples, which "
+        assert f"{ahead}could be chance." in found.sentence
         assert found.detectable >= smallest_told(found.arms[0].arm.best.objective, 156, is_error=True)
     assert f"differ by {behind / 156:.2g}, {behind} of 156 examples." in found.reasons[0]
+
+
+def test_ad2_a_value_that_is_ahead_often_and_not_better_says_why():
+    """Here luck with the points may explain it; who is ahead seldom needs no reason."""
+    answers = [answer(judged(seed, bowls(0.003, 0.002))) for seed in SEEDS]
+    tied = [found for found in answers if found.verdict is Verdict.NO_DIFFERENCE]
+    often = [found for found in tied if max(arm.probability_best for arm in found.arms) >= 0.9]
+    assert 0 < len(often) < len(tied)
+    luck = " of random halves of the points, but luck alone reaches that too often; from 98.5% on it would count."
+    assert all((luck in found.sentence) == (found in often) for found in tied)
 
 
 def test_sd8_values_that_tie_have_no_winner():
@@ -277,6 +289,8 @@ def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
     assert qualified.open_findings == (problem, look)
     assert qualified.reasons[-1] == "One open problem may still change this."
     assert qualified.caveats == ("depth = 20",)
+    assert str(qualified).splitlines() == [qualified.sentence, *qualified.reasons]
+    assert str(look) == f"{look.rule}, look: {look.sentence}"
     assert answer_of(evidence, (replace(look, withholds=True),), ()).verdict is Verdict.BETTER
     withheld = answer_of(evidence, (look, withholds, withholds), ())
     assert withheld.verdict is Verdict.CANNOT_TELL
@@ -302,6 +316,7 @@ def test_ad1_retrain_variance_takes_back_a_difference_that_is_smaller():
 
     assert repeated(0.001).verdict is Verdict.BETTER
     assert repeated(0.1).verdict is Verdict.NO_DIFFERENCE
+    assert "but trained again with other seeds the best points may change places." in repeated(0.1).sentence
     assert repeated(0.1).detectable == pytest.approx(2 * 0.1 * (2 / 3) ** 0.5)
     assert repeated(0.1).reasons[-1] == "Trained again with other seeds, a point varies by ±0.1 (6 repeats)."
 

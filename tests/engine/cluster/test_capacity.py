@@ -26,6 +26,7 @@ from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
+from tests import forked_ray
 from tests.waiting import wait_for
 
 
@@ -127,7 +128,7 @@ def test_with_an_autoscaler_capacity_is_what_the_cluster_may_grow_to(cluster, mo
 def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluster, make_round, tmp_path, quiet):
     # Each worker wants a label that only the added nodes have, so that the shared gangs are out of the way.
     resources = Resources(num_workers=2, cpus_per_worker=1, node_labels={"pool": "joining"}, wait_for_nodes_s=120)
-    nodes = [cluster.add_node(num_cpus=2, labels={"pool": "joining"})]
+    nodes = [cluster.add_node(num_cpus=2, labels={"pool": "joining"}, **forked_ray.NODE)]
     try:
         with Gangs(resources, keep_idle_s=0) as session, ThreadPoolExecutor() as threads:
             # Two of three trials wait until they are told to go on: both gangs have one then, and later only one has.
@@ -143,7 +144,7 @@ def test_gangs_join_as_nodes_join_and_idle_ones_give_their_resources_back(cluste
             try:
                 # Tune may start them in any order.
                 wait_for(lambda: states(session) == [GangState.BUSY] and started(tmp_path / "grows") & {1, 2})
-                nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}))
+                nodes.append(cluster.add_node(num_cpus=2, labels={"pool": "joining"}, **forked_ray.NODE))
                 wait_for(lambda: states(session) == [GangState.BUSY, GangState.BUSY])
                 holds[0].unlink()
                 wait_for(lambda: states(session) == [GangState.BUSY])  # the other gang has nothing more to do

@@ -6,6 +6,7 @@ import ast
 import builtins
 import inspect
 import io
+import json
 import mmap
 import re
 import socket
@@ -13,7 +14,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 import ray
 from ray._private.worker import print_worker_logs
@@ -324,12 +324,14 @@ def test_every_variable_for_train_is_known_to_it_and_reaches_the_controller(gang
     run(make_round("train", trials_per_study=1), storage=str(tmp_path), gangs=gangs, console=quiet)
     known = {value for value in vars(train_constants).values() if isinstance(value, str)} | {"RAY_CHDIR_TO_TRIAL_DIR"}
     assert TRAIN_ENVIRONMENT.keys() <= known
-    controllers = list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
+    address = ray.get_runtime_context().gcs_address  # not whichever cluster of this machine started last
+    of_train = [("class_name", "=", "TrainController"), ("state", "=", "ALIVE")]
+    controllers = list_actors(address, filters=of_train, detail=True)
     assert controllers
     of_the_controller = TRAIN_ENVIRONMENT.keys() & train_constants.ENV_VARS_TO_PROPAGATE
     assert {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"} <= of_the_controller
     for controller in controllers:
-        found = psutil.Process(controller.pid).environ()
+        found = json.loads(controller.serialized_runtime_env or "{}").get("env_vars", {})
         assert {name: found.get(name) for name in of_the_controller} == {
             name: TRAIN_ENVIRONMENT[name] for name in of_the_controller
         }

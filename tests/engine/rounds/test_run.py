@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import ray
 from markupsafe import escape
 from ray import tune
 from ray.util.state import list_actors
@@ -170,7 +171,8 @@ def test_a_killed_worker_and_a_killed_controller_are_survived(gangs, make_round,
         return [gang.worker_process_ids[1]]
 
     def controllers() -> list[int]:  # of both gangs, and perhaps of workers that have just gone
-        alive = list_actors(filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
+        address = ray.get_runtime_context().gcs_address  # not whichever cluster of this machine started last
+        alive = list_actors(address, filters=[("class_name", "=", "TrainController"), ("state", "=", "ALIVE")])
         return [actor.pid for actor in alive]
 
     def kill_in_the_middle(name: str, process_ids: Callable[[], list[int]], num_lost: int) -> None:

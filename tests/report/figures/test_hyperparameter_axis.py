@@ -45,9 +45,17 @@ def drawn(figure: object, yaxis: str = "y") -> dict[str, list[tuple[object, obje
 def test_in11_points_stand_at_their_value_and_objective():
     data = axis("log", 1e-3, 1.0, completed=(point("a", 0, 0.1, 0.5), point("b", 0, 0.01, 0.7)))
     figure = checked(axis_figure(data, Objective(), LOOKS, [data.completed[0].trial]))
-    apart = 1000 ** (STUDIES_APART / 2)  # half of the distance between two studies, of three decades
-    a, b = (pytest.approx(0.1 / apart), 0.5), (pytest.approx(0.01 * apart), 0.7)
+    a, b = (0.1, 0.5), (0.01, 0.7)
     assert drawn(figure) == {"a/00000": [a, a], "b/00000": [b]}  # the best has its ring
+
+
+def test_in11_studies_that_share_a_value_stand_beside_each_other():
+    completed = (point("a", 0, 0.1, 0.5), point("b", 0, 0.01, 0.7), point("b", 1, 0.1, 0.5))
+    data = axis("log", 1e-3, 1.0, completed=completed)
+    figure = checked(axis_figure(data, Objective(), LOOKS, []))
+    apart = 1000 ** (STUDIES_APART / 2)  # half of the distance between two studies, of three decades
+    a, b = (pytest.approx(0.1 / apart), 0.5), (pytest.approx(0.1 * apart), 0.5)
+    assert drawn(figure) == {"a/00000": [a], "b/00000": [(pytest.approx(0.01 * apart), 0.7)], "b/00001": [b]}
     assert figure.layout.xaxis.type == "log"
     assert list(figure.layout.xaxis.ticktext) == ["0.001", "0.01", "0.1", "1"]
     assert [shape.x0 for shape in figure.layout.shapes] == [1e-3, 1.0]

@@ -10,7 +10,7 @@ import pytest
 from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.report.figures.style import looks_of
-from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure
+from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure, smoothed, with_smoothed
 from tests.report.figures.checked import checked
 
 LOOKS = looks_of(["a", "b"])
@@ -102,3 +102,17 @@ def test_a_trial_that_diverged_does_not_set_the_scale():
 def test_any_values_are_drawn(values):
     lines = [TrialLines(trial(0), {"validation": Curve(np.array([0, 10]), np.array(values))}, 0)]
     assert len(checked(curves_figure(lines, y_title="error", looks=LOOKS)).data) == 1
+
+
+def test_in5_a_plot_that_asks_for_it_has_smoothed_lines_over_faint_ones():
+    values = np.array([1.0, 3.0, np.nan, 2.0])
+    lines = [TrialLines(trial(0), {"step": Curve(np.arange(4), values)}, 0)]
+    figure = curves_figure(lines, y_title="loss", looks=LOOKS, smoothing=0.5)
+    faint, smooth = with_smoothed(figure.data, figure.layout)
+    weights = np.array([0.125, 0.25, 0.5])  # of the first, the second and the fourth value at the end
+    assert faint["opacity"] < 0.5 < smooth["opacity"] and list(faint["y"]) == [1.0, 3.0, None, 2.0]
+    assert smooth["y"][2] is None and smooth["y"][0] == 1.0
+    assert smooth["y"][3] == pytest.approx(weights @ [1.0, 3.0, 2.0] / weights.sum())
+    assert smoothed([5.0] * 9, 0.9) == pytest.approx([5.0] * 9)
+    rough = curves_figure(lines, y_title="loss", looks=LOOKS)
+    assert with_smoothed(rough.data, rough.layout) == list(rough.data)

@@ -166,6 +166,54 @@ def test_in3_a_broken_constraint_is_declared_infeasible():
     assert trials[1].reason == "declared infeasible: constraint memory is above 0"
 
 
+def test_in3_a_trial_without_a_finite_report_is_infeasible_though_optuna_says_pruned_or_failed():
+    study = optuna.create_study()
+    for number, reported in enumerate(([1.0, 0.5], [], [1.0, math.inf], [1.0])):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        for step, value in enumerate(reported, start=1):
+            trial.report(value, step)
+        ends = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL)[number]
+        study.tell(trial, 0.5 if ends is TrialState.COMPLETE else None, state=ends)
+    trials = read_optuna(study).reading.trials
+    assert [(trial.outcome, trial.reason) for trial in trials] == [
+        ("completed", None),
+        ("infeasible", "declared infeasible: pruned before anything was reported"),
+        ("infeasible", "infinity: its last intermediate value"),
+        ("failed", "Optuna does not record why"),
+    ]
+    assert [trial.training is None for trial in trials] == [False, True, False, True]
+    assert trials[0].training.train_s == study.trials[0].duration.total_seconds()
+
+
+def test_ranges_that_changed_over_a_study_are_taken_together_and_fine_steps_for_none():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def asking(trial):
+        low, high = ((0.1, 1.0), (0.01, 0.5), (0.2, 2.0))[trial.number % 3]
+        return trial.suggest_float("x", low, high, log=True) + trial.suggest_float("y", 0, 1000, step=0.5)
+
+    study.optimize(asking, n_trials=6)
+    (read,) = read_optuna(study).reading.studies
+    assert read.space == {"x": Float(0.01, 2.0, scale="log"), "y": Float(0, 1000)}
+
+
+def test_of_several_studies_one_has_to_be_named(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    for name, value in (("first", 1.0), ("second", 2.0)):
+        study = optuna.create_study(storage=url, study_name=name)
+        study.tell(study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), value)
+    with pytest.raises(InputError, match="several studies: first, second; name one with --study"):
+        read_optuna(url)
+    assert read_optuna(url, "second").best.objective == 2.0
+
+
+def test_a_direction_that_was_recorded_goes_before_what_a_name_says():
+    study = optuna.create_study(direction="maximize")
+    study.set_metric_names(["loss"])
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    assert read_optuna(study).best.objective == study.best_value == max(trial.value for trial in study.trials)
+
+
 def test_several_objectives_need_one_to_be_named():
     study = optuna.create_study(directions=["minimize", "maximize"])
     study.set_metric_names(["loss", "accuracy"])
@@ -218,9 +266,24 @@ def test_a_study_without_trials_or_with_none_that_ended_is_named():
     study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
     with pytest.raises(InputError, match="none of the 1 trials"):
         read_optuna(study)
+    study.tell(0, state=TrialState.FAIL)
+    with pytest.raises(InputError, match="none of the 1 trials recorded in the study mlp by Optuna has: 1 failed"):
+        read_optuna(study)
+
+
+def test_ck4_where_no_trial_was_completed_the_last_report_counts_as_it_does_for_optuna():
+    study = optuna.create_study()
+    for number in range(3):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        for step, value in enumerate((1.0, 3.0, 2.0), start=1):
+            trial.report(value + number, step)
+        study.tell(trial, state=TrialState.PRUNED)
+    read = read_optuna(study)
+    assert [trial.objective for trial in read.reading.trials] == [trial.value for trial in study.trials] == [2, 3, 4]
+    assert not any("another metric" in note for note in read.inferred)
 
 
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr("raytune_playbook.report.foreign.optuna_study.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'raytune-playbook\[bayes\]'"):
+    with pytest.raises(InputError, match="run pip install optuna"):
         read_optuna("sqlite:///optuna.db")

@@ -56,6 +56,11 @@ def test_whole_numbers_stay_whole():
     assert inferred_range([2**power for power in range(11)]) == Int(1, 2048, scale="log")
 
 
+def test_no_share_above_1_and_no_count_below_1_on_a_log_scale_is_taken_to_have_been_searched():
+    assert inferred_range([0.05, 0.35, 0.6, 0.99]).high == 1
+    assert inferred_range([1, 3, 10, 33, 100]).low == 1
+
+
 def test_a_range_is_taken_to_end_where_several_values_were_cut():
     cut = inferred_range([0.2, 0.5, 0.52, 0.61, 0.77, 0.9, 0.9])
     assert (cut.low, cut.high) == (pytest.approx(0.2 - 0.7 / 6), 0.9)

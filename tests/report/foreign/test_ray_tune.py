@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import pyarrow.fs as pafs
 import pytest
 
 from raytune_playbook.errors import InputError
@@ -34,7 +35,7 @@ def trainable(config):
 def test_a_tuner_s_trials_are_read_as_ray_tune_has_recorded_them(cluster, tmp_path):
     from ray import tune
 
-    rates = [10 ** (-4 + 4 * place / 11) for place in range(12)]
+    rates = [1e-4, 0.01, 0.2, 0.9]  # one stops itself, one is fine, one crashes, one diverges
     tuner = tune.Tuner(
         trainable,
         param_space={
@@ -42,6 +43,7 @@ def test_a_tuner_s_trials_are_read_as_ray_tune_has_recorded_them(cluster, tmp_pa
             "optimizer": {"learning_rate": tune.grid_search(rates)},
             "layers": [64, 64],
         },
+        tune_config=tune.TuneConfig(reuse_actors=True),  # no process anew for each trial
         run_config=tune.RunConfig(name="mlp", storage_path=str(tmp_path), verbose=0),
     )
     results = tuner.fit()
@@ -51,7 +53,7 @@ def test_a_tuner_s_trials_are_read_as_ray_tune_has_recorded_them(cluster, tmp_pa
     assert folder.reading.trials == read.reading.trials
     assert read.reading.origin == "recorded in mlp by Ray Tune"
     ours = {trial.attempts[0].gang: trial for trial in read.reading.trials}
-    assert len(ours) == len(results) == 24
+    assert len(ours) == len(results) == 8
     outcomes = set()
     for result in results:
         trial = ours[result.metrics["trial_id"]]
@@ -160,6 +162,74 @@ def test_a_step_that_was_reported_again_after_a_restart_counts_once(experiment):
     read = read_ray_tune(experiment([({"lr": 0.1}, reports)], ["TERMINATED"]))
     (curves,) = read.curves.values()
     assert curves.evaluations["validation", "loss"].values.tolist() == [3.0, 2.5, 1.0]
+
+
+def test_the_newest_state_counts_and_only_a_trial_that_failed_has_a_traceback(experiment):
+    folder = experiment([({"lr": 0.1 * n}, [{"loss": 1.0 * n}] * 2) for n in (1, 2)], ["TERMINATED", "ERROR"])
+    state = folder / "experiment_state-2026-01-01_00-00-00.json"
+    (folder / "experiment_state-2025-12-31_00-00-00.json").write_text(
+        state.read_text().replace("TERMINATED", "RUNNING")
+    )
+    for name in ("trial_0", "trial_1"):
+        (folder / name / "error.txt").write_text("Traceback\nRuntimeError: boom")
+    trials = read_ray_tune(folder).reading.trials
+    assert [trial.outcome for trial in trials] == ["completed", "failed"]
+    assert [trial.last_traceback is None for trial in trials] == [True, False]
+
+
+def test_what_tune_and_counters_add_to_reports_is_no_metric(experiment):
+    added = {"timestamp": 1.8e9, "time_total_s": 12.5, "time_this_iter_s": 0.5, "pid": 17, "epoch": 3, "done": False}
+    read = read_ray_tune(experiment([({"lr": 0.1}, [{"loss": 2.0, **added}, {"loss": 1.0, **added}])], ["TERMINATED"]))
+    assert read.insight.judged_by == "lowest validation loss over training"
+    (curves,) = read.curves.values()
+    assert set(curves.evaluations) == {("validation", "loss")}
+    assert [trial.training.train_s for trial in read.reading.trials] == [12.5]
+
+
+def test_a_trial_whose_parameters_are_lost_has_those_of_its_reports_or_of_the_state(experiment):
+    reports = [{"loss": 1.0, "config": {"lr": 0.5}}]
+    folder = experiment([({}, reports), ({}, [{"loss": 2.0}])], ["TERMINATED"] * 2)
+    for name in ("trial_0", "trial_1"):
+        (folder / name / "params.json").unlink()
+    state = folder / "experiment_state-2026-01-01_00-00-00.json"
+    pairs = json.loads(state.read_text())["trial_data"]
+    specs = [json.dumps(json.loads(spec) | {"config": {"lr": 0.25}}) for spec, _ in pairs]
+    state.write_text(json.dumps({"trial_data": [[spec, times] for spec, (_, times) in zip(specs, pairs, strict=True)]}))
+    assert {trial.objective: trial.values["lr"] for trial in read_ray_tune(folder).reading.trials} == {
+        1.0: 0.5,
+        2.0: 0.25,
+    }
+
+
+def test_true_is_not_1(experiment):
+    trials = [({"flag": flag}, [{"loss": 1.0}]) for flag in (True, 1, True, 1)]
+    read = read_ray_tune(experiment(trials, ["TERMINATED"] * 4), scientific="flag")
+    assert sorted(str(study.arm["flag"]) for study in read.reading.studies) == ["1", "True"]
+
+
+def test_trials_have_tune_s_own_numbers_and_ended_when_the_last_one_did(experiment):
+    folder = experiment([({"lr": 0.1 * n}, [{"loss": 1.0 * n}] * 4) for n in (1, 2)], ["TERMINATED"] * 2)
+    state = folder / "experiment_state-2026-01-01_00-00-00.json"
+    state.write_text(state.read_text().replace("9a", "e_00005").replace("8a", "e_00003"))
+    read = read_ray_tune(folder)
+    assert [(trial.index, trial.values["lr"]) for trial in read.reading.trials] == [(3, 0.2), (5, 0.1)]
+    assert read.reading.record.created_at == "1970-01-01T00:16:40+00:00"
+    assert (read.reading.studies[0].evaluation_interval_steps, read.reading.studies[0].max_train_steps) == (1, 4)
+
+
+def test_evaluations_that_are_steps_apart_are_so(experiment):
+    reports = [{"loss": 4.0 - place, "training_iteration": 5 * (place + 1)} for place in range(3)]
+    read = read_ray_tune(experiment([({"lr": 0.1}, reports)], ["TERMINATED"]))
+    assert (read.reading.record.budget.evaluation_interval_steps, read.reading.record.budget.max_train_steps) == (5, 15)
+    assert read.reading.studies[0].evaluation_interval_steps == 5
+
+
+def test_what_a_tuner_returned_is_read_where_it_lies():
+    class Grid:
+        experiment_path, filesystem = "bucket/mlp", pafs._MockFileSystem()
+
+    with pytest.raises(InputError, match="'mock://bucket/mlp' is none"):
+        read_ray_tune(Grid(), objective="loss")
 
 
 def test_trials_that_reported_once_have_no_curve(experiment):

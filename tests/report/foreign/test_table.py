@@ -166,6 +166,75 @@ def test_semicolons_and_a_byte_order_mark_are_read(tmp_path):
     assert [trial.values["lr"] for trial in read.reading.trials] == [0.1, 0.2, 0.4]
 
 
+def test_tabs_lines_within_values_and_words_for_nothing_are_read(tmp_path):
+    rows = ['0.1\tNA\t"a\nb"\t2', "0.2\t1\tnull\t3", "NULL\t2\tc\t4", "0.4\t-\tc\t5"]
+    (tmp_path / "a.tsv").write_text("\n".join(["lr\tdepth\tkind\tloss", *rows]) + "\n")
+    trials = read_table(tmp_path / "a.tsv", objective="loss").reading.trials
+    assert [trial.values["lr"] for trial in trials] == [0.1, 0.2, None, 0.4]
+    assert [trial.values["depth"] for trial in trials] == [None, 1, 2, None]
+    assert [trial.values["kind"] for trial in trials] == ["a\nb", None, "c", "c"]
+
+
+def test_sd2_what_is_called_as_a_result_is_a_hyperparameter_where_it_is_chosen_or_said_to_be_one():
+    errors = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3]
+    table = {"use_mse": [0, 1, 0, 1, 0, 1], "label_error": errors, "val_loss": [1.5, 2.0, 3.0, 4.0, 5.0, 6.0]}
+    said = read_table(table, objective="val_loss", scientific="label_error").reading
+    assert [study.arm for study in said.studies] == [{"label_error": 0.1}, {"label_error": 0.2}, {"label_error": 0.3}]
+    unsaid = read_table(table, objective="val_loss").reading
+    assert [set(study.space) for study in unsaid.studies] == [{"use_mse"}]
+
+
+def test_sd2_what_was_said_of_columns_is_kept():
+    rows = range(8)
+    table = {
+        "lr": [0.1 * (1 + row // 2) for row in rows],
+        "draw": [row % 2 for row in rows],
+        "note": [0.5 * (row % 4) for row in rows],
+        "kind": ["a"] * 8,
+        "is_deep": [row % 2 == 0 for row in rows],
+        "val_loss": [1.0 + row for row in rows],
+    }
+    said = {"objective": "val_loss", "seeds": "draw", "ignore": ("note", "is_deep"), "scientific": "kind"}
+    read = read_table(table, **said, validation_examples=352)
+    (study,) = read.reading.studies
+    assert (study.arm, set(study.space)) == ({"kind": "a"}, {"lr"})
+    assert [(trial.index, trial.repeat) for trial in read.reading.trials] == [
+        (place, repeat) for place in (0, 2, 4, 6) for repeat in (0, 1)
+    ]
+    assert {tuple(sorted(trial.values)) for trial in read.reading.trials} == {("draw", "kind", "lr")}
+    assert read.insight.evidence.num_validation_examples == 352
+    ones = read_table(table, objective="val_loss", fixed={"draw": "1"})  # text, as an option gives it
+    assert len(ones.reading.trials) == 4
+
+
+def test_a_count_of_few_rows_is_a_hyperparameter():
+    read = read_table({"depth": [1, 2, 3, 4], "val_loss": [1.0, 2.0, 3.0, 4.0]}, objective="val_loss")
+    assert set(read.reading.studies[0].space) == {"depth"}
+
+
+def test_ad6_a_metric_of_the_test_set_and_one_of_training_are_called_so():
+    table = {"lr": [0.1, 0.2, 0.3], "test_loss": [1.0, 2.0, 3.0], "train_loss": [0.5, 0.6, 0.7]}
+    (warning,) = read_table(table, objective="test_loss").reading.record.warnings
+    assert warning.startswith("AD6: Trials are judged by test_loss, which is called like a metric of the test set;")
+    train = read_table(table, objective="train_loss").reading
+    assert (train.objective.split, list(train.record.warnings)) == ("train", [])
+
+
+def test_sd5_what_one_value_does_not_have_is_fixed_there():
+    table = {
+        "kind": ["a", "b"] * 4,
+        "momentum": [0.1 * row if row % 2 else None for row in range(8)],
+        "lr": [0.1 * row for row in range(8)],
+        "val_loss": [1.0 + row for row in range(8)],
+    }
+    studies = {
+        study.arm["kind"]: study for study in read_table(table, objective="val_loss", scientific="kind").reading.studies
+    }
+    assert set(studies["a"].space) == {"lr"}
+    assert studies["a"].fixed == {"momentum": None}
+    assert set(studies["b"].space) == {"lr", "momentum"}
+
+
 def test_fixed_values_choose_rows_and_others_are_caveats(rows):
     table = pa.table({name: [row[name] for row in rows] for name in ("learning_rate", "augment", "val_acc")})
     read = read_table(table, objective="val_acc", fixed={"augment": True, "machine": "a"})
@@ -239,10 +308,16 @@ def test_what_is_no_table_is_named_in_one_sentence(given):
 
 
 @pytest.mark.parametrize(
-    "losses", [["nan", "nan", "inf"], ["1", "1", "1"], ["0.5", "", ""]], ids=["infeasible", "constant", "one trial"]
+    ("losses", "answer"),
+    [
+        (["nan", "nan", "inf"], "No trial was completed, so there is no answer."),
+        (["1", "1", "1"], "All 3 trials that were completed have the same validation loss, 1: none is better."),
+        (["0.5", "", ""], "The only trial that was completed is all/00000: validation loss 0.5."),
+    ],
+    ids=["infeasible", "constant", "one trial"],
 )
-def test_strange_results_still_have_findings(tmp_path, losses):
+def test_strange_results_are_told_in_a_sentence(tmp_path, losses, answer):
     (tmp_path / "a.csv").write_text("lr,loss\n" + "".join(f"{0.1 + row},{loss}\n" for row, loss in enumerate(losses)))
     read = read_table(tmp_path / "a.csv", objective="loss")
-    assert read.answer.sentence
+    assert read.answer.sentence == answer
     assert read.reading.summary.total.num_ended == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from raytune_playbook.report.foreign.read import read_optuna
 from raytune_playbook.report.page.extras import Extras, read_extras
 from raytune_playbook.report.page.page import read_insight, render_page
 from tests.report.page.by_hand import found_by_hand
@@ -94,3 +96,35 @@ def bare_page_file(mixed_round, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("bare") / "index.html"
     path.write_text(render_page(replace(insight, evidence=replace(insight.evidence, curves={})), Extras()))
     return path
+
+
+@pytest.fixture(scope="session")
+def pruned_page_file(tmp_path_factory) -> Path:
+    """A page of what Optuna recorded: trial 2 was pruned, 3 ended in NaN, of 4 nothing but its value is known."""
+    optuna = pytest.importorskip("optuna", reason="needs optuna to have trials that were stopped early")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = {
+        "optimizer": optuna.distributions.CategoricalDistribution(["sgd", "adam"]),
+        "learning_rate": optuna.distributions.FloatDistribution(1e-3, 1.0, log=True),
+    }
+    states = optuna.trial.TrialState
+    ended = [
+        (states.COMPLETE, [0.9, 0.5, 0.2, 0.3], 0.3),
+        (states.COMPLETE, [0.8, 0.6, 0.4, 0.25], 0.25),
+        (states.PRUNED, [0.7, 0.15, 0.35], None),
+        (states.FAIL, [0.9, math.nan], None),
+        (states.COMPLETE, [], 0.28),
+    ]
+    study = optuna.create_study(study_name="pruned")
+    for number, (state, values, value) in enumerate(ended):
+        params = {"optimizer": ["sgd", "adam"][number % 2], "learning_rate": 0.003 * 3**number}
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                value=value,
+                params=params,
+                distributions=space,
+                intermediate_values=dict(enumerate(values)),
+            )
+        )
+    return read_optuna(study, scientific="optimizer").report(tmp_path_factory.mktemp("pruned") / "index.html")

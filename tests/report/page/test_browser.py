@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from importlib.resources import files
@@ -10,6 +11,8 @@ from importlib.resources import files
 import pytest
 
 from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.report.figures.value_axis import value_axis
+from raytune_playbook.study.settings import Objective
 
 TRIAL = "batch_norm=sync/00003"
 HASH = "#trial=batch_norm%3Dsync%2F00003"
@@ -212,7 +215,8 @@ def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
         assert {meta["study"] for meta in lines()} == {"batch_norm=device", "batch_norm=ghost"}
         rough = traces(page, "curves-0")[0]["y"]
         page.locator("#smoothing").fill("0.5")
-        smooth = traces(page, "curves-0")[1]["y"]
+        # First all lines as they were measured, then all of them smoothed.
+        smooth = [each["y"] for each in traces(page, "curves-0") if each["mode"] == "lines"][len(lines()) // 2]
         expected, mean = [], 0.0
         for number, value in enumerate(rough, 1):
             mean = 0.5 * mean + 0.5 * value
@@ -224,8 +228,15 @@ def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
         assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "linear"
 
 
-def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
-    with opened() as found:
+def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened, found_page_file, tmp_path):
+    page_data = re.compile(r'(?<=id="page-data">).*?(?=</script>)', re.DOTALL)
+    text = found_page_file.read_text()
+    data = json.loads(page_data.search(text).group())
+    (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
+    loss["last"]["values"][5] = 1e9  # far from all others
+    far = json.dumps(data).replace("<", "\\u003c")
+    (tmp_path / "index.html").write_text(page_data.sub(lambda _: far, text))
+    with opened(tmp_path / "index.html") as found:
         page = found.page
         draw(page, "axis-1", "best-so-far")
         page.locator("#judge-metric").select_option(label="train loss")
@@ -234,16 +245,22 @@ def test_qr5_another_objective_judges_table_axis_isolation_and_progress(opened):
         assert "are judged by the train loss at the end of training; the lowest is best" in notice
         assert "The answer, the findings and all other plots are for the round's objective" in notice
         assert "--objective loss --split train --over last --minimize" in notice
-        data = page.evaluate("JSON.parse(document.getElementById('page-data').textContent)")
-        (loss,) = [each for each in data["candidates"] if (each["split"], each["metric"]) == ("train", "loss")]
         judged = {each["name"]: value for each, value in zip(data["trials"], loss["last"]["values"], strict=True)}
-        points = {
+        heights = {
             name: y
             for trace in traces(page, "axis-1")
             if trace["meta"].get("role") == "point"
             for name, y in zip(trace["customdata"], trace["y"], strict=True)
         }
-        assert points == {name: value for name, value in judged.items() if value is not None}
+        points = {name: value for name, value in judged.items() if value is not None}
+        # The same axis as Python makes for the round's own objective, and its note.
+        axis = value_axis(list(points.values()), Objective(metric="loss", split="train", over="last"))
+        assert axis.num_beyond == 1
+        assert heights == pytest.approx({name: axis.height(value) for name, value in points.items()})
+        of_axis = "(({ layout }) => [layout.yaxis.range, layout.annotations.map(({ text }) => text)])"
+        ends, notes = page.evaluate(f"{of_axis}(document.getElementById('axis-1'))")
+        assert ends == pytest.approx(axis.layout["range"])
+        assert notes == [note["text"] for note in axis.notes()]
         (ring,) = [
             t
             for t in traces(page, "axis-1")
@@ -316,24 +333,33 @@ def test_dark_and_print_have_colours_of_their_own(opened):
         assert page.locator("article.passes").is_visible()  # paper does not unfold
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("anchor", ["", HASH], ids=["round", "trial"])
-def test_axe_finds_no_serious_fault(opened, scheme, anchor):
+def test_axe_finds_no_serious_fault(opened, anchor):
     axe = pytest.importorskip("axe_core_python", reason="needs axe-core-python to look for what keeps readers out")
     source = files(axe).joinpath("axe.min.js").read_text(encoding="utf-8")
-    with opened(anchor=anchor, color_scheme=scheme) as found:
+    with opened(anchor=anchor) as found:
         page = found.page
         if not anchor:
-            draw(page, "isolation-0" if page.locator("#isolation-0").count() else "axis-0", "curves-0", "parallel")
+            draw(page, "isolation-0", "curves-0", "parallel")
             page.locator("#findings details").evaluate_all("folds => folds.forEach(fold => { fold.open = true; })")
         page.evaluate(source)
-        faults = page.evaluate("axe.run().then(({ violations }) => violations)")
-        serious = [
-            (fault["id"], [node["html"][:200] for node in fault["nodes"][:3]])
-            for fault in faults
-            if fault["impact"] in ("serious", "critical")
-        ]
-        assert serious == []
+        assert serious_faults(page, "{}") == []
+        # A theme changes nothing but colours.
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("() => getComputedStyle(document.body).backgroundColor !== 'rgb(255, 255, 255)'")
+        assert serious_faults(page, "{ runOnly: ['color-contrast'] }") == []
+
+
+def serious_faults(page, options: str) -> list[tuple[str, list[str]]]:
+    """Of axe's rules: each with the elements at fault."""
+    faults = page.evaluate(
+        f"axe.run({{ resultTypes: ['violations'], ...{options} }}).then(({{ violations }}) => violations)"
+    )
+    return [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"][:3]])
+        for fault in faults
+        if fault["impact"] in ("serious", "critical")
+    ]
 
 
 def test_the_page_works_by_keyboard_alone(opened):
@@ -360,3 +386,51 @@ def test_a_round_of_another_tool_works_without_curves_and_commands(opened, bare_
         text = page.locator("#trial").inner_text()
         assert "No curves of it were recorded." in text
         assert "load_model" not in text and "Run it again" not in text
+
+
+def test_ck4_trials_that_were_stopped_early_are_judged_by_any_objective_without_a_best_step(opened, pruned_page_file):
+    with opened(pruned_page_file) as found:
+        page = found.page
+
+        def table() -> list[tuple[str, str, str]]:
+            rows = page.locator("#all-trials tbody tr")
+            texts = rows.evaluate_all("rows => rows.map(({ cells }) => [...cells].map((cell) => cell.innerText))")
+            return [
+                (trial.rpartition("/")[2].lstrip("0") or "0", value, step) for _, trial, _, value, step, *_ in texts
+            ]
+
+        full = lambda step: f"{step} of 4"  # noqa: E731
+        assert table() == [
+            ("1", "0.25", full(4)), ("4", "0.28", "—"), ("0", "0.3", full(4)), ("2", "0.35", "—"), ("3", "—", "—"),
+        ]  # fmt: skip
+        page.locator("#judge-over").select_option("best")
+        by_the_best = [
+            ("2", "0.15", "—"),
+            ("0", "0.2", full(3)),
+            ("1", "0.25", full(4)),
+            ("4", "—", "—"),
+            ("3", "—", "—"),
+        ]
+        assert table() == by_the_best
+        draw(page, "isolation-0")
+        best = [each["customdata"][0] for each in traces(page, "isolation-0") if each["meta"].get("role") == "best"]
+        assert [name.rpartition("/")[2] for name in best] == ["00002", "00001"]
+        views = {}
+        for number in "23401":
+            page.locator("#all-trials tbody tr a").nth([row[0] for row in by_the_best].index(number)).click()
+            page.wait_for_selector("#trial h1")
+            views[number] = page.locator("#trial").inner_text()
+            page.locator("#trial .back a").click()
+            page.wait_for_selector("#trial", state="hidden")
+        assert re.search(r"value 0.15 · number 1 of 3 completed trials$", views["2"], re.MULTILINE)
+        assert "How it ended" in views["2"] and "stopped early at step 3 of 4" in views["2"]
+        assert re.search(r"value 0.2 at step 3 · number 2 of 3 completed trials · 0.05 behind the best", views["0"])
+        assert "How it ended" not in views["0"]
+        assert (
+            "Why it is infeasible" in views["3"]
+            and "NaN" in views["3"]
+            and "number" not in views["3"].split("Values")[0]
+        )
+        assert "completed trials" not in views["4"] and "at step" not in views["4"].split("Values")[0]
+        page.locator("#judge-goal").select_option("maximize")
+        assert [row[:2] for row in table()] == [("0", "0.9"), ("1", "0.8"), ("2", "0.7"), ("4", "—"), ("3", "—")]

@@ -22,21 +22,27 @@ from tests.report.conftest import write_round
 
 @pytest.fixture
 def made(monkeypatch) -> list[str]:
-    """The rounds whose pages were made, in order; making one takes long enough for others to ask for it, too."""
+    """The rounds whose pages were made, in order."""
     names: list[str] = []
     real = module.read_insight_at
 
     def counted(store: RoundStore, path: str):
         names.append(store.name)
-        time.sleep(0.2)
         return real(store, path)
 
     monkeypatch.setattr(module, "read_insight_at", counted)
     return names
 
 
-def test_a_page_is_made_once_for_all_who_ask_and_again_when_the_records_changed(tmp_path, made):
-    store = write_round(tmp_path, trials_per_arm=1)
+def test_a_page_is_made_once_for_all_who_ask_and_again_when_the_records_changed(tmp_path, made, monkeypatch):
+    counted = module.read_insight_at
+
+    def slow(store: RoundStore, path: str):
+        time.sleep(0.2)  # long enough for others to ask for it, too
+        return counted(store, path)
+
+    monkeypatch.setattr(module, "read_insight_at", slow)
+    store = write_round(tmp_path, trials_per_arm=1, arms=[{}])
     pages = Pages(store.storage)
     start = threading.Barrier(4)
 
@@ -52,6 +58,51 @@ def test_a_page_is_made_once_for_all_who_ask_and_again_when_the_records_changed(
     assert pages.version("norms-1") != version
     assert "Changed." in pages.page("norms-1").html
     assert made == ["norms-1", "norms-1"]
+
+
+def test_pages_of_two_rounds_are_made_at_once(tmp_path, monkeypatch):
+    real, both = module.read_insight_at, threading.Barrier(2)
+
+    def together(store: RoundStore, path: str):
+        both.wait(timeout=120)
+        return real(store, path)
+
+    monkeypatch.setattr(module, "read_insight_at", together)
+    for name in ("a", "b"):
+        write_round(tmp_path, name=name, trials_per_arm=1, arms=[{}], measured=False)
+    with ThreadPoolExecutor(2) as askers:
+        assert len(list(askers.map(Pages(Storage(str(tmp_path))).page, ("a", "b")))) == 2
+
+
+def test_a_page_whose_records_change_while_it_is_made_is_made_again(tmp_path, monkeypatch):
+    store = write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False)
+    real, written = module.read_insight_at, []
+
+    def changing(store: RoundStore, path: str):
+        insight = real(store, path)
+        if not written:
+            written.append(True)
+            store.write_notes("Changed meanwhile.\n")
+        return insight
+
+    monkeypatch.setattr(module, "read_insight_at", changing)
+    pages = Pages(store.storage)
+    assert pages.page("norms-1").version != pages.version("norms-1")
+    assert "Changed meanwhile." in pages.page("norms-1").html
+
+
+def test_whatever_a_page_is_made_from_or_links_to_changes_its_version(tmp_path):
+    store = write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False)
+    pages = Pages(store.storage)
+    files = ("all/logs/a.log", "all/profiles/a.json.gz", "all/trials/a", "all/measurements/a", "scores/a", "notes.md")
+    versions = [pages.version("norms-1")]
+    for file in files:
+        for content in (b"12345", b"54321"):  # as long, and written later
+            store.storage.write(f"norms-1/{file}", content)
+            versions.append(pages.version("norms-1"))
+    assert len(set(versions)) == 1 + 2 * len(files)
+    store.storage.write("norms-1/all/checkpoints/a", b"1")
+    assert pages.version("norms-1") == versions[-1]
 
 
 def test_only_some_pages_are_kept(tmp_path, made):

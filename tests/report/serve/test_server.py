@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from raytune_playbook.cli import main
 from tests.report.conftest import write_round
 from tests.waiting import wait_for
 
@@ -97,6 +98,8 @@ def test_nobody_without_the_token_is_let_in(served, path):
     assert served.get(path, cookie=None).status == 401
     assert served.get(path, cookie="wrong").status == 401
     assert served.get(path, cookie="ü").status in (400, 401)
+    assert served.get(path, cookie=served.token[:-1]).status == 401
+    assert served.get(path, cookie=None, Authorization=f"Basic {served.token}").status == 401
     assert served.get(f"{path}?token=wrong", cookie=None).status == 403
     assert "norms-1" not in served.get(path, cookie=None).text
 
@@ -114,8 +117,26 @@ def test_the_printed_url_gives_a_cookie_and_takes_the_token_away(served):
 def test_a_server_that_is_asked_by_another_name_does_not_answer(served):
     for host in ("evil.example", f"evil.example:{served.port}", "", "127.0.0.1.evil.example"):
         assert served.get("/", Host=host).status in (400, 403), host
-    for host in (f"localhost:{served.port}", f"127.0.0.1:{served.port}", f"[::1]:{served.port}"):
-        assert served.get("/", Host=host).status == 200, host
+    own = ("localhost", "LocalHost", "127.0.0.1", "[::1]", "192.0.2.7", "[2001:db8::7]")  # an address is no site's name
+    for host in own:
+        assert served.get("/", Host=f"{host}:{served.port}").status == 200, host
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/version/norms-1", 200), ("/?token=wrong", 403), ("/nowhere", 404)]
+)
+def test_every_answer_tells_browsers_what_they_may_not_do(served, path, status):
+    answer = served.get(path)
+    assert answer.status == status
+    for name, value in {
+        "x-frame-options": "DENY",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+        "cross-origin-opener-policy": "same-origin",
+        "cache-control": "no-cache",
+    }.items():
+        assert answer.headers[name] == value
 
 
 def test_all_rounds_are_listed_and_broken_ones_named(served):
@@ -222,13 +243,7 @@ def test_interrupting_it_ends_it_and_nothing_but_the_url_was_printed(tmp_path):
     assert not (tmp_path / "rounds").exists()
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "raytune_playbook", "serve", *arguments], capture_output=True, text=True, timeout=60
-    )
-
-
-def test_an_address_that_is_taken_or_none_is_named_in_one_sentence(tmp_path):
+def test_an_address_that_is_taken_or_none_is_named_in_one_sentence(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wrong = {
             ("--port", str(taken.getsockname()[1])): "(address already in use)",
@@ -238,10 +253,10 @@ def test_an_address_that_is_taken_or_none_is_named_in_one_sentence(tmp_path):
             ("nowhere://rounds",): "a URI that pyarrow knows is needed",
         }
         for arguments, words in wrong.items():
-            done = command(*arguments)
-            assert (done.returncode, done.stdout) == (2, ""), arguments
-            assert words in done.stderr
-            assert done.stderr.count("\n") == 1
+            assert main(["serve", *arguments]) == 2, arguments
+            said = capsys.readouterr()
+            assert words in said.err
+            assert (said.out, said.err.count("\n")) == ("", 1)
 
 
 def test_other_machines_are_served_with_the_token_only(tmp_path):

@@ -20,6 +20,9 @@ RULE, QUESTION = "SD13", "Were all scientific values tuned equally?"
 FEWER = 0.8
 """With less than this share of what most values had, the comparison is not fair."""
 
+DRAWN_APART = 0.05
+"""Numbers of trials that differ by no more than this share are equal where another tool has drawn the values."""
+
 _MOST_NAMED = 3
 
 TOO_FEW = 0.5
@@ -51,14 +54,15 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
     frequency = Counter(tried)
     # Most values are the measure; where none is in the majority, the best tuned one is.
     usual = max(frequency, key=lambda number: (frequency[number], number))
-    allowed = 1 if any(study.arms for study in evidence.studies) else 0  # a joint study takes turns
+    allowed = _allowed(evidence, usual)
     odd = [(arm, number) for arm, number in zip(arms, tried, strict=True) if abs(number - usual) > allowed]
     if not odd:
         return []
     worst = min(min(number, usual) / max(number, usual, 1) for _, number in odd)
     named = ", ".join(f"{_name(arm)} with {number}" for arm, number in odd[:_MOST_NAMED])
     more = f", and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
-    sentence = f"Most values were tuned with {usual} trials, but {named}{more}: the comparison is not fair to all."
+    usually = "Most values were" if frequency[usual] > 1 else f"{_name(arms[tried.index(usual)])} was"
+    sentence = f"{usually} tuned with {usual} trials, but {named}{more}: the comparison is not fair to all."
     is_planned_so = len({arm.planned for arm in arms}) > 1
     resume = (
         " with raytune-playbook resume (--retry-failed runs those that crashed as well)"
@@ -81,6 +85,13 @@ def _numbers_differ(evidence: Evidence) -> list[Finding]:
             proposal=proposal,
         )
     ]
+
+
+def _allowed(evidence: Evidence, usual: int) -> int:
+    """By how many trials a value may have more or fewer than usual."""
+    if not evidence.is_planned_here:  # a random search draws its values, and gives each about as many
+        return max(1, round(DRAWN_APART * usual))
+    return 1 if any(study.arms for study in evidence.studies) else 0  # a joint study takes turns
 
 
 def _spaces_differ(arms: Sequence[Arm]) -> list[Finding]:

@@ -26,5 +26,5 @@ def unfinished(evidence: Evidence) -> Sequence[Finding]:
         ]
     numbers = {"num_ended": ended, "num_planned": planned}
     sentence = f"{ended:,} of {planned:,} trials have ended; the others may still change the answer."
-    proposal = Proposal("Let the round go on to its end.")
+    proposal = Proposal("Let the trials that are left go on to their end.")
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]

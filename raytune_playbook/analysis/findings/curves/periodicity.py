@@ -166,7 +166,7 @@ def _nothing(evidence: Evidence, series: Sequence[_Series]) -> Finding:
         parts.append(f"There is no period in {listed}.")
     examples = evidence.examples
     if examples is None or examples.overlaps is None:
-        looks = "" if examples is None else "; `raytune-playbook preprocess` looks for it"
+        looks = "; `raytune-playbook preprocess` looks for it" if examples and evidence.is_planned_here else ""
         parts.append(f"Whether training and validation overlap was not looked for{looks}.")
     else:
         parts.append("Training and validation do not overlap.")

@@ -39,7 +39,7 @@ def more_regularization(evidence: Evidence) -> Proposal:
         )
         return Proposal(f"Search stronger regularization: {names}.", tuple(widened))
     return Proposal(
-        "Add another regularizer to the workload (dropout, label smoothing, weight decay, augmentation), and "
+        "Add another regularizer to the training (dropout, label smoothing, weight decay, data augmentation), and "
         "search over it."
     )
 

@@ -104,16 +104,35 @@ def infeasible_share(evidence: Evidence) -> Sequence[Finding]:
 
 
 def _crashed(failed: Sequence[Trial], num_ended: int) -> Finding:
-    what = "1 trial crashed" if len(failed) == 1 else f"{len(failed)} trials crashed"
+    """Says where to look as far as that was recorded: another tool may know no more than that there is no result."""
+    is_one = len(failed) == 1
+    if any(trial.last_traceback for trial in failed):
+        where = "its traceback says" if is_one else "their tracebacks say"
+        known = f"crashed: that is a bug, no evidence about the values; {where} where"
+        advice = "Mend what the tracebacks show, and run the trials that crashed again."
+    elif reasons := sorted({trial.reason for trial in failed if trial.reason}):
+        has, is_none = ("has", "it is") if is_one else ("have", "they are")
+        known = f"{has} no result ({'; '.join(reasons[:3])}), so {is_none} no evidence about the values"
+        advice = "Find out why there is no result; after a crash mend the cause, and run those trials again."
+    else:
+        known = "crashed: that is a bug, no evidence about the values; why was not recorded"
+        advice = "Find out why the trials crashed, mend the cause, and run them again."
     return Finding(
         RULE,
         QUESTION,
         Status.PROBLEM if len(failed) * 2 >= num_ended else Status.LOOK,
-        f"{what} of {num_ended}: that is a bug, no evidence about the values; their tracebacks say where.",
+        f"{_of_all(len(failed), num_ended)} {known}.",
         {"num_failed": len(failed), "num_ended": num_ended},
         trials=tuple(trial.id for trial in failed),
-        proposal=Proposal("Mend what the tracebacks show, and run the trials that crashed again."),
+        proposal=Proposal(advice),
     )
+
+
+def _of_all(number: int, total: int) -> str:
+    """``3 of 60 trials``, ``All 5 trials`` or ``The 1 trial that has ended``."""
+    if number == total:
+        return f"All {total:,} trials" if total > 1 else "The 1 trial that has ended"
+    return f"{number:,} of {total:,} trials"
 
 
 def _many(evidence: Evidence, infeasible: Sequence[Trial], tried: int) -> Finding:

@@ -47,7 +47,7 @@ def matters(evidence: Evidence) -> Sequence[Finding]:
         "would have shown."
     )
     proposal = Proposal(
-        "Check that the workload uses these values; then fix them, or search much wider ranges, and spend the trials "
+        "Check that the training uses these values; then fix them, or search much wider ranges, and spend the trials "
         "on something else."
     )
     return (Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal),)

@@ -1,7 +1,8 @@
 // Training curves: which trials', how smooth, and on what vertical axis.
 
 let allCurves = false;
-let smoothing = 0;
+/** Chosen by the reader; before, each plot has its own. */
+let smoothing = null;
 let curveScale = "auto";
 
 const withHover = (trace) => (trace.meta.split === undefined ? trace : {
@@ -21,11 +22,13 @@ function smoothed(values, weight) {
   });
 }
 
-/** A line with its smoothed one on top of it. */
-function withSmoothed(trace) {
-  if (!smoothing || trace.mode !== "lines") return [trace];
-  const faint = { ...trace, opacity: 0.22, hoverinfo: "skip", hovertemplate: undefined };
-  return [faint, { ...trace, y: smoothed(trace.y, smoothing) }];
+/** Lines with their smoothed ones on top of all of them. */
+function withSmoothed(traces, layout) {
+  const weight = smoothing ?? layout.meta.smoothing;
+  if (!weight) return traces;
+  const [lines, others] = [traces.filter(({ mode }) => mode === "lines"), traces.filter(({ mode }) => mode !== "lines")];
+  const faint = lines.map((trace) => ({ ...trace, opacity: 0.2, line: { ...trace.line, width: 1 }, hoverinfo: "skip", hovertemplate: undefined }));
+  return [...faint, ...lines.map((trace) => ({ ...trace, y: smoothed(trace.y, weight) })), ...others];
 }
 
 function curveLayout(layout) {
@@ -35,7 +38,7 @@ function curveLayout(layout) {
 }
 
 adapted.curves = (traces, layout) => ({
-  traces: traces.filter(({ meta }) => allCurves || meta.best).map(withHover).flatMap(withSmoothed),
+  traces: withSmoothed(traces.filter(({ meta }) => allCurves || meta.best).map(withHover), layout),
   layout: curveLayout(layout),
 });
 

@@ -1,5 +1,14 @@
 // Plots are drawn when they come near the window, in the colours of the page's theme, and lead to their trials.
 
+/** Makes plotly of its text. That takes most of a second, so the page is shown before. */
+function readPlotly() {
+  const text = byId("plotly");
+  if (!text) return;
+  const script = document.createElement("script");
+  script.textContent = text.textContent;
+  text.replaceWith(script);
+}
+
 const hiddenStudies = new Set();
 const drawn = new Set();
 /** By kind of figure, what is done to its traces and layout before it is drawn; other files add to it. */
@@ -52,7 +61,9 @@ function layoutInTheme(layout) {
     shapes: (layout.shapes ?? []).map((shape) => ({
       ...shape, line: { ...shape.line, color: muted }, ...(shape.fillcolor && { fillcolor: inTheme(shape.fillcolor) }),
     })),
-    annotations: (layout.annotations ?? []).map((note) => ({ ...note, font: { ...note.font, color: muted } })),
+    annotations: (layout.annotations ?? []).map((note) => ({
+      ...note, font: { ...note.font, color: muted }, ...(note.bgcolor && { bgcolor: inTheme(note.bgcolor) }),
+    })),
   };
 }
 
@@ -62,6 +73,7 @@ const config = { responsive: true, displaylogo: false, displayModeBar: "hover", 
 async function draw(place, figure, adapt = adapted[figure.layout.meta?.kind]) {
   const { traces, layout } = adapt ? adapt(figure.data, figure.layout) : { traces: figure.data, layout: figure.layout };
   const isNew = !place.classList.contains("js-plotly-plot");
+  readPlotly();
   await Plotly.react(place, traces.map(traceInTheme), layoutInTheme(layout), config);
   if (isNew) leadsToTrials(place);
   place.classList.add("drawn");
@@ -92,13 +104,30 @@ function drawPlot(id) {
 const redraw = (isConcerned = () => true) =>
   Promise.all([...drawn].filter((id) => isConcerned(data.figures[id].layout.meta?.kind)).map(drawPlot));
 
+/** Plots that have come near the window, and are drawn one at a time: what is typed or clicked comes in between. */
+const waiting = new Set();
+
+function drawWaiting() {
+  const isSeen = (place) => place.getBoundingClientRect().bottom > 0 && place.getBoundingClientRect().top < innerHeight;
+  const next = [...waiting].find(isSeen) ?? [...waiting][0];
+  if (!next) return;
+  waiting.delete(next);
+  if (!drawn.has(next.id)) drawPlot(next.id);
+  if (waiting.size) setTimeout(drawWaiting);
+}
+
 const comingIntoView = new IntersectionObserver((entries) => {
+  const wasEmpty = waiting.size === 0;
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     comingIntoView.unobserve(target);
-    if (!drawn.has(target.id)) drawPlot(target.id);
+    waiting.add(target);
   }
+  if (wasEmpty && waiting.size) afterPaint(drawWaiting);
 }, { rootMargin: "500px" });
+
+/** Does something once what there is has been shown. */
+const afterPaint = (action) => requestAnimationFrame(() => setTimeout(action));
 
 function drawAllPlots() {
   return Promise.all(Object.keys(data.figures).filter((id) => !drawn.has(id)).map(drawPlot));

@@ -109,3 +109,5 @@ for (const id of Object.keys(data.figures)) comingIntoView.observe(byId(id));
 addEventListener("hashchange", route);
 route();
 document.documentElement.classList.add("ready");
+// Also where no plot is near yet: it is there by the time that one is.
+afterPaint(readPlotly);

@@ -1,13 +1,5 @@
 // Plots whose heights are objectives, judged by what is chosen instead of the round's objective.
 
-/** A vertical axis for these values, as the figures have it for the round's objective. */
-function valueAxis(values, title, other) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const isLog = values.length > 0 && low > 0 && high >= 5 * low;
-  return { ...(isLog && { type: "log", tickformat: "~g", ...(high < 300 * low ? { dtick: "D2" } : { nticks: 4 }) }), ...(other.domain && { domain: other.domain }),
-           title: { text: plain(title) } };
-}
-
 const valueOf = (name) => (name && trials.has(name) ? verdictOf(trials.get(name))?.value ?? null : null);
 const heightsOf = (names) => names.map(valueOf);
 const known = (traces) => traces.flatMap((trace) => trace.y ?? []).filter((value) => value !== null);
@@ -18,32 +10,43 @@ function bestAmong(names) {
   return best ? { name: best.name, at: names.indexOf(best.name) } : null;
 }
 
+/** Traces whose heights are objectives, and a layout with the axis that these ask for; other traces stay. */
+function onValueAxis(traces, layout) {
+  const isOfTrials = ({ meta }) => ["point", "ring", "others", "best"].includes(meta.role);
+  const axis = valueAxis(known(traces.filter(({ meta }) => ["point", "others"].includes(meta.role))));
+  const { domain } = layout.yaxis;
+  return {
+    traces: traces.map((trace) => (isOfTrials(trace) ? {
+      ...trace, y: trace.y.map(axis.heightOf),
+      marker: trace.meta.marker ? axis.markerOf(trace.y, trace.meta.marker) : trace.marker,
+    } : trace)),
+    layout: { ...layout, annotations: axis.notes, yaxis: { ...axis.layout, ...(domain && { domain }), title: { text: plain(judged.name) } } },
+  };
+}
+
 adapted.axis = (traces, layout) => {
   if (isOwn()) return { traces, layout };
   const points = new Map(traces.filter(({ meta }) => meta.role === "point").map((trace) => [trace.meta.study, trace]));
-  const judgedTraces = traces.flatMap((trace) => {
+  return onValueAxis(traces.flatMap((trace) => {
     if (trace.meta.role === "point") return [{ ...trace, y: heightsOf(trace.customdata) }];
     if (trace.meta.role !== "ring") return [trace];
     const own = points.get(trace.meta.study);
     const best = own && bestAmong(own.customdata);
     return best ? [{ ...trace, x: [own.x[best.at]], y: [valueOf(best.name)], customdata: [best.name] }] : [];
-  });
-  const heights = known(judgedTraces.filter(({ meta }) => ["point", "ring"].includes(meta.role)));
-  return { traces: judgedTraces, layout: { ...layout, yaxis: valueAxis(heights, judged.name, layout.yaxis) } };
+  }), layout);
 };
 
 adapted.isolation = (traces, layout) => {
   if (isOwn()) return { traces, layout };
   const others = new Map(traces.filter(({ meta }) => meta.role === "others").map((trace) => [trace.meta.at, trace]));
-  const judgedTraces = traces.flatMap((trace) => {
+  return onValueAxis(traces.flatMap((trace) => {
     if (trace.meta.role === "others") return [{ ...trace, y: heightsOf(trace.customdata) }];
     const members = others.get(trace.meta.at);
     const best = members && bestAmong(members.customdata);
     if (!best) return [];
     const x = layout.meta.is_bucketed ? [members.x[best.at]] : trace.x;
     return [{ ...trace, x, y: [valueOf(best.name)], customdata: [best.name], error_y: undefined }];
-  });
-  return { traces: judgedTraces, layout: { ...layout, yaxis: valueAxis(known(judgedTraces), judged.name, layout.yaxis) } };
+  }), layout);
 };
 
 adapted["best so far"] = (traces, layout) => {
@@ -58,7 +61,7 @@ adapted["best so far"] = (traces, layout) => {
     return { ...trace, customdata: held, y: heightsOf(held) };
   });
   const title = `best ${judged.name} so far`;
-  return { traces: judgedTraces, layout: { ...layout, yaxis: valueAxis(known(judgedTraces), title, layout.yaxis) } };
+  return { traces: judgedTraces, layout: { ...layout, yaxis: { ...scaleOf(known(judgedTraces)), title: { text: plain(title) } } } };
 };
 
 const followsJudging = (kind) => ["axis", "isolation", "best so far"].includes(kind);

@@ -91,8 +91,8 @@ function curvesSection(trial, best) {
     const title = byId(id).closest("figure").querySelector("figcaption")?.textContent ?? "";
     const place = make("div", { class: "plot", role: "group", "aria-label": `${title} of ${trial.text}` });
     queueMicrotask(() => draw(place, figure, (traces, layout) => ({
-      traces: [...traces.filter(({ meta }) => best !== trial && meta.trial === best?.name && meta.split !== undefined).map(greyed),
-        ...traces.filter(({ meta }) => meta.trial === trial.name).map((trace) => ({ ...trace, opacity: 1 }))].map(withHover),
+      traces: withSmoothed([...traces.filter(({ meta }) => best !== trial && meta.trial === best?.name && meta.split !== undefined).map(greyed),
+        ...traces.filter(({ meta }) => meta.trial === trial.name).map((trace) => ({ ...trace, opacity: 1 }))].map(withHover), layout),
       layout: fittingLayout(layout, traces.filter(({ meta }) => meta.trial === trial.name)),
     })));
     return make("figure", {}, make("figcaption", {}, title), place);
@@ -127,7 +127,7 @@ function factsSection(trial) {
     ["parameters", trial.parameters == null ? null : countText(trial.parameters)],
     ["waiting for input", trial.waiting == null ? null : `${percentText(trial.waiting)} of the steps' time`],
     ["90th percentile of the gradient norm", trial.gradient_norm_p90 == null ? null : numberText(trial.gradient_norm_p90)],
-    ["machine", trial.machine],
+    ["machine", trial.machine], ["recorded as", trial.recorded_as],
     ...(trial.attempts ?? []).map((attempt) => [`attempt ${attempt.number}`, [attempt.ended ?? "running",
       attempt.gang && `on ${attempt.gang}`, attempt.started && `from ${attempt.started.slice(0, 19).replace("T", " ")}`,
       attempt.first_step ? `going on from step ${countText(attempt.first_step)}` : null].filter(Boolean).join(", ")]),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.answer.answer import Answer, ArmAnswer, Verdict
+from raytune_playbook.analysis.answer.study_variance import SURE
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.summary import counts
@@ -61,7 +62,7 @@ class AnswerView:
         arm_heads, objective_head, number_heads, detail_heads: of the tables' columns.
         num_hidden: combinations of scientific values that are not shown.
         judged_by: the objective, in words; ``instead_of`` the round's own where it is another one.
-        has_intervals: whether intervals or probabilities are told of any row.
+        sure: how often a value has to be the best for its lead to be no luck.
         caveats: the fixed hyperparameters.
     """
 
@@ -78,7 +79,7 @@ class AnswerView:
     num_hidden: int
     judged_by: str
     instead_of: str | None
-    has_intervals: bool
+    sure: str
     caveats: tuple[str, ...]
 
 
@@ -107,9 +108,9 @@ def answer_view(insight: Insight, metrics: Mapping[TrialId, Mapping[Evaluation, 
         detail_heads=("at step", *reading.varied, *names, "time"),
         rows=tuple(_row(insight, each, columns, measured, others) for each in arms),
         num_hidden=len(answer.arms) - len(arms),
-        judged_by=objective_text(evidence.objective),
+        judged_by=insight.judged_by,
         instead_of=None if evidence.objective == own else objective_text(own),
-        has_intervals=any(each.interval or each.probability_best is not None for each in arms),
+        sure=f"{SURE:.1%}",
         caveats=answer.caveats,
     )
 
@@ -128,7 +129,7 @@ def _columns(evidence: Evidence, arms: Sequence[ArmAnswer]) -> dict[str, list[st
     if any(each.interval for each in arms):
         columns["8 of 10 searches reach"] = [_interval_text(each) for each in arms]
     if any(each.probability_best is not None for each in arms):
-        columns["best in random halves"] = [_probability_text(each.probability_best) for each in arms]
+        columns["best with half the points"] = [_probability_text(each.probability_best) for each in arms]
     if len(evidence.arms) > 1:
         columns["behind the best"] = [_behind_text(evidence, each) for each in arms]
     columns["time per step"] = [duration_text(_per_step_s(each.arm.best)) for each in arms]

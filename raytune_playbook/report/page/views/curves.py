@@ -41,7 +41,7 @@ def curve_plots(evidence: Evidence, shown: Sequence[Trial], looks: Looks) -> tup
     plots = [*_evaluations(evidence, drawn, ranks, looks), *_steps(drawn, ranks, looks)]
     note = (
         "Solid: validation. Dashed: training. The thick line is the best trial of its study, the dot its best step. "
-        "Long curves are thinned; their spikes stay."
+        "Long curves are thinned; their spikes stay. Single steps are smoothed at first; what was measured is faint."
     )
     return (PlotSection("curves", "Training curves", note, tuple(plots)),)
 
@@ -80,8 +80,16 @@ def _steps(drawn: Sequence[tuple[Trial, TrialCurves]], ranks: Mapping[TrialId, i
         if lines:
             name = f"steps-{metric.replace('_', '-')}"
             label = f"{title}, against the training step."
-            plots.append(Plot(name, title, label, curves_figure(lines, y_title=metric.replace("_", " "), looks=looks)))
+            y_title, smoothing = metric.replace("_", " "), _smoothing(lines)
+            figure = curves_figure(lines, y_title=y_title, looks=looks, smoothing=smoothing)
+            plots.append(Plot(name, title, label, figure))
     return plots
+
+
+def _smoothing(lines: Sequence[TrialLines]) -> float:
+    """Of single steps the noise is what one sees first: a fortieth of a curve is averaged, about."""
+    longest = max(len(curve.steps) for line in lines for curve in line.curves.values())
+    return round(min(0.95, max(0.0, 1 - 40 / longest)), 3)
 
 
 def _ranks(evidence: Evidence, shown: Sequence[Trial]) -> dict[TrialId, int]:

@@ -84,14 +84,16 @@ class InputPipelineView:
 
 
 def input_pipeline_view(reading: RoundReading, profiles: Sequence[str]) -> InputPipelineView | None:
-    """Shares of the steps' time by scientific value (rule PI1), and traces (rule PI4); None where nothing is known.
+    """Shares of the steps' time by scientific value (rule PI1), and traces (rule PI4).
+
+    None where nothing is known, as of another tool's trials, of which only the number of examples may be.
 
     Args:
         reading: the round.
         profiles: paths of traces within the round's folder.
     """
     rows, examples = _rows(reading), reading.record.examples
-    if not rows and not profiles and examples is None:
+    if reading.origin is not None or (not rows and not profiles and examples is None):
         return None
     input_bound = finding(reading.trials, examples)
     return InputPipelineView(

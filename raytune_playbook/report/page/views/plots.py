@@ -23,7 +23,7 @@ from raytune_playbook.report.figures.isolation import isolation_figure
 from raytune_playbook.report.figures.parallel_coordinates import MOST_LINES, parallel_figure
 from raytune_playbook.report.figures.progress import best_so_far_figure, tuning_curve_figure
 from raytune_playbook.report.figures.style import Looks
-from raytune_playbook.report.formatting import arm_text
+from raytune_playbook.report.formatting import arm_values_text
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.answer import arm_names
 from raytune_playbook.report.page.views.curves import BEST_PER_STUDY, curve_plots
@@ -38,7 +38,7 @@ MAX_TUNING_CURVES = 12
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A study and its scientific values: a click hides or shows it in all plots and the table."""
+    """A study and its scientific values, without their names: a click hides or shows it in all plots and the table."""
 
     study: str
     arm: str
@@ -50,6 +50,7 @@ class PlotsView:
 
     Fields:
         legend: empty for a single study.
+        scientific: the names of the values in the legend; empty where studies differ in other ways.
         sections: in their order; those without a plot are left out.
         num_best: trials of each study whose curves are shown at first; None where none was completed, and all are.
         num_with_curves: trials whose curves the page holds.
@@ -57,6 +58,7 @@ class PlotsView:
     """
 
     legend: tuple[LegendEntry, ...]
+    scientific: tuple[str, ...]
     sections: tuple[PlotSection, ...]
     num_best: int | None
     num_with_curves: int
@@ -89,9 +91,10 @@ def plots_view(insight: Insight, looks: Looks) -> PlotsView:
     )
     studies = evidence.studies
     return PlotsView(
-        legend=tuple(LegendEntry(study.name, arm_text(study.arm, study.name)) for study in studies)
+        legend=tuple(LegendEntry(study.name, arm_values_text(study.arm, study.name)) for study in studies)
         if len(studies) > 1
         else (),
+        scientific=tuple(studies[0].arm) if len({tuple(study.arm) for study in studies}) == 1 else (),
         sections=tuple(section for section in sections if section.plots),
         num_best=BEST_PER_STUDY if evidence.ranked else None,
         num_with_curves=len(shown),
@@ -149,8 +152,8 @@ def _axes(evidence: Evidence, looks: Looks) -> PlotSection:
         if axis.completed or axis.infeasible or axis.failed
     ]
     note = (
-        "One mark for each trial; the ring is the best of its study. Studies search the same points, so each stands a "
-        "little beside the others. Crosses at the top are infeasible trials, which have no value. The best ones should "
+        "One mark for each trial; the ring is the best of its study. Where studies share a value, each stands a little "
+        "beside the others. Crosses at the top are infeasible trials, which have no value. The best ones should "
         "lie well inside the dotted edges of each range."
     )
     return PlotSection("axes", "Hyperparameter axis plots", note, tuple(plots))
@@ -187,8 +190,8 @@ def _progress(evidence: Evidence, looks: Looks) -> PlotSection:
         )
     note = (
         "Would more trials help? A best-of-N curve that still improves steeply at its end says yes. The line is the "
-        "median of the best of N trials, the area its quartiles, dotted the band in which the true median lies; "
-        "grey where there are too few trials to tell."
+        "median of the best of N trials, the area its quartiles, dotted the band in which the true median lies, also "
+        "beyond the plot's edge; grey where there are too few trials to tell."
     )
     return PlotSection("progress", "Enough trials?", note, tuple(plots))
 

@@ -17,7 +17,7 @@ from raytune_playbook.analysis.wording import ABSENT, duration_text
 from raytune_playbook.records.types import Attempt
 from raytune_playbook.report.figures.figure import Json
 from raytune_playbook.report.figures.style import COLOURS, DARK_GREY, GREY, Looks, trial_name
-from raytune_playbook.report.formatting import arm_text, arm_values_text, objective_text
+from raytune_playbook.report.formatting import arm_text, arm_values_text
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.extras import Extras
 from raytune_playbook.report.page.views.findings import finding_anchors
@@ -36,7 +36,7 @@ def page_data(insight: Insight, extras: Extras, looks: Looks) -> dict[str, Json]
         "round": record.name,
         "job": record.job,
         "storage": extras.storage,
-        "objective": {**objective.model_dump(mode="json"), "name": objective.name, "text": objective_text(objective)},
+        "objective": {**objective.model_dump(mode="json"), "name": objective.name, "text": insight.judged_by},
         "scientific": list(evidence.scientific),
         "varied": reading.varied,
         "colours": {**COLOURS, GREY: DARK_GREY},
@@ -92,7 +92,7 @@ def _findings(insight: Insight) -> list[Json]:
 
 def _trial(insight: Insight, extras: Extras, trial: Trial, study: StudySpec) -> dict[str, Json]:
     """One trial; what it does not have is left out, and of its values those that its study fixes."""
-    time, training = step_time([trial]), trial.training
+    time, training, is_foreign = step_time([trial]), trial.training, insight.reading.origin is not None
     known: dict[str, Json] = {
         "name": trial_name(trial.id),
         "text": trial.text,
@@ -112,7 +112,8 @@ def _trial(insight: Insight, extras: Extras, trial: Trial, study: StudySpec) -> 
         "parameters": training.num_parameters if training else None,
         "waiting": time.input_share if time else None,
         "gradient_norm_p90": _gradient_norm(insight, trial),
-        "attempts": [_attempt(attempt) for attempt in trial.attempts],
+        "attempts": [] if is_foreign else [_attempt(attempt) for attempt in trial.attempts],
+        "recorded_as": _recorded_as(trial) if is_foreign else None,
         "machine": _machine(trial),
         "logs": [_log(path) for path in extras.logs.get(trial.id, ())],
     }
@@ -138,6 +139,13 @@ def _finite(value: Value) -> Value:
 def error_of(trial: Trial) -> str:
     """The last line of a trial's newest traceback."""
     return (trial.last_traceback or "").strip().rpartition("\n")[2]
+
+
+def _recorded_as(trial: Trial) -> str:
+    """What another tool calls the trial, and when it started there."""
+    (attempt,) = trial.attempts
+    started = f", started {attempt.started_at[:19].replace('T', ' ')}" if attempt.started_at else ""
+    return f"{attempt.gang}{started}"
 
 
 def _attempt(attempt: Attempt) -> Json:

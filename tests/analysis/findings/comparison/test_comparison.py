@@ -19,6 +19,7 @@ from raytune_playbook.analysis.findings.comparison.unfinished import unfinished
 from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.records.types import Attempt, Machine, Outcome, Training
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
+from raytune_playbook.study.study import WorkloadSpec
 from tests.analysis.findings.comparison.cases import changed, classes, is_sync, slower
 
 
@@ -36,13 +37,27 @@ def fewer(number):
 def test_sd13_a_value_that_had_fewer_trials_is_named():
     (found,) = equal_tuning(fewer(5))
     assert found.status is Status.PROBLEM
-    assert found.sentence.startswith("Most values were tuned with 8 trials, but norm=sync with 5: ")
+    assert found.sentence.startswith("norm=device was tuned with 8 trials, but norm=sync with 5: ")
     assert (found.studies, found.withholds) == (("norm=sync",), False)
     assert "resume" in found.proposal.sentence
     (running,) = equal_tuning(replace(fewer(5), is_finished=False))
     assert running.status is Status.LOOK
     assert equal_tuning(fewer(7))[0].status is Status.LOOK
     assert equal_tuning(plain())[0].sentence == "Each of 2 values was tuned with 8 trials, over the same ranges."
+
+
+def test_sd13_what_a_random_search_of_another_tool_has_drawn_is_about_as_many():
+    nobodys = WorkloadSpec(module="", name="csv", settings={}, source_hash="")
+
+    def found(number):
+        evidence = changed(0, lambda trial, rng: trial, trials_per_arm=40)
+        kept = tuple(trial for trial in evidence.trials if not is_sync(trial) or trial.index < number)
+        studies = tuple(study.model_copy(update={"workload": nobodys}) for study in evidence.studies)
+        return equal_tuning(replace(evidence, trials=kept, studies=studies))[0]
+
+    assert found(38).sentence == "Each of 2 values was tuned with 38 to 40 trials, over the same ranges."
+    assert found(37).status is Status.LOOK
+    assert "resume" not in found(37).proposal.sentence
 
 
 def test_in18_far_too_few_trials_withhold_the_answer():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
+import pytest
 
 from raytune_playbook.analysis.findings.changes import SearchOver
 from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.analysis.findings.space.infeasible import infeasible_share
-from raytune_playbook.records.types import Outcome
+from raytune_playbook.records.types import Attempt, Outcome
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
 from tests.analysis.findings.generated import Plan, Values, generated
 from tests.analysis.findings.space.cases import DIVERGED, partly_infeasible, rounds, unit
@@ -69,11 +71,52 @@ def test_in3_a_crash_is_no_infeasible_trial() -> None:
     )
     failed, share = infeasible_share(dataclasses.replace(evidence, trials=crashed))
     assert failed.status is Status.LOOK
-    assert "4 trials crashed" in failed.sentence
-    assert "bug" in failed.sentence
+    assert failed.sentence.startswith("4 of 20 trials crashed: that is a bug, ")
+    assert failed.sentence.endswith("why was not recorded.")
     assert [trial[1] for trial in failed.trials] == ["00000", "00001", "00002", "00003"]
     assert share.status is Status.PASSES
     assert share.sentence == "None of 16 trials is infeasible."
+
+
+@pytest.mark.parametrize(
+    ("num_failed", "attempts", "reason", "sentence"),
+    [
+        (
+            2,
+            (Attempt(1, "gang-0", "", "failed", "ValueError: no"),),
+            None,
+            "2 of 20 trials crashed: .*tracebacks say where",
+        ),
+        (
+            1,
+            (Attempt(1, "gang-0", "", "failed", "ValueError: no"),),
+            None,
+            "1 of 20 trials crashed: .*its traceback says",
+        ),
+        (20, (), None, "All 20 trials crashed: "),
+        (
+            2,
+            (),
+            "no loss was recorded",
+            r"2 of 20 trials have no result \(no loss was recorded\), so they are no evidence",
+        ),
+        (1, (), "no loss was recorded", "1 of 20 trials has no result .* it is no evidence"),
+    ],
+)
+def test_in3_a_crash_is_explained_as_far_as_it_was_recorded(
+    num_failed: int, attempts: tuple[Attempt, ...], reason: str | None, sentence: str
+) -> None:
+    evidence = rounds({"learning_rate": 0.5, "momentum": 0.5}, 0)
+    trials = tuple(
+        dataclasses.replace(trial, outcome=Outcome.FAILED, objective=None, reason=reason, attempts=attempts)
+        if place < num_failed
+        else trial
+        for place, trial in enumerate(evidence.trials)
+    )
+    failed = infeasible_share(dataclasses.replace(evidence, trials=trials))[0]
+    assert re.match(sentence, failed.sentence), failed.sentence
+    assert failed.proposal is not None
+    assert ("traceback" in failed.sentence) == ("traceback" in failed.proposal.sentence) == bool(attempts)
 
 
 def test_in3_studies_that_try_the_same_points_are_no_more_evidence_than_one() -> None:

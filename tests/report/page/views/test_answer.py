@@ -62,7 +62,7 @@ def test_in18_what_is_said_of_the_leading_rows_is_what_the_verdict_allows(mixed_
 def test_ad2_how_sure_it_is_stands_beside_each_value(mixed_round):
     view = answer_view(found_by_hand(read_insight(mixed_round)), {})
     assert column(view, "8 of 10 searches reach") == ["0.018 to 0.035"] * 3
-    assert column(view, "best in random halves") == ["33%"] * 3
+    assert column(view, "best with half the points") == ["33%"] * 3
     assert [link.question for link in view.open_findings] == [
         "Is the search space large enough?",
         "Are there enough trials?",

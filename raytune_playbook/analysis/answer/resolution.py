@@ -67,10 +67,12 @@ class RetrainVariance:
     Fields:
         deviation: standard deviation over repeats of a point.
         num_repeats: that it was learned from.
+        freedom: degrees of freedom of it: how many repeats there are beyond one of each point.
     """
 
     deviation: float
     num_repeats: int
+    freedom: int
 
 
 def retrain_variance(evidence: Evidence) -> RetrainVariance | None:
@@ -83,7 +85,7 @@ def retrain_variance(evidence: Evidence) -> RetrainVariance | None:
         return None
     freedom = sum(len(values) - 1 for values in groups)
     pooled = sum(variance(values) * (len(values) - 1) for values in groups) / freedom
-    return RetrainVariance(math.sqrt(pooled), sum(map(len, groups)))
+    return RetrainVariance(math.sqrt(pooled), sum(map(len, groups)), freedom)
 
 
 def retrained_difference(evidence: Evidence, one: Trial, other: Trial) -> tuple[float, float] | None:

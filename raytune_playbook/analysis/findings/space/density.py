@@ -2,7 +2,8 @@
 
 The playbook: "In general, it can be very difficult to know if the search space has been sampled densely enough." What
 can be told is how many trials came near the best, and by how much the best of N trials still falls as N doubles: beyond
-the trials that there are it is carried on at the rate at which the last doublings' gains shrank.
+the trials that there are it is carried on at the rate at which the last doublings' gains shrank, halfway to that of a
+bowl, since few trials tell it badly.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
+from scipy.stats import t as t_distribution
 
 from raytune_playbook.analysis.answer.resolution import retrain_variance
 from raytune_playbook.analysis.evidence import Evidence
@@ -32,13 +34,19 @@ MIN_GOOD = 3
 
 WORTH = 0.05
 """A gain is worth its trials when it is larger than this share of the distance between the best and the median trial,
-than the metric's resolution, and than twice the standard deviation between retrains, as far as these are known."""
+than the metric's resolution, and than what retraining a point changes by chance, as far as these are known."""
 
 MANY = 100
 """From so many trials of a study on, more are asked for only where luck is known."""
 
+LUCK = 0.05
+"""So often retraining a point makes it better by chance by more than what a gain is compared with."""
+
 SHRINKAGE = (0.35, 0.9)
 """Of the gain from one doubling to the next: within what would be believed."""
+
+BOWL_SHRINKAGE = 0.6
+"""That of a bowl in about three hyperparameters: the best of N falls as N^(-2/3)."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +166,9 @@ def _sampled(name: str, costs: Floats, known: Mapping[str, float]) -> _Study:
     num_good = int((costs <= best + within * (1 + 1e-9)).sum())
     # What lies beyond the median says nothing of the good region, however bad it is.
     eighth, quarter, half = (expected_best(np.minimum(costs, median), max(1, num // part)) for part in (8, 4, 2))
-    shrinkage = (quarter - half) / (eighth - quarter) if eighth > quarter else 1.0
-    gain = (quarter - half) * float(np.clip(shrinkage, *SHRINKAGE)) ** 2
+    told = (quarter - half) / (eighth - quarter) if eighth > quarter else 1.0
+    shrinkage = float(np.clip((told + BOWL_SHRINKAGE) / 2, *SHRINKAGE))
+    gain = (quarter - half) * shrinkage**2
     return _Study(name, num, num_good, within, max(gain, 0.0), median - best)
 
 
@@ -173,7 +182,9 @@ def _known(evidence: Evidence) -> dict[str, float]:
         known["the metric's resolution"] = 1 / num
     retrained = retrain_variance(evidence)
     if retrained is not None:
-        known["twice the standard deviation between retrains"] = 2 * retrained.deviation
+        # Few repeats tell their standard deviation badly: 2.4 times it counts for four of a point, 1.6 times for many.
+        quantile = float(t_distribution.ppf(1 - LUCK, retrained.freedom))
+        known["what retraining a point changes by chance"] = quantile * retrained.deviation
     return known
 
 

@@ -51,7 +51,7 @@ def rounds(optimum: dict[str, float], seed: int, *, unstable_above: float = 2.0,
 
 
 def searched(num_hyperparameters: int, num_trials: int, noise: float, seed: int) -> Evidence:
-    """A bowl in all hyperparameters, and a point that was trained again five times."""
+    """A bowl in all hyperparameters, and a point that was trained again four times."""
     rng = np.random.default_rng(1000 + seed)
     space: dict[str, Hyperparameter] = {f"h{i}": Float(0.0, 1.0) for i in range(num_hyperparameters)}
     optimum = {name: float(rng.uniform(0.25, 0.75)) for name in space}
@@ -59,7 +59,7 @@ def searched(num_hyperparameters: int, num_trials: int, noise: float, seed: int)
     def objective(values: Values, rng: np.random.Generator) -> float:
         return 0.05 + bowl(values, optimum, space) + noise * rng.normal()
 
-    return generated(Plan(space=space, trials_per_arm=num_trials, num_repeats=5), seed, objective)
+    return generated(Plan(space=space, trials_per_arm=num_trials, num_repeats=4), seed, objective)
 
 
 def partly_infeasible(share_above: float, share_below: float, seed: int, num_trials: int = 20) -> Evidence:

@@ -12,6 +12,8 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.series.curves import Curve, Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.records.types import ExamplesRecord, Outcome, Training
+from raytune_playbook.search.halton import points
+from raytune_playbook.search.sequences import at_units
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
@@ -115,9 +117,16 @@ def _values(study: StudySpec, index: int) -> dict[str, Value]:
     key = (study.model_dump_json(include={"space"}), study.seed)
     known = _POINTS.get(key, ())
     if index >= len(known):
-        more = (suggest(study, each).values for each in range(len(known), study.num_trials))
-        known = _POINTS[key] = (*known, *({name: values[name] for name in study.space} for values in more))
+        known = _POINTS[key] = (*known, *_points(study, range(len(known), study.num_trials)))
     return study.fixed | study.arm | known[index]
+
+
+def _points(study: StudySpec, indices: range) -> list[dict[str, Value]]:
+    if all(hyperparameter.num_values is None for hyperparameter in study.space.values()):
+        rows = points(len(indices), len(study.space), study.seed, indices.start)  # the same, all at once
+        return [at_units(study.space, map(float, row)) for row in rows]
+    trials = (suggest(study, index) for index in indices)
+    return [{name: trial.values[name] for name in study.space} for trial in trials]
 
 
 def _trial(

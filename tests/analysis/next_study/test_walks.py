@@ -20,6 +20,9 @@ from tests.analysis.findings.space.cases import DIVERGED, NOISE
 MOST_ROUNDS = 16
 """From 0.001 down to the smallest learning rate that is looked at are nine, at a decade each."""
 
+NUM_SEEDS = 4
+"""Of each kind of rounds."""
+
 Make = Callable[[Plan], Evidence]
 
 
@@ -82,7 +85,7 @@ def objectives(seed: int) -> Mapping[str, ObjectiveOf]:
 
 @pytest.mark.parametrize("kind", objectives(0))
 def test_in1_in2_in3_in19_what_is_asked_of_a_space_ends(kind: str) -> None:
-    for seed in range(6):
+    for seed in range(NUM_SEEDS):
         objective = objectives(seed)[kind]
 
         def without_best_steps(plan: Plan, seed: int = seed, objective: ObjectiveOf = objective) -> Evidence:
@@ -123,7 +126,7 @@ def test_in8_in14_longer_training_is_asked_for_until_it_is_saturated(
     schedule: str, decay_steps: int | None, needed: float, longer: bool
 ) -> None:
     num_longer = 0
-    for seed in range(6):
+    for seed in range(NUM_SEEDS):
 
         def make(plan: Plan, seed: int = seed) -> Evidence:
             def error(values: Values, shares: Floats, rng: np.random.Generator) -> Floats:
@@ -137,4 +140,4 @@ def test_in8_in14_longer_training_is_asked_for_until_it_is_saturated(
         assert lengths == sorted(lengths)
         num_longer += lengths[-1] > lengths[0]
         assert lengths[-1] <= 10 * needed + 2 * (decay_steps or 0) + PLAN.max_train_steps
-    assert num_longer == 6 if longer else num_longer <= 1  # a false alarm
+    assert num_longer == NUM_SEEDS if longer else num_longer <= 1  # a false alarm

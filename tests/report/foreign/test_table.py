@@ -326,7 +326,9 @@ def test_strange_results_are_told_in_a_sentence(tmp_path, losses, answer):
 
 def test_sd2_a_scientific_value_that_all_trials_share_is_the_arm():
     one = read_table({"optimizer": ["adam"] * 3, "loss": [0.1, 0.2, 0.3]}, objective="loss", scientific="optimizer")
-    assert [study.arm for study in one.reading.studies] == [{"optimizer": "adam"}]
+    (study,) = one.reading.studies
+    assert (study.arm, study.fixed) == ({"optimizer": "adam"}, {})
+    assert one.reading.record.roles == {"optimizer": "scientific"}
 
 
 def test_in12_whole_numbers_are_compared_one_by_one_up_to_as_many_as_a_round_takes():

@@ -14,6 +14,7 @@ from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.foreign.read import read_table
+from raytune_playbook.report.foreign.recorded import as_value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float
 
 NUM_ROWS = 1000
@@ -321,3 +322,25 @@ def test_strange_results_are_told_in_a_sentence(tmp_path, losses, answer):
     read = read_table(tmp_path / "a.csv", objective="loss")
     assert read.answer.sentence == answer
     assert read.reading.summary.total.num_ended == 3
+
+
+def test_sd2_a_scientific_value_that_all_trials_share_is_the_arm():
+    one = read_table({"optimizer": ["adam"] * 3, "loss": [0.1, 0.2, 0.3]}, objective="loss", scientific="optimizer")
+    (study,) = one.reading.studies
+    assert (study.arm, study.fixed) == ({"optimizer": "adam"}, {})
+    assert one.reading.record.roles == {"optimizer": "scientific"}
+
+
+def test_in12_whole_numbers_are_compared_one_by_one_up_to_as_many_as_a_round_takes():
+    for number, is_sampled in ((1000, False), (1001, True)):
+        table = {"width": range(1, number + 1), "loss": [0.1] * number}
+        ranges = {"width": {"low": 1, "high": 2000}}
+        (study,) = read_table(table, objective="loss", scientific="width", ranges=ranges).reading.studies
+        assert ("width" in study.space) is is_sampled
+        assert len(study.arms) == (0 if is_sampled else number)
+
+
+def test_what_is_no_plain_value_is_text_and_nan_is_no_value():
+    assert [as_value(given) for given in (float("nan"), float("inf"), True, 3, None)] == [None, "inf", True, 3, None]
+    assert as_value(("a", 1)) == '["a", 1]'
+    assert as_value({"a": [None, "b"]}) == '{"a": [null, "b"]}'

@@ -292,7 +292,8 @@ def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
     assert str(qualified).splitlines() == [qualified.sentence, *qualified.reasons]
     assert str(look) == f"{look.rule}, look: {look.sentence}"
     assert answer_of(evidence, (replace(look, withholds=True),), ()).verdict is Verdict.BETTER
-    withheld = answer_of(evidence, (look, withholds, withholds), ())
+    withheld = answer_of(evidence, (look, problem, withholds, withholds), ())
+    assert withheld.open_findings == (withholds, withholds, problem, look)
     assert withheld.verdict is Verdict.CANNOT_TELL
     assert withheld.probability is None
     assert withheld.sentence == (

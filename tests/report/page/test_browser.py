@@ -415,17 +415,21 @@ def test_ck4_trials_that_were_stopped_early_are_judged_by_any_objective_without_
         draw(page, "isolation-0")
         best = [each["customdata"][0] for each in traces(page, "isolation-0") if each["meta"].get("role") == "best"]
         assert [name.rpartition("/")[2] for name in best] == ["00002", "00001"]
-        views = {}
+        views, badges = {}, {}
         for number in "23401":
             page.locator("#all-trials tbody tr a").nth([row[0] for row in by_the_best].index(number)).click()
             page.wait_for_selector("#trial h1")
             views[number] = page.locator("#trial").inner_text()
+            badges[number] = page.locator("#trial .badge").inner_text()
             page.locator("#trial .back a").click()
             page.wait_for_selector("#trial", state="hidden")
         assert re.search(r"value 0.15 · number 1 of 3 completed trials$", views["2"], re.MULTILINE)
         assert "How it ended" in views["2"] and "stopped early at step 3 of 4" in views["2"]
         assert re.search(r"value 0.2 at step 3 · number 2 of 3 completed trials · 0.05 behind the best", views["0"])
         assert "How it ended" not in views["0"]
+        by_outcome = ["stopped early", "completed", "completed", "completed", "infeasible"]
+        assert [badges[row[0]] for row in by_the_best] == by_outcome
+        assert page.locator("#all-trials tbody .badge").all_inner_texts() == by_outcome
         assert (
             "Why it is infeasible" in views["3"]
             and "NaN" in views["3"]

@@ -131,9 +131,9 @@ def warnings_of(judgement: Judgement, trials: Sequence[Trial]) -> tuple[str, ...
         )
     if early := [trial for trial in trials if trial.is_stopped_early]:
         found.append(
-            f"CK4: {len(early):,} of {len(trials):,} trials {form_for(len(early), 'was', 'were')} stopped early: judged "
-            f"by what {form_for(len(early), 'it', 'they')} had reached by then. What more training would have brought is "
-            "not known, and neither is the best step."
+            f"CK4: {len(early):,} of {len(trials):,} trials {form_for(len(early), 'was', 'were')} stopped early: "
+            f"judged by what {form_for(len(early), 'it', 'they')} had reached by then. What more training would have "
+            "brought is not known, and neither is the best step."
         )
     return tuple(found)
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 import pytest
 
 from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.report.figures.training_curves import smoothed
 from raytune_playbook.report.figures.value_axis import value_axis
 from raytune_playbook.study.settings import Objective
 
@@ -214,14 +215,20 @@ def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
         page.locator("button[data-study='batch_norm=sync']").click()
         assert {meta["study"] for meta in lines()} == {"batch_norm=device", "batch_norm=ghost"}
         rough = traces(page, "curves-0")[0]["y"]
-        page.locator("#smoothing").fill("0.5")
+        page.locator("#smoothing").fill("0.8")
         # First all lines as they were measured, then all of them smoothed.
         smooth = [each["y"] for each in traces(page, "curves-0") if each["mode"] == "lines"][len(lines()) // 2]
         expected, mean = [], 0.0
         for number, value in enumerate(rough, 1):
-            mean = 0.5 * mean + 0.5 * value
-            expected.append(mean / (1 - 0.5**number))
+            mean = 0.8 * mean + 0.2 * value
+            expected.append(mean / (1 - 0.8**number))
         assert smooth == pytest.approx(expected)
+        # As in files, a gap stays one and changes nothing behind it.
+        with_gap = [1.0, 3.0, None, 2.0]
+        script = files("raytune_playbook.report.page").joinpath("script/curves.js").read_text()
+        (function,) = re.findall(r"^function smoothed.*?^}", script, re.DOTALL | re.MULTILINE)
+        found_by_page = page.evaluate(f"values => ({function})(values, 0.8)", with_gap)
+        assert found_by_page == pytest.approx(smoothed(with_gap, 0.8))
         page.locator("#curve-scale").select_option("log")
         assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "log"
         page.locator("#curve-scale").select_option("whole")

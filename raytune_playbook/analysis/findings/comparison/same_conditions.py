@@ -49,8 +49,8 @@ def _code(evidence: Evidence, completed: Sequence[Trial]) -> Iterator[Finding]:
         RULE,
         QUESTION,
         Status.PROBLEM,
-        f"{len(others)} of {len(completed)} trials {form_for(len(others), 'was', 'were')} trained by other code than the "
-        "rest, or by two versions of it.",
+        f"{len(others)} of {len(completed)} trials {form_for(len(others), 'was', 'were')} trained by other code than "
+        "the rest, or by two versions of it.",
         {"num_others": len(others), "num_completed": len(completed)},
         trials=tuple(trial.id for trial in others),
         withholds=len(of_best) > 1,

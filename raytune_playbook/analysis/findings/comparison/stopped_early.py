@@ -42,8 +42,8 @@ def stopped_early(evidence: Evidence) -> Sequence[Finding]:
     stopped = f"{len(short)} of {len(completed)} trials {form_for(len(short), 'was', 'were')} stopped early"
     hidden = _what_it_hides(evidence, {trial.id for trial in short})
     consequence = hidden or (
-        f". What {form_for(len(short), 'it', 'they')} would have come to is not known, and questions about best steps and the end of training look at "
-        "the others alone."
+        f". What {form_for(len(short), 'it', 'they')} would have come to is not known, and questions about best steps "
+        "and the end of training look at the others alone."
     )
     return [
         Finding(

@@ -35,6 +35,11 @@ def count_text(count: int | None) -> str:
     return ABSENT if count is None else f"{count:,}"
 
 
+def form_for(count: int, one: str, several: str) -> str:
+    """The form of a word that agrees with a count: ``form_for(1, "was", "were")`` is ``was``."""
+    return one if count == 1 else several
+
+
 def bytes_text(num_bytes: float | None) -> str:
     """An amount of memory in the unit that suits it: ``512 B``, ``45.7 MiB`` or ``3.21 GiB``."""
     if num_bytes is None:

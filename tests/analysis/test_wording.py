@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.analysis.wording import bytes_text, duration_text, number_text
+from raytune_playbook.analysis.wording import bytes_text, duration_text, form_for, number_text
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,8 @@ def test_memory_has_the_unit_that_suits_it(num_bytes, text):
 
 def test_absent_is_a_dash_and_zero_is_a_number():
     assert (number_text(None), number_text(0.0)) == ("—", "0")
+
+
+@pytest.mark.parametrize(("count", "form"), [(0, "were"), (1, "was"), (2, "were")])
+def test_a_word_agrees_with_its_count(count, form):
+    assert form_for(count, "was", "were") == form

@@ -86,6 +86,8 @@ def compare(evidence: Evidence) -> Comparison:
     leader, next_best = order[0], order[1] if len(order) > 1 else None
     doubts = {place: _told(evidence, arms[leader], arms[place], counted) for place in order[1:]}
     told = {place: min(found.values(), default=1.0) for place, found in doubts.items()}
+    # However many trials of an arm tie with one of another, their best are equal.
+    told |= {place: 0.5 for place in order[1:] if _best_loss(tried[place]) == _best_loss(tried[leader])}
     probability = min([shares[leader], *told.values()])
     is_sure = shares[leader] >= SURE and probability >= _TOLD_PROBABILITY
     leading = _leading(tried, order, told, is_sure=is_sure)

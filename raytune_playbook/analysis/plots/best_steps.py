@@ -13,7 +13,7 @@ import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.series.curves import Evaluation
-from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.study.frozen import Value
 
 
@@ -36,27 +36,26 @@ class BestSteps:
 
 def best_steps(evidence: Evidence) -> tuple[BestSteps, ...]:
     """Of each arm; trials of which it is not known are left out."""
-    lengths = {study.name: study.max_train_steps for study in evidence.studies}
     found = []
     for arm in evidence.arms:
-        shares = shares_of(evidence, arm.ranked, lengths.get(arm.study))
+        shares = _shares_of(evidence, arm.ranked)
         trials = tuple(trial for trial in arm.ranked if trial.id in shares)
         found.append(BestSteps(arm.study, arm.values, trials, tuple(shares[trial.id] for trial in trials)))
     return tuple(found)
 
 
-def shares_of(evidence: Evidence, trials: Iterable[Trial], max_train_steps: int | None) -> dict[tuple[str, str], float]:
-    """By trial, the share of its training at which it was best."""
+def _shares_of(evidence: Evidence, trials: Iterable[Trial]) -> dict[TrialId, float]:
+    """By trial, the share of its training, warmup included, at which it was best."""
     found = {}
     for trial in trials:
-        step = best_step(evidence, trial)
-        total = trial.training.num_steps if trial.training is not None else max_train_steps
-        if step is not None and total:
-            found[trial.id] = min(1.0, step / total)
+        step = _best_step(evidence, trial)
+        num_steps = trial.training.num_steps if trial.training is not None else 0
+        if step is not None and num_steps:
+            found[trial.id] = step / num_steps
     return found
 
 
-def best_step(evidence: Evidence, trial: Trial) -> int | None:
+def _best_step(evidence: Evidence, trial: Trial) -> int | None:
     """The step at which a trial's metric was best, whichever of its values it is judged by."""
     if evidence.objective.over == "best":
         return trial.best_step

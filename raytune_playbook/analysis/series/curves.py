@@ -181,21 +181,6 @@ def thinned(curve: Curve, max_points: int) -> Curve:
     return Curve(curve.steps[chosen], curve.values[chosen])
 
 
-def smoothed(curve: Curve, num_points: int) -> Curve:
-    """The curve with each point the mean of the ``num_points`` (odd) about it; fewer at the ends, as many on each side.
-
-    Points that are not finite stay as they are, and are left out of their neighbours' means.
-    """
-    finite = np.isfinite(curve.values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(finite, curve.values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(finite)])
-    places = np.arange(len(curve.values))
-    reach = np.minimum(num_points // 2, np.minimum(places, places[::-1]))
-    low, high = places - reach, places + reach + 1
-    means = (sums[high] - sums[low]) / np.maximum(1, counts[high] - counts[low])
-    return Curve(curve.steps, np.where(finite, means, curve.values))
-
-
 def metrics_at(measurements: pa.Table | None, step: int | None) -> dict[Evaluation, float]:
     """What the evaluation at one step measured, the training split first."""
     if measurements is None or step is None:

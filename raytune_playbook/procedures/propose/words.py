@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.next_study.next_study import NextStudy
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import count_text, duration_text
+from raytune_playbook.analysis.wording import count_text, duration_text, form_for
 from raytune_playbook.procedures.propose.python_text import LINE_LENGTH
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.study.round import Round
@@ -51,7 +51,8 @@ def unfinished_text(insight: Insight) -> str | None:
     if insight.evidence.is_finished:
         return None
     total = insight.reading.summary.total
-    return f"{insight.reading.record.name} has not finished ({total.num_ended} of {total.planned} trials have ended)."
+    ended = f"{total.num_ended} of {total.planned} trials {form_for(total.num_ended, 'has', 'have')} ended"
+    return f"{insight.reading.record.name} has not finished ({ended})."
 
 
 def cost_text(new: Round, trials: Iterable[Trial]) -> str:

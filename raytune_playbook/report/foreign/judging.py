@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.judging.objective import best_of
 from raytune_playbook.analysis.series.curves import Evaluation, TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.types import Attempt, Outcome, Training
 from raytune_playbook.report.foreign.names import evaluations_of, is_of_test_set, usual_goal
@@ -130,8 +131,9 @@ def warnings_of(judgement: Judgement, trials: Sequence[Trial]) -> tuple[str, ...
         )
     if early := [trial for trial in trials if trial.is_stopped_early]:
         found.append(
-            f"CK4: {len(early):,} of {len(trials):,} trials were stopped early, and count with what they had reached "
-            "by then; what they would have come to is not known, and neither is their best step."
+            f"CK4: {len(early):,} of {len(trials):,} trials {form_for(len(early), 'was', 'were')} stopped early: "
+            f"judged by what {form_for(len(early), 'it', 'they')} had reached by then. What more training would have "
+            "brought is not known, and neither is the best step."
         )
     return tuple(found)
 

@@ -145,6 +145,20 @@ def test_sd8_values_that_tie_have_no_winner():
     assert found.reasons[0] == "The best trials of device and sync are equal."
 
 
+@pytest.mark.parametrize("num_validation_examples", [156, None])
+def test_sd8_a_value_that_reaches_the_best_more_often_has_not_a_better_one(num_validation_examples):
+    """Of 81 trials without an error 80 are of one value: it has the best in 80 of 81 draws, but no better one."""
+
+    def losses(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.where((name == "device") | (np.arange(len(distances)) == 0), 0.0, 1.0)
+
+    evidence = judged(0, losses, trials_per_arm=80, num_validation_examples=num_validation_examples)
+    found = answer(evidence)
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert [arm.is_leading for arm in found.arms] == [True, True]
+    assert found.arms[0].probability_best == pytest.approx(80 / 81)
+
+
 def test_sd8_a_better_value_is_named_with_its_probability():
     found = answer(judged(1, bowls(0.001, 0.05), num_arms=3))
     assert found.verdict is Verdict.BETTER
@@ -292,7 +306,8 @@ def test_in18_a_problem_withholds_the_answer_or_qualifies_it():
     assert str(qualified).splitlines() == [qualified.sentence, *qualified.reasons]
     assert str(look) == f"{look.rule}, look: {look.sentence}"
     assert answer_of(evidence, (replace(look, withholds=True),), ()).verdict is Verdict.BETTER
-    withheld = answer_of(evidence, (look, withholds, withholds), ())
+    withheld = answer_of(evidence, (look, problem, withholds, withholds), ())
+    assert withheld.open_findings == (withholds, withholds, problem, look)
     assert withheld.verdict is Verdict.CANNOT_TELL
     assert withheld.probability is None
     assert withheld.sentence == (
@@ -314,6 +329,12 @@ def test_ad1_retrain_variance_takes_back_a_difference_that_is_smaller():
         ]
         return answer(replace(evidence, trials=(*evidence.trials, *runs)))
 
+    def all_repeated_at(objective: float) -> Answer:
+        runs = [replace(trial, repeat=place, objective=objective) for trial in best for place in (1, 2)]
+        return answer(replace(evidence, trials=(*evidence.trials, *runs)))
+
+    # Both points come to the same, whenever they are trained again.
+    assert all_repeated_at(0.07).verdict is Verdict.NO_DIFFERENCE
     assert repeated(0.001).verdict is Verdict.BETTER
     assert repeated(0.1).verdict is Verdict.NO_DIFFERENCE
     assert "but trained again with other seeds the best points may change places." in repeated(0.1).sentence

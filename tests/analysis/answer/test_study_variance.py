@@ -89,6 +89,21 @@ def test_ad2_what_arms_share_is_no_part_of_what_they_could_have_shown():
     assert at_points(shared=False) > 10
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_ad2_what_could_have_been_shown_is_the_same_whichever_arm_comes_first(shared: bool) -> None:
+    """All points of one arm are equal, of the other one alone is good: as the labels are dealt anew, neither has that
+    luck for its own, and no lead is sure before it exceeds all differences between points."""
+    good, bad = [0.0] * 12, [0.0] + [1000.0] * 11
+    arms = [
+        [Tried(place if shared else (arm, place), loss) for place, loss in enumerate(losses)]
+        for arm, losses in enumerate((good, bad))
+    ]
+    found, turned = detectable(arms), detectable(arms[::-1])
+    assert found is not None
+    assert found == pytest.approx(turned)
+    assert found > 1000
+
+
 def test_ad2_the_best_of_another_search_lies_in_the_interval_in_8_of_10_cases():
     def misses(num_trials: int, noise: float) -> tuple[float, float]:
         low, high = 0, 0

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from raytune_playbook.analysis.series.curves import Curve, curves_of, is_metric, metrics_at, smoothed, thinned
+from raytune_playbook.analysis.series.curves import Curve, curves_of, is_metric, metrics_at, thinned
 from raytune_playbook.records.columns import measurements_table
 
 ROWS = [
@@ -131,13 +131,3 @@ def test_ev6_counts_and_standard_errors_are_no_curves_of_their_own():
     measurements = pa.table(columns)
     assert set(curves_of(("all", "00000"), measurements).evaluations) == {("validation", "error")}
     assert metrics_at(measurements, 0) == {("validation", "error"): 0.5}
-
-
-def test_in5_smoothed_is_the_mean_of_as_many_neighbours_on_either_side():
-    curve = Curve(np.arange(7), np.array([9.0, 1.0, 2.0, np.nan, 6.0, 4.0, 3.0]))
-    found = smoothed(curve, 5)
-    assert found.steps is curve.steps
-    expected = [9.0, (9 + 1 + 2) / 3, (9 + 1 + 2 + 6) / 4, np.nan, (2 + 6 + 4 + 3) / 4, (6 + 4 + 3) / 3, 3.0]
-    np.testing.assert_allclose(found.values, expected)
-    np.testing.assert_array_equal(smoothed(curve, 1).values, curve.values)
-    assert len(smoothed(Curve(np.array([], dtype=np.int64), np.array([])), 5).values) == 0

@@ -287,3 +287,21 @@ def test_without_optuna_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setattr("raytune_playbook.report.foreign.optuna_study.find_spec", lambda name: None)
     with pytest.raises(InputError, match="run pip install optuna"):
         read_optuna("sqlite:///optuna.db")
+
+
+def test_ck4_one_trial_that_was_pruned_is_one():
+    study = optuna.create_study(study_name="one")
+    distributions = {"width": optuna.distributions.IntDistribution(1, 8)}
+    for width, state in ((2, TrialState.COMPLETE), (3, TrialState.PRUNED)):
+        values = {step: 1 / (width + step) for step in range(4 if state is TrialState.COMPLETE else 2)}
+        value = values[3] if state is TrialState.COMPLETE else None
+        params = {"width": width}
+        trial = optuna.trial.create_trial(
+            state=state, value=value, params=params, distributions=distributions, intermediate_values=values
+        )
+        study.add_trial(trial)
+    (warning,) = read_optuna(study).reading.record.warnings
+    assert warning == (
+        "CK4: 1 of 2 trials was stopped early: judged by what it had reached by then. "
+        "What more training would have brought is not known, and neither is the best step."
+    )

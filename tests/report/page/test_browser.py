@@ -11,6 +11,7 @@ from importlib.resources import files
 import pytest
 
 from raytune_playbook.engine.jobs.job_file import load_job
+from raytune_playbook.report.figures.training_curves import smoothed
 from raytune_playbook.report.figures.value_axis import value_axis
 from raytune_playbook.study.settings import Objective
 
@@ -214,14 +215,20 @@ def test_in5_curves_of_the_best_then_of_all_without_a_study_smoothed(opened):
         page.locator("button[data-study='batch_norm=sync']").click()
         assert {meta["study"] for meta in lines()} == {"batch_norm=device", "batch_norm=ghost"}
         rough = traces(page, "curves-0")[0]["y"]
-        page.locator("#smoothing").fill("0.5")
+        page.locator("#smoothing").fill("0.8")
         # First all lines as they were measured, then all of them smoothed.
         smooth = [each["y"] for each in traces(page, "curves-0") if each["mode"] == "lines"][len(lines()) // 2]
         expected, mean = [], 0.0
         for number, value in enumerate(rough, 1):
-            mean = 0.5 * mean + 0.5 * value
-            expected.append(mean / (1 - 0.5**number))
+            mean = 0.8 * mean + 0.2 * value
+            expected.append(mean / (1 - 0.8**number))
         assert smooth == pytest.approx(expected)
+        # As in files, a gap stays one and changes nothing behind it.
+        with_gap = [1.0, 3.0, None, 2.0]
+        script = files("raytune_playbook.report.page").joinpath("script/curves.js").read_text()
+        (function,) = re.findall(r"^function smoothed.*?^}", script, re.DOTALL | re.MULTILINE)
+        found_by_page = page.evaluate(f"values => ({function})(values, 0.8)", with_gap)
+        assert found_by_page == pytest.approx(smoothed(with_gap, 0.8))
         page.locator("#curve-scale").select_option("log")
         assert page.evaluate("document.getElementById('curves-0').layout.yaxis.type") == "log"
         page.locator("#curve-scale").select_option("whole")
@@ -415,17 +422,21 @@ def test_ck4_trials_that_were_stopped_early_are_judged_by_any_objective_without_
         draw(page, "isolation-0")
         best = [each["customdata"][0] for each in traces(page, "isolation-0") if each["meta"].get("role") == "best"]
         assert [name.rpartition("/")[2] for name in best] == ["00002", "00001"]
-        views = {}
+        views, badges = {}, {}
         for number in "23401":
             page.locator("#all-trials tbody tr a").nth([row[0] for row in by_the_best].index(number)).click()
             page.wait_for_selector("#trial h1")
             views[number] = page.locator("#trial").inner_text()
+            badges[number] = page.locator("#trial .badge").inner_text()
             page.locator("#trial .back a").click()
             page.wait_for_selector("#trial", state="hidden")
         assert re.search(r"value 0.15 · number 1 of 3 completed trials$", views["2"], re.MULTILINE)
         assert "How it ended" in views["2"] and "stopped early at step 3 of 4" in views["2"]
         assert re.search(r"value 0.2 at step 3 · number 2 of 3 completed trials · 0.05 behind the best", views["0"])
         assert "How it ended" not in views["0"]
+        by_outcome = ["stopped early", "completed", "completed", "completed", "infeasible"]
+        assert [badges[row[0]] for row in by_the_best] == by_outcome
+        assert page.locator("#all-trials tbody .badge").all_inner_texts() == by_outcome
         assert (
             "Why it is infeasible" in views["3"]
             and "NaN" in views["3"]

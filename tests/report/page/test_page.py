@@ -172,6 +172,15 @@ def test_every_trial_is_there_with_its_reason_and_log(mixed_page):
     assert trials["batch_norm=sync/00002"]["logs"] == [["batch_norm=sync/logs/00002.1.0.log", "1, 0"]]
 
 
+def test_ck4_a_pruned_trial_counts_as_completed_and_is_called_stopped_early(pruned_page_file):
+    page = Page(Path(pruned_page_file).read_text())
+    trials = page.data["trials"]
+    assert [trial["outcome"] for trial in trials].count("completed") == 4
+    (early,) = (trial for trial in trials if trial.get("is_stopped_early"))
+    assert early["reason"] == "stopped early at step 3 of 4"
+    assert "1 of 4 trials was stopped early" in page.text
+
+
 def test_is_self_contained(mixed_page):
     loading = {"src", "srcset", "href", "data", "action", "poster"}
     loads = [value or "" for _, name, value in mixed_page.attributes if name in loading]

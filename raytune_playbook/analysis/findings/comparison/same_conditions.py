@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.records.types import Machine
 
 RULE, QUESTION = "SD13", "Were all trials trained by the same code, in the same way?"
@@ -48,7 +49,8 @@ def _code(evidence: Evidence, completed: Sequence[Trial]) -> Iterator[Finding]:
         RULE,
         QUESTION,
         Status.PROBLEM,
-        f"{len(others)} of {len(completed)} trials were trained by other code than the rest, or by two versions of it.",
+        f"{len(others)} of {len(completed)} trials {form_for(len(others), 'was', 'were')} trained by other code than "
+        "the rest, or by two versions of it.",
         {"num_others": len(others), "num_completed": len(completed)},
         trials=tuple(trial.id for trial in others),
         withholds=len(of_best) > 1,
@@ -73,8 +75,8 @@ def _machines(completed: Sequence[Trial]) -> Iterator[Finding]:
         RULE,
         QUESTION,
         Status.LOOK,
-        f"{len(others)} of {len(completed)} trials ran on another kind of machine ({named}), so their numbers differ "
-        "from the others' by rounding, as if trained again.",
+        f"{len(others)} of {len(completed)} trials ran on another kind of machine ({named}), so "
+        f"{form_for(len(others), 'its', 'their')} numbers differ from the others' by rounding, as if trained again.",
         {"num_others": len(others), "num_kinds": len(kinds)},
         trials=tuple(trial.id for trial in others),
         proposal=Proposal("Repeat the best points on one kind of machine before you trust a small difference."),

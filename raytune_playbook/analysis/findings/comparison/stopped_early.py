@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import values_text
+from raytune_playbook.analysis.wording import form_for, values_text
 from raytune_playbook.records.types import Outcome
 
 RULE, QUESTION = "CK4", "Were trials stopped before their training was over?"
@@ -39,11 +39,11 @@ def stopped_early(evidence: Evidence) -> Sequence[Finding]:
         sentence = f"{all_of} trained to the end."
         return [Finding(RULE, QUESTION, Status.PASSES, sentence)]
     numbers = {"num_stopped": len(short), "share_stopped": len(short) / len(completed)}
-    stopped = f"{len(short)} of {len(completed)} trials were stopped early"
+    stopped = f"{len(short)} of {len(completed)} trials {form_for(len(short), 'was', 'were')} stopped early"
     hidden = _what_it_hides(evidence, {trial.id for trial in short})
     consequence = hidden or (
-        ". What they would have come to is not known, and questions about best steps and the end of training look at "
-        "the others alone."
+        f". What {form_for(len(short), 'it', 'they')} would have come to is not known, and questions about best steps "
+        "and the end of training look at the others alone."
     )
     return [
         Finding(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.wording import form_for
 
 RULE, QUESTION = "IN18", "Have all trials ended?"
 
@@ -25,6 +26,7 @@ def unfinished(evidence: Evidence) -> Sequence[Finding]:
             )
         ]
     numbers = {"num_ended": ended, "num_planned": planned}
-    sentence = f"{ended:,} of {planned:,} trials have ended; the others may still change the answer."
+    sentence = f"{ended:,} of {planned:,} trials {form_for(ended, 'has', 'have')} ended; the "
+    sentence += f"{form_for(planned - ended, 'other', 'others')} may still change the answer."
     proposal = Proposal("Let the trials that are left go on to their end.")
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]

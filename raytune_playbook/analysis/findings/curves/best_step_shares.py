@@ -26,6 +26,7 @@ from raytune_playbook.analysis.findings.curves.training_length import (
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.series.noise import MIN_POINTS
 from raytune_playbook.analysis.series.stacks import evaluated
+from raytune_playbook.analysis.wording import form_for
 
 RULE, QUESTION = "IN14", "Is max_train_steps right, by the steps at which trials were best?"
 
@@ -94,7 +95,7 @@ def _of_better(are_so: npt.NDArray[np.bool_]) -> str:
     number, total = int(are_so.sum()), len(are_so)
     if number == total:
         return f"All {total} of the better trials were"
-    return f"{number} of the {total} better trials {'was' if number == 1 else 'were'}"
+    return f"{number} of the {total} better trials {form_for(number, 'was', 'were')}"
 
 
 def _unclear(found: str, numbers: dict[str, float]) -> Finding:

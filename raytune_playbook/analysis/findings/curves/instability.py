@@ -31,7 +31,7 @@ from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.series.noise import MIN_POINTS
 from raytune_playbook.analysis.series.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import count_text, number_text
+from raytune_playbook.analysis.wording import count_text, form_for, number_text
 from raytune_playbook.records.columns import GRADIENT_NORM
 
 RULE, QUESTION = "IN4", "Is optimization unstable, and does that keep the learning rate small?"
@@ -72,7 +72,7 @@ def instability(evidence: Evidence) -> Sequence[Finding]:
     ids = {trial.id for trial in best}
     of_best = [one for one in unstable if one.trial.id in ids]
     at_edge = [trial for trial in best if _is_at_edge(trial, onset)]
-    verb = "is" if len(unstable) == 1 else "are"
+    verb = form_for(len(unstable), "is", "are")
     found = f"{len(unstable)} of {count_text(num_looked)} trials {verb} unstable ({_kinds_text(unstable)})"
     found += f", from learning rate {number_text(onset, 2)} on" if onset is not None else ""
     trials = tuple(one.trial.id for one in [*of_best, *(one for one in unstable if one not in of_best)])

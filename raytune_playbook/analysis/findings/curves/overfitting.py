@@ -30,7 +30,7 @@ from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.series.noise import MIN_POINTS, QUANTIZATION, rise, step_to_step
 from raytune_playbook.analysis.series.stacks import Stack, evaluated, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import count_text, number_text
+from raytune_playbook.analysis.wording import count_text, form_for, number_text
 from raytune_playbook.study.hyperparameters.known import purpose_of, usual_name
 
 RULE, QUESTION = "IN6", "Does any trial overfit?"
@@ -167,7 +167,7 @@ def _best_overfit(
         f"In {whose} validation gets worse while training does not: in {first.trial.text} the "
         f"{evidence.objective.metric} goes from {number_text(first.lowest, 3)} at step {count_text(first.step)} to "
         f"{number_text(first.end, 3)} at the end; {len(found)} of all {count_text(len(looked_at))} trials "
-        f"{'overfits' if len(found) == 1 else 'overfit'}.",
+        f"{form_for(len(found), 'overfits', 'overfit')}.",
         *_qualifications(evidence, found, looked_at),
     ]
     if regularizers:
@@ -205,7 +205,7 @@ def _others_overfit(
 ) -> Finding:
     sentences = [
         f"The best trials do not overfit, but {len(found)} of all {count_text(len(looked_at))} trials "
-        f"{'does' if len(found) == 1 else 'do'} ({trials_text([one.trial for one in found])}): choosing "
+        f"{form_for(len(found), 'does', 'do')} ({trials_text([one.trial for one in found])}): choosing "
         "the best favours configurations that regularize more.",
         *_qualifications(evidence, found, looked_at),
     ]

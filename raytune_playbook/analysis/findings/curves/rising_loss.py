@@ -24,7 +24,7 @@ from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.series.noise import MIN_POINTS, rise
 from raytune_playbook.analysis.series.stacks import Stack, stacked, training_loss
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import count_text, number_text
+from raytune_playbook.analysis.wording import count_text, form_for, number_text
 
 RULE, QUESTION = "IN9", "Does training loss rise during training?"
 
@@ -86,10 +86,14 @@ def _finding(
     ids = tuple(one.trial.id for one in risen)
     too_large = _learning_rate_that_is_too_large(evidence, risen, looked_at)
     if too_large is not None:
+        rate = number_text(too_large, 3)
+        with_rates = form_for(
+            len(risen), f"with a learning rate of {rate}", f"all of them with learning rates from {rate} on"
+        )
         sentence = (
             f"The training loss rises in {len(risen)} of {count_text(len(looked_at))} completed trials "
-            f"({trials_text([one.trial for one in risen])}), all of them with learning rates from "
-            f"{number_text(too_large, 3)} on, above those of the best: the cause is optimization, not the pipeline."
+            f"({trials_text([one.trial for one in risen])}), {with_rates}, above those of the best: the cause is "
+            "optimization, not the pipeline."
         )
         return Finding(RULE, QUESTION, Status.PASSES, sentence, numbers | {"learning_rate": too_large}, ids)
     first = risen[0]

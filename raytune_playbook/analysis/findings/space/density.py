@@ -21,7 +21,7 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.sampled.points import Floats, points_of
-from raytune_playbook.analysis.wording import number_text
+from raytune_playbook.analysis.wording import form_for, number_text
 
 RULE = "IN2"
 QUESTION = "Have we sampled enough points from the search space?"
@@ -107,7 +107,7 @@ def _judged(evidence: Evidence, studies: Sequence[_Study], known: Mapping[str, f
         "expected_gain_of_doubling": gain,
         "gain_worth_having": worth,
     }
-    verb = "lies" if fewest.num_good == 1 else "lie"
+    verb = form_for(fewest.num_good, "lies", "lie")
     where = "" if len(studies) == 1 else f" in {fewest.name}"
     good = (
         f"{fewest.num_good} of {fewest.num_completed} trials{where} {verb} in the good region (within "

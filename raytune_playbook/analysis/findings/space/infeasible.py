@@ -23,6 +23,7 @@ from raytune_playbook.analysis.findings.space.ranges import cut, end_text, on_lo
 from raytune_playbook.analysis.sampled.points import Floats, Group, groups_of
 from raytune_playbook.analysis.summary import reason_kind
 from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter, Int
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
@@ -169,7 +170,7 @@ def _numbers(num_infeasible: int, tried: int) -> dict[str, float]:
 def _share_text(infeasible: Sequence[Trial], tried: int) -> str:
     kinds = Counter(reason_kind(trial.reason) for trial in infeasible).most_common()
     reasons = ", ".join(f"{number} {kind}" for kind, number in kinds)
-    verb = "is" if len(infeasible) == 1 else "are"
+    verb = form_for(len(infeasible), "is", "are")
     return f"{len(infeasible)} of {tried} trials ({len(infeasible) / tried:.0%}) {verb} infeasible ({reasons})"
 
 
@@ -221,8 +222,8 @@ def _where_text(where: _Region, num_infeasible: int) -> str:
     value = end_text(where.hyperparameter, value_at(where.hyperparameter, where.unit))
     outside, infeasible_outside = where.num_trials - where.num_inside, num_infeasible - where.infeasible_inside
     return (
-        f"With {where.name} {side} {value}, {where.infeasible_inside} of {where.num_inside} trials are infeasible; "
-        f"elsewhere {infeasible_outside} of {outside}."
+        f"With {where.name} {side} {value}, {where.infeasible_inside} of {where.num_inside} trials "
+        f"{form_for(where.infeasible_inside, 'is', 'are')} infeasible; elsewhere {infeasible_outside} of {outside}."
     )
 
 

@@ -13,7 +13,12 @@ function verdictOf(trial) {
   return values[trial.place] == null ? null : { value: values[trial.place], step: isStoppedEarly(trial) ? null : steps[trial.place] };
 }
 
-const isStoppedEarly = (trial) => trial.outcome === "completed" && trial.reason !== undefined;
+const isStoppedEarly = (trial) => trial.is_stopped_early === true;
+
+/** How it ended: one that was stopped early counts as completed, and is not called so. */
+const outcomeText = (trial) => (isStoppedEarly(trial) ? "stopped early" : trial.outcome);
+
+const outcomeBadge = (trial) => make("span", { class: `badge ${isStoppedEarly(trial) ? "stopped" : trial.outcome}` }, outcomeText(trial));
 
 const verdictText = ({ value, step }) => `${judged.name} ${numberText(value)}${step == null ? "" : ` at step ${countText(step)}`}`;
 

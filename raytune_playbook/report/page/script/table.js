@@ -9,7 +9,7 @@ let numFilled = 0;
 const columns = [
   { head: data.scientific.join(", ") || "study", cell: (trial) => [chip(studies.get(trial.study)), armOf(trial)], key: armOf },
   { head: "trial", cell: (trial) => [link(trial)], key: (trial) => trial.place },
-  { head: "outcome", cell: (trial) => [make("span", { class: `badge ${trial.outcome}` }, trial.outcome)], key: (trial) => trial.outcome },
+  { head: "outcome", cell: (trial) => [outcomeBadge(trial)], key: outcomeText },
   { isObjective: true, isNumber: true, cell: (trial) => [numberText(verdictOf(trial)?.value)], key: (trial) => verdictOf(trial)?.value },
   { head: "at step", isNumber: true, cell: (trial) => [stepText(trial)], key: (trial) => verdictOf(trial)?.step },
   ...data.varied.map((name) => ({
@@ -37,7 +37,7 @@ function reasonText(trial) {
 function wordsOf(trial) {
   const values = valuesOf(trial);
   const given = [...data.scientific, ...data.varied].map((name) => `${name}=${valueText(values[name])}`);
-  return [trial.text, trial.outcome, trial.reason ?? "", trial.error ?? "", ...given, numberText(verdictOf(trial)?.value)].join(" ").toLowerCase();
+  return [trial.text, outcomeText(trial), trial.reason ?? "", trial.error ?? "", ...given, numberText(verdictOf(trial)?.value)].join(" ").toLowerCase();
 }
 
 function compare(a, b) {

@@ -32,7 +32,7 @@ function standing(trial, order) {
     const behind = Math.abs(verdict.value - verdictOf(rank[0]).value);
     if (trial !== rank[0]) words.push(behind ? `${numberText(behind, 2)} behind the best` : "the same objective as the best");
   }
-  return [make("p", { class: "facts" }, make("span", { class: `badge ${trial.outcome}` }, trial.outcome), ` ${words.join(" · ")}`), around];
+  return [make("p", { class: "facts" }, outcomeBadge(trial), ` ${words.join(" · ")}`), around];
 }
 
 function outcomeSection(trial) {

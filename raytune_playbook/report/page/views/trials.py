@@ -100,6 +100,7 @@ def _trial(insight: Insight, extras: Extras, trial: Trial, study: StudySpec) -> 
         "index": trial.index,
         "repeat": trial.repeat or None,
         "outcome": trial.outcome or "unfinished",
+        "is_stopped_early": trial.is_stopped_early or None,
         "values": {name: _finite(value) for name, value in trial.values.items() if not _is_fixed(study, name, value)},
         "objective": _finite(trial.objective),
         "step": trial.best_step,

@@ -180,6 +180,7 @@ def test_sd13_other_code_withholds_where_it_sets_the_best_trials_apart():
     few = changed(0, lambda trial, rng: replace(trial, attempts=attempted("b" if trial.id == worst else "a")))
     (found,) = same_conditions(few)
     assert (found.withholds, found.trials) == (False, (worst,))
+    assert found.sentence.startswith("1 of 16 trials was trained by other code")
     resumed = changed(0, lambda trial, rng: replace(trial, attempts=attempted("a", "b")))
     assert same_conditions(resumed)[0].status is Status.PROBLEM
     assert same_conditions(plain())[0].status is Status.CANNOT_TELL
@@ -193,6 +194,7 @@ def test_sd13_other_machines_and_seeds_are_looked_at():
     evidence = changed(0, change)
     (found,) = same_conditions(evidence)
     assert (found.status, found.withholds, len(found.trials)) == (Status.LOOK, False, 2)
+    assert "so their numbers differ from the others' by rounding" in found.sentence
     assert "(cpu AVX2 torch 2.13.0 1 x 1 threads, cpu AVX512" in found.sentence
     device, sync = evidence.studies
     other = replace(evidence, studies=(device, sync.model_copy(update={"seed": 9})))
@@ -220,6 +222,7 @@ def test_ck4_the_answer_is_withheld_where_a_best_trial_or_most_of_a_value_were_s
     order = {trial.id: place for arm in plain().arms for place, trial in enumerate(arm.ranked)}
     cases = (
         (lambda trial: order[trial.id] >= 4, None),
+        (lambda trial: order[trial.id] == 7 and not is_sync(trial), None),
         (lambda trial: order[trial.id] == 0 and not is_sync(trial), "the best one of norm=device among them"),
         (lambda trial: order[trial.id] == 0, "the best one of 2 values among them"),
         (lambda trial: order[trial.id] >= 3 and is_sync(trial), "of norm=sync 5 of 8: what most would have come to"),
@@ -231,6 +234,8 @@ def test_ck4_the_answer_is_withheld_where_a_best_trial_or_most_of_a_value_were_s
         withheld = answer_of(evidence, [found], ()).verdict is Verdict.CANNOT_TELL
         assert (found.status is Status.PROBLEM, found.withholds, withheld) == (words is not None,) * 3
         assert words is None or words in found.sentence
+        verb = "was" if len(found.trials) == 1 else "were"
+        assert found.sentence.startswith(f"{len(found.trials)} of 16 trials {verb} stopped early")
 
 
 def test_ck4_nothing_is_withheld_where_one_study_was_searched_alone():
@@ -246,6 +251,10 @@ def test_in18_trials_that_have_not_ended_are_counted():
     (found,) = unfinished(fewer(3))
     assert found.sentence == "11 of 16 trials have ended; the others may still change the answer."
     assert unfinished(plain())[0].status is Status.PASSES
+    (last,) = unfinished(fewer(7))
+    assert last.sentence == "15 of 16 trials have ended; the other may still change the answer."
+    (first,) = unfinished(replace(plain(), trials=plain().trials[:1]))
+    assert first.sentence == "1 of 16 trials has ended; the others may still change the answer."
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""Rule LN1: whether training is compute-bound is said, from the ends of curves whose shape is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.analysis.findings.curves.ends import training_ends
+from raytune_playbook.analysis.findings.finding import Status
+from tests.analysis.findings.curves.cases import saturates_early
+from tests.analysis.findings.curves.shapes import Floats, Shape, Shapes, Values, round_of
+
+
+def falls_steadily(values: Values, shares: Floats, rng: object) -> Floats:
+    """From 40% of errors to 10%, at a constant rate up to the last step."""
+    return 0.4 - 0.3 * shares
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("shape", "said", "is_longer"),
+    [
+        (falls_steadily, "so training is probably compute-bound, and longer training would do better.", True),
+        (saturates_early, "so training is not compute-bound.", False),
+    ],
+)
+def test_ln1_training_is_compute_bound_where_curves_still_fall_and_not_where_they_are_saturated_early(
+    shape: Shape, said: str, is_longer: bool, seed: int
+) -> None:
+    evidence = round_of(seed, Shapes(validation=shape, training=shape))
+    (found,) = training_ends(evidence)
+    assert (found.status, found.proposal is not None) == (Status.LOOK, True)
+    assert found.sentence.endswith(said)
+    assert (found.numbers["num_improving"] > 0) is is_longer
+    (change, *_) = found.proposal.changes if found.proposal else ()
+    assert (change.max_train_steps > evidence.studies[0].max_train_steps) is is_longer

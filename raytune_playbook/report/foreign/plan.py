@@ -169,12 +169,15 @@ def points(trials: Sequence[RecordedTrial], varied: Sequence[str], metric: str) 
     """Of each trial the number of the point that it tried and which repeat it is, by its own number.
 
     A point that is tried again, with another seed or by a search that comes back to it, is a repeat of the first: as a
-    trial of its own it would give its point more draws than the others have. One without a result is no first run.
+    trial of its own it would give its point more draws than the others have. One without a result is no first run, and
+    where a value was not recorded nobody knows that it is the same.
     """
+    known = {name for trial in trials for name in varied if trial.values.get(name) is not None}
     seen: dict[tuple[tuple[bool, Value], ...], list[int]] = {}
     found: dict[int, tuple[int, int]] = {}
     for trial in trials:
-        if trial.state in (State.FAILED, State.UNFINISHED) or not trial.reports(metric):
+        is_missing = any(trial.values.get(name, "has none") is None for name in known)
+        if is_missing or trial.state in (State.FAILED, State.UNFINISHED) or not trial.reports(metric):
             found[trial.number] = (trial.number, 0)
             continue
         same = seen.setdefault(_identity(trial.values, varied), [])

@@ -29,14 +29,14 @@ def inferred_range(values: Sequence[Value]) -> Hyperparameter:
     """The hyperparameter that these values are of.
 
     Args:
-        values: of shape (num_trials,), at least two of them different; None is no value here.
+        values: of shape (num_trials,); None is no value here.
     """
     given = [value for value in values if value is not None]
     distinct = tuple({(isinstance(value, bool), value): value for value in given}.values())
     numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(numbers) < len(given):
         return choices(distinct)
-    if len(set(numbers)) <= MAX_FEW and len(set(numbers)) * 2 <= len(numbers):
+    if len(distinct) == 1 or (len(distinct) <= MAX_FEW and len(distinct) * 2 <= len(numbers)):
         return choices(distinct)
     scale = inferred_scale(numbers)
     if all(isinstance(number, int) for number in numbers):

@@ -46,6 +46,7 @@ def test_in1_a_range_is_not_taken_to_end_at_the_outermost_values(searched):
 def test_values_that_come_again_and_again_are_a_list():
     assert inferred_range([0.1, 0.2, 0.4] * 5) == Discrete([0.1, 0.2, 0.4])
     assert inferred_range([4, 2, 2, 4, None]) == Discrete([2, 4])
+    assert inferred_range([0.9, None]) == Discrete([0.9])  # in some trials alone
     assert inferred_range([True, False, None]) == Categorical([True, False])
     assert inferred_range(["b", "a", "b"]) == Categorical(["b", "a"])
     assert inferred_range(["auto", 1, 2]) == Categorical(["auto", 1, 2])

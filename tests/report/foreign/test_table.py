@@ -244,6 +244,19 @@ def test_fixed_values_choose_rows_and_others_are_caveats(rows):
     assert any("other values than augment=True are left out" in note for note in read.inferred)
 
 
+def test_ad1_points_whose_values_were_not_recorded_are_no_repeats_of_each_other():
+    table = {"lr": [0.1, None, None, 0.1], "depth": [2, 2, 2, 2], "width": [8, 4, 4, 8], "loss": [1.0, 2.0, 3.0, 4.0]}
+    trials = read_table(table, objective="loss").reading.trials
+    assert [(trial.index, trial.repeat) for trial in trials] == [(0, 0), (0, 1), (1, 0), (2, 0)]
+    # What one scientific value does not have is not missing there.
+    table = {"optimizer": ["sgd", "adam", "adam"], "momentum": [0.9, None, None], "loss": [1.0, 2.0, 3.0]}
+    trials = read_table(table, objective="loss", scientific="optimizer").reading.trials
+    assert [(trial.study, trial.repeat) for trial in trials if trial.study == "optimizer=adam"] == [
+        ("optimizer=adam", 0),
+        ("optimizer=adam", 1),
+    ]
+
+
 def test_ad1_equal_points_are_repeats_and_a_crash_is_no_first_run():
     table = {"lr": [0.1, 0.1, 0.2, 0.2, 0.1], "seed": [0, 1, 0, 1, 2], "loss": [1.0, 2.0, None, 0.5, 3.0]}
     read = read_table(table, objective="loss")

@@ -138,9 +138,10 @@ class Storage:
         infos = self.fs.get_file_info(pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True))
         return dict(sorted((info.base_name, info.size) for info in infos if info.type == pafs.FileType.File))
 
-    def folders(self) -> list[str]:
-        """Names of the folders directly in the storage, sorted."""
-        infos = self.fs.get_file_info(pafs.FileSelector(self.root, allow_not_found=True))
+    def folders(self, folder: str = "") -> list[str]:
+        """Names of the folders directly in a folder of the storage, or in itself, sorted."""
+        path = f"{self.root}/{folder}" if folder else self.root
+        infos = self.fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
 
 

@@ -76,14 +76,33 @@ class ExamplesRecord(FrozenSpec):
     read_s: float = 0.0
 
 
+class Part(FrozenSpec):
+    """That a round is part of a procedure of the playbook's, which itself says what it came to.
+
+    Fields:
+        procedure: the name of its command.
+        round: whose procedure it is.
+        command: reproduces the procedure, and with it the round.
+    """
+
+    procedure: str
+    round: str
+    command: str
+
+    @property
+    def text(self) -> str:
+        """In words: ``stability of digits``."""
+        return f"{self.procedure} of {self.round}"
+
+
 class RoundRecord(FrozenSpec):
     """What ``round.json`` holds: written before the first trial; only an extension changes it, by more trials.
 
     Fields beside the round's own: ``roles`` (hyperparameter -> role), ``caveats`` (rule SD3), ``warnings`` (rules of
     thumb that it goes against), ``studies`` (their names), ``job`` (the job file's path, None for a round of the Python
     API), ``command`` (reproduces it), ``commit`` (of the code; the uncommitted difference stands in
-    ``uncommitted.diff``), ``versions`` (of what decides bits), ``created_at`` (UTC) and ``examples`` (None in rounds of
-    earlier versions).
+    ``uncommitted.diff``), ``versions`` (of what decides bits), ``created_at`` (UTC), ``examples`` (None in rounds of
+    earlier versions) and ``part_of`` (the procedure that ran it; None for a round of its own).
     """
 
     name: str
@@ -106,6 +125,7 @@ class RoundRecord(FrozenSpec):
     versions: dict[str, str]
     created_at: str
     examples: ExamplesRecord | None = None
+    part_of: Part | None = None
 
 
 class RoundState(StrEnum):

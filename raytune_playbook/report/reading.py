@@ -16,6 +16,8 @@ from raytune_playbook.analysis.series.curves import TrialCurves, curves_of
 from raytune_playbook.analysis.summary import ArmResult, RoundSummary, summarize
 from raytune_playbook.analysis.trials import Trial, TrialId, trials_of
 from raytune_playbook.errors import SpecError, StorageError
+from raytune_playbook.records.facts import facts_of
+from raytune_playbook.records.procedures import ProcedureRecord, readable_procedures
 from raytune_playbook.records.scores import ScoreRecord, readable_scores
 from raytune_playbook.records.store import RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
@@ -46,6 +48,7 @@ class RoundReading:
         inferred: a sentence for whatever nobody has said of such a round, and was inferred.
         curves: of the trials, where they have been read already; `read_curves` has them in any case.
         broken: a sentence for each file of the records that cannot be read, and without which the rest was.
+        procedures: what the playbook's procedures came to for it, the latest last.
         earlier: the rounds of the same workload in the storage that trained for as many steps before (rule LN7); None
             where they were not looked for.
     """
@@ -60,12 +63,19 @@ class RoundReading:
     inferred: tuple[str, ...] = ()
     curves: dict[TrialId, TrialCurves] | None = None
     broken: tuple[str, ...] = ()
+    procedures: tuple[ProcedureRecord, ...] = ()
     earlier: tuple[EarlierRound, ...] | None = None
 
     @property
     def arms(self) -> tuple[ArmResult, ...]:
         """The arms to show: all of them, or the best where they are very many."""
         return self.summary.leading(MAX_ARMS_SHOWN)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What procedures are bound to, as it is now."""
+        machines = [trial.machine for trial in self.trials if trial.machine.torch]
+        return facts_of(self.studies, self.record.resources, machines[-1] if machines else None)
 
     @property
     def objective(self) -> Objective:
@@ -126,10 +136,17 @@ def _read(store: RoundStore) -> RoundReading:
     except StorageError as error:  # how the round stands is not known, but what its trials came to is
         status = None
         broken.append(str(error))
-    scores = readable_scores(store)
+    scores, procedures = readable_scores(store), readable_procedures(store)
     summary = summarize(studies, trials, record.objective)
     return RoundReading(
-        record, status, studies, tuple(trials), summary, tuple(scores.found), broken=(*broken, *scores.broken)
+        record,
+        status,
+        studies,
+        tuple(trials),
+        summary,
+        tuple(scores.found),
+        broken=(*broken, *scores.broken, *procedures.broken),
+        procedures=tuple(procedures.found),
     )
 
 

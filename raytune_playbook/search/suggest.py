@@ -23,6 +23,7 @@ def suggest(study: StudySpec, index: int, repeat: int = 0) -> TrialSpec:
         max_train_steps=study.max_train_steps,
         evaluation_interval_steps=study.evaluation_interval_steps,
         divergence_factor=study.divergence_factor,
+        target=study.target,
         objective=study.objective,
     )
 

@@ -27,7 +27,7 @@ from raytune_playbook.study.trial import TrialSpec
 _CHANGES_NO_TRIAL = frozenset({"num_trials", "objective"})
 """Fields of a study: more points change none of the others, and it may be judged otherwise after the fact (QR5)."""
 
-_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations", "input_pipeline"})
+_OPTIONAL = frozenset({"arms", "sets", "grid", "configurations", "input_pipeline", "target"})
 """Fields of a study left out where it makes no use of them, so that they changed no older study's fingerprint."""
 
 _NEUTRAL: dict[str, Value] = {"data_split": 0}
@@ -59,8 +59,10 @@ def study_fingerprint(
     content: dict[str, JsonValue] = {
         name: value
         for name, value in fields.items()
-        if name not in _CHANGES_NO_TRIAL and (value or name not in _OPTIONAL)
+        if name not in _CHANGES_NO_TRIAL and (name not in _OPTIONAL or value not in (None, [], {}))
     }
+    if fields.get("target") is not None:  # then what it is a value of decides where trials end
+        content["objective"] = fields["objective"]
     content["fixed"] = {name: value for name, value in fixed.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
     if content["search"] == "halton":
         del content["search"]
@@ -80,7 +82,8 @@ def round_fingerprint(name: str, seed: int, studies: Iterable[str]) -> str:
 
 def trial_fingerprint(trial: TrialSpec, num_workers: int) -> str:
     """Equal for trials whose numbers are the same, whatever they are judged by."""
-    return fingerprint([trial.model_dump(mode="json", exclude={"objective"}), num_workers])
+    left_out = {"objective", "target"} if trial.target is None else set[str]()
+    return fingerprint([trial.model_dump(mode="json", exclude=left_out), num_workers])
 
 
 def space_fingerprint(dimensions: JsonValue, constants: JsonValue) -> str:

@@ -196,6 +196,7 @@ class Round(FrozenSpec):
             max_train_steps=self.budget.max_train_steps,
             evaluation_interval_steps=self.budget.evaluation_interval_steps,
             divergence_factor=self.budget.divergence_factor,
+            target=self.budget.target,
             workload=self.workload.spec(),
             input_pipeline=self.input_pipeline if self.input_pipeline != InputPipeline() else None,
             num_workers=self.resources.num_workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -37,6 +38,10 @@ class Objective(FrozenSpec):
         """Whether ``a`` is strictly better than ``b``."""
         return a < b if self.goal == "minimize" else a > b
 
+    def reaches(self, value: float | None, target: float) -> bool:
+        """Whether a value is as good as a target; NaN and None are not."""
+        return value is not None and not math.isnan(value) and not self.is_better(target, value)
+
 
 class Budget(FrozenSpec):
     """How much a round may spend.
@@ -49,6 +54,8 @@ class Budget(FrozenSpec):
         divergence_factor: a trial has diverged when its training loss over the last evaluation interval exceeds this
             many times its training loss at step 0 (rule IN3), as `raytune_playbook.analysis.judging.divergence` tests.
         num_best_checkpoints: a trial keeps the checkpoints of so many of its best evaluations, and its latest.
+        target: a trial ends at its first evaluation whose objective is as good as this, for measuring the steps that a
+            performance takes (rule BA6); None to train every trial for all steps.
         checkpoint_interval_steps: a checkpoint every so many steps, a multiple of ``evaluation_interval_steps``; None
             for one at every evaluation.
     """
@@ -60,6 +67,7 @@ class Budget(FrozenSpec):
     divergence_factor: float = Field(default=2.0, gt=1)
     num_best_checkpoints: int = Field(default=1, gt=0)
     checkpoint_interval_steps: int | None = Field(default=None, gt=0)
+    target: float | None = Field(default=None, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _checkpoints_are_of_evaluations(self) -> Self:

@@ -50,6 +50,7 @@ class StudySpec(FrozenSpec):
         configurations: the points themselves, where they were listed (rule SD7); else empty.
         seed: of the search and of every random stream.
         num_trials: points 0..num_trials - 1 are run; not part of the fingerprint, for more points change none.
+        target: see `Budget`.
         input_pipeline: how the examples reach the workers, where the round says it; None for "auto".
         num_workers, threads_per_worker: what bits depend on beside the values (DESIGN decision 3).
     """
@@ -69,6 +70,7 @@ class StudySpec(FrozenSpec):
     max_train_steps: int
     evaluation_interval_steps: int
     divergence_factor: float
+    target: float | None = None
     workload: WorkloadSpec
     input_pipeline: InputPipeline | None = None
     num_workers: int

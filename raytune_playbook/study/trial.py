@@ -17,7 +17,7 @@ class TrialSpec(FrozenSpec):
         repeat: 0, or the number of a retraining of the same point with other seeds.
         seed: the study's seed, from which every random stream of the trial is derived.
         values: every hyperparameter's value, fixed and default ones included.
-        max_train_steps, evaluation_interval_steps, divergence_factor, objective: as the study says.
+        max_train_steps, evaluation_interval_steps, divergence_factor, target, objective: as the study says.
     """
 
     study: str
@@ -28,6 +28,7 @@ class TrialSpec(FrozenSpec):
     max_train_steps: int
     evaluation_interval_steps: int
     divergence_factor: float
+    target: float | None = None
     objective: Objective
 
     @property
@@ -39,3 +40,9 @@ class TrialSpec(FrozenSpec):
 def trial_key(index: int, repeat: int = 0) -> str:
     """A trial's name within its study."""
     return f"{index:05d}" + (f".r{repeat}" if repeat else "")
+
+
+def index_and_repeat(key: str) -> tuple[int, int]:
+    """Of a trial by its name within its study."""
+    index, _, repeat = key.partition(".r")
+    return int(index), int(repeat or 0)

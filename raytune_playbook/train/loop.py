@@ -105,6 +105,12 @@ def _train(
     num_steps, interval = total_steps(values, trial.max_train_steps), trial.evaluation_interval_steps
     measurements = Measurements(interval, group.device)
 
+    def has_reached_target() -> bool:
+        if trial.target is None:
+            return False
+        objective = trial.objective
+        return objective.reaches(measurements.by_step(objective.metric, objective.split).get(so_far.step), trial.target)
+
     def evaluate_and_keep() -> None:
         step = so_far.step
         with so_far.evaluations.once(), clock.named("evaluation"):
@@ -113,7 +119,7 @@ def _train(
         watcher.new_measurements(measurements.add_evaluations(rows))
         if save_predictions is not None:
             save_predictions(step, examine(model, run.evaluation_batches(CHOSEN)))
-        if checkpoints is not None and checkpoints.is_due(step, is_last=step == num_steps):
+        if checkpoints is not None and checkpoints.is_due(step, is_last=step == num_steps or has_reached_target()):
             rest = {
                 "optimizer": update_rule.state_dict(),
                 "average": average.state_dict() if average is not None else None,
@@ -138,7 +144,7 @@ def _train(
         evaluate_and_keep()  # before the first step
 
     batches = data.training_batches(trial, first_batch=so_far.step)
-    for step in range(so_far.step, num_steps):
+    for step in range(so_far.step, so_far.step if has_reached_target() else num_steps):
         watcher.stepped(step)
         # -------------------------------------------------------------- one step
         with tracer.step(step + 1), so_far.steps.once(), clock.step(group.device) as timed:
@@ -175,6 +181,8 @@ def _train(
             watcher.new_measurements(rows)
             require_finite(rows)
             evaluate_and_keep()
+            if has_reached_target():
+                break
             if stop and so_far.step < num_steps:
                 return True
 

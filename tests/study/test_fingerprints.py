@@ -78,6 +78,7 @@ def test_a_trials_fingerprint_holds_all_but_its_objective(make_study):
         "max_train_steps": 101,
         "evaluation_interval_steps": 20,
         "divergence_factor": 3.0,
+        "target": 0.0,
     }
     assert changes.keys() | {"objective"} == TrialSpec.model_fields.keys()
     others = [trial.model_copy(update={name: value}) for name, value in changes.items()]
@@ -85,6 +86,14 @@ def test_a_trials_fingerprint_holds_all_but_its_objective(make_study):
     assert len(set(found)) == len(found)
     judged_otherwise = trial.model_copy(update={"objective": Objective(metric="loss")})
     assert trial_fingerprint(judged_otherwise, 2) == found[0]
+
+
+def test_ba6_where_trials_end_at_a_target_what_it_is_a_value_of_counts(make_study):
+    study = make_study(target=0.0)
+    judged_otherwise = study.model_copy(update={"objective": Objective(metric="loss")})
+    assert len({each.fingerprint for each in (make_study(), study, judged_otherwise, make_study(target=0.1))}) == 4
+    trials = [suggest(each, 3) for each in (study, judged_otherwise)]
+    assert trial_fingerprint(trials[0], 2) != trial_fingerprint(trials[1], 2)
 
 
 def test_an_examples_fingerprint_holds_every_fact_and_every_source():

@@ -96,6 +96,7 @@ def make_trial(small: Small) -> Callable[..., TrialSpec]:
         evaluation_interval_steps: int = 8,
         divergence_factor: float = 2.0,
         repeat: int = 0,
+        target: float | None = None,
         **values: Value,
     ) -> TrialSpec:
         return TrialSpec(
@@ -107,6 +108,7 @@ def make_trial(small: Small) -> Callable[..., TrialSpec]:
             max_train_steps=max_train_steps,
             evaluation_interval_steps=evaluation_interval_steps,
             divergence_factor=divergence_factor,
+            target=target,
             objective=Objective(),
         )
 

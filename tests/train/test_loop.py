@@ -379,6 +379,25 @@ def test_a_stop_request_ends_the_trial_at_the_next_interval(small, make_trial, r
     assert notes.rows[-1]["step"] == num_steps
 
 
+def test_ba6_a_trial_ends_at_the_first_evaluation_that_reaches_its_target(small, make_trial, run_alone):
+    whole = run_alone(small, make_trial(max_train_steps=64))[1]
+    errors = {row["step"]: row["error"] for row in whole.rows if row["split"] == "validation"}
+    target = sorted(errors.values())[1]
+    reached = min(step for step, error in errors.items() if error <= target)
+    assert 0 < reached < 64
+    end, notes = run_alone(small, make_trial(max_train_steps=64, target=target))
+    assert (end.outcome, end.training.num_steps) == ("completed", reached)
+    until = [row for row in without_times(whole.rows) if row["step"] <= reached]
+    assert without_times(notes.rows) == until
+    never = run_alone(small, make_trial(max_train_steps=64, target=-1.0))[0]
+    assert (never.outcome, never.training.num_steps) == ("completed", 64)
+
+
+def test_ba6_a_target_that_is_reached_before_the_first_step_trains_nothing(small, make_trial, run_alone):
+    end, notes = run_alone(small, make_trial(target=1.0))
+    assert (end.outcome, end.training.num_steps, {row["step"] for row in notes.rows}) == ("completed", 0, {0})
+
+
 def test_a_stop_request_in_the_last_interval_lets_the_trial_complete(small, make_trial, run_alone):
     end, _ = run_alone(small, make_trial(), stop_at=17)
     assert (end.outcome, end.training.num_steps) == ("completed", 20)

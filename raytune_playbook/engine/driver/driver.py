@@ -19,11 +19,11 @@ from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
-from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.driver.recorder import Recorder, Tally
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
-from raytune_playbook.engine.tune.round_search import RoundSearch, num_by_study
+from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
 from raytune_playbook.records.claims import Claim, ClaimLostError
@@ -31,7 +31,6 @@ from raytune_playbook.records.requests import Answer, StopRequest, answer, reque
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.study.settings import Budget
-from raytune_playbook.study.study import StudySpec
 
 LOG = logging.getLogger("raytune_playbook")
 STATUS_EVERY_S = 5.0
@@ -46,12 +45,12 @@ class TrialsLeft:
     """What is left to run of a round.
 
     Fields:
-        trials: (study, index) in the order in which they are to run.
+        trials: in the order in which they are to run.
         estimates_s: seconds of each by study, from the check before trial 0, where it gave them.
     """
 
     context: RoundContext
-    trials: list[tuple[StudySpec, int]]
+    trials: list[PlannedTrial]
     budget: Budget
     estimates_s: Mapping[str, float]
 
@@ -74,6 +73,22 @@ class Standing:
 
     state: RoundState
     reason: str = ""
+
+
+def finished(tally: Tally) -> RoundStatus:
+    """The status of a round all of whose trials have ended."""
+    return _status(tally, Standing(RoundState.FINISHED))
+
+
+def _status(tally: Tally, now: Standing) -> RoundStatus:
+    return RoundStatus(
+        state=now.state,
+        reason=now.reason,
+        driver=f"{socket.gethostname()}:{os.getpid()}",
+        seen_at_s=time.time(),
+        num_done=tally.num(),
+        num_trials=tally.num_trials,
+    )
 
 
 class Driver:
@@ -237,15 +252,7 @@ class Driver:
         return Standing(RoundState.STOPPED, f"{len(tally.stopped)} trial(s) stopped on request")
 
     def _write_status(self, now: Standing) -> RoundStatus:
-        tally = self._recorder.tally
-        status = RoundStatus(
-            state=now.state,
-            reason=now.reason,
-            driver=f"{socket.gethostname()}:{os.getpid()}",
-            seen_at_s=time.time(),
-            num_done=tally.num(),
-            num_trials=tally.num_trials,
-        )
+        status = _status(self._recorder.tally, now)
         self._store.write_status(status)
         return status
 

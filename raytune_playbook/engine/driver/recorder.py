@@ -26,6 +26,7 @@ from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecor
 from raytune_playbook.report import tensorboard
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.study import StudySpec
+from raytune_playbook.study.trial import index_and_repeat
 
 FIRST_TRIALS = 3
 LAST_TRIALS = 10
@@ -39,15 +40,18 @@ _FINAL: dict[Cause, Outcome] = {
 
 @dataclass
 class Tally:
-    """How a round stands, for the display and for the decision to stop it.
+    """How a run of a round stands, for the display and for the decision to stop it.
 
     Fields:
+        num_trials: that are to have ended in the end, earlier runs' included.
+        is_of_repeats: whether they are retrainings, and not first runs.
         trials: every trial of the round that has a record, by (study, key).
         finished: outcomes in the order in which trials ended in this run.
         stopped: trials that were ended from outside in this run.
     """
 
     num_trials: int
+    is_of_repeats: bool = False
     trials: dict[TrialKey, Trial] = field(default_factory=dict)
     finished: list[Outcome] = field(default_factory=list)
     stopped: set[TrialKey] = field(default_factory=set)
@@ -55,8 +59,9 @@ class Tally:
     new_failures: list[TrialKey] = field(default_factory=list)
 
     def num(self, outcome: Outcome | None = None) -> int:
-        """Trials with this outcome, or with any."""
-        return sum(t.outcome is not None and outcome in (None, t.outcome) for t in self.trials.values())
+        """Trials with this outcome, or with any; first runs or retrainings, as the run is about."""
+        counted = [trial for trial in self.trials.values() if (trial.repeat > 0) == self.is_of_repeats]
+        return sum(trial.outcome is not None and outcome in (None, trial.outcome) for trial in counted)
 
     def is_hopeless(self) -> bool:
         """The first few finished trials all failed, or most of the last ones: a bug, not hyperparameters."""
@@ -69,7 +74,7 @@ class Tally:
 class Recorder:
     """Writes what the events say, one after another; `handle` returns when it stands in the storage."""
 
-    def __init__(self, store: RoundStore, studies: Sequence[StudySpec]) -> None:
+    def __init__(self, store: RoundStore, studies: Sequence[StudySpec], *, is_of_repeats: bool = False) -> None:
         self._store = store
         self._studies = {study.name: study for study in studies}
         self._records: dict[TrialKey, TrialRecord] = {}
@@ -78,17 +83,17 @@ class Recorder:
         self._objective = studies[0].objective
         self._source_hash = store.round().workload.source_hash
         self._warned_of_code = False
-        self.tally = Tally(num_trials=sum(study.num_trials for study in studies))
+        self.tally = Tally(sum(study.num_trials for study in studies), is_of_repeats)
         for trial in trials_of(store.trials()):
             self.tally.trials[trial.id] = trial
             self._attempts_before[trial.id] = len(trial.attempts)
         self._compaction = Compaction(store.storage, store.name, studies)
         self._machine = next((t.machine for t in self.tally.trials.values() if t.outcome and t.machine.torch), None)
 
-    def done(self, *, but_failed: bool = False) -> set[tuple[str, int]]:
-        """(study, index) of the trials that have ended for good; with ``but_failed`` without those that failed."""
+    def done(self, *, but_failed: bool = False) -> set[TrialKey]:
+        """(study, key) of the trials that have ended for good; with ``but_failed`` without those that failed."""
         return {
-            (trial.study, trial.index)
+            trial.id
             for trial in self.tally.trials.values()
             if trial.outcome is not None and not (but_failed and trial.outcome == Outcome.FAILED)
         }
@@ -144,8 +149,7 @@ class Recorder:
         study, key = event.name.key
         record = self._records.get(event.name.key)
         if record is None:
-            index, _, repeat = key.partition(".r")
-            spec = suggest(self._studies[study], int(index), int(repeat or 0))
+            spec = suggest(self._studies[study], *index_and_repeat(key))
             known = self.tally.trials.get(event.name.key)
             record = TrialRecord(spec=spec, attempts=known.attempts if known else ())
         code = self._studies[study].workload.source_hash

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from raytune_playbook.engine.jobs.job_file import Job
-from raytune_playbook.records.types import ExamplesRecord, Role, RoundRecord
+from raytune_playbook.records.types import ExamplesRecord, Part, Role, RoundRecord
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import warnings
 
@@ -33,6 +33,7 @@ class Provenance:
         commit: of the code; None outside a checkout.
         difference: of the code from its commit; empty where all is committed.
         versions: of what decides bits.
+        part: the procedure that runs it; None for a round of its own.
     """
 
     job: Path | None
@@ -40,22 +41,26 @@ class Provenance:
     commit: str | None
     difference: str
     versions: dict[str, str]
+    part: Part | None = None
 
 
-def provenance_of(job: Job | None, storage: str) -> Provenance:
+def provenance_of(job: Job | None, storage: str, part: Part | None = None) -> Provenance:
     """Where a round comes from that is about to start.
 
     Args:
         job: the job file; None for a round of the Python API.
         storage: where the round will be.
+        part: the procedure that runs it; the job file is then the procedure's, and none defines the round.
     """
     commit, difference = code_state(job.path.parent if job else None)
+    own_job = job if part is None else None
     return Provenance(
-        job.path if job else None,
-        command("run", str(job.path), "--storage", storage) if job else _script(),
+        own_job.path if own_job else None,
+        command("run", str(own_job.path), "--storage", storage) if own_job else part.command if part else script(),
         commit,
         difference,
         {name: _version(name) for name in VERSIONS} | {"python": sys.version.split()[0]},
+        part,
     )
 
 
@@ -88,6 +93,7 @@ def round_record(round_: Round, provenance: Provenance, examples: ExamplesRecord
         versions=provenance.versions,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         examples=examples,
+        part_of=provenance.part,
     )
 
 
@@ -111,7 +117,8 @@ def code_state(folder: Path | None) -> tuple[str | None, str]:
     return commit.strip(), difference[:MAX_DIFF_CHARACTERS]
 
 
-def _script() -> str:
+def script() -> str:
+    """The command that runs this process, where it runs a Python file."""
     script = Path(sys.argv[0])
     return shlex.join(["python", *sys.argv]) if script.suffix == ".py" else "an interactive session"
 

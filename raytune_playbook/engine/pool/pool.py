@@ -32,7 +32,7 @@ from raytune_playbook.engine.pool.starts import GangCounts, num_to_start, num_wa
 from raytune_playbook.engine.pool.state import GangFacts, PooledGang, PoolState
 from raytune_playbook.records.columns import MeasurementRow
 from raytune_playbook.study.settings import Resources
-from raytune_playbook.study.trial import TrialSpec, trial_key
+from raytune_playbook.study.trial import TrialSpec, index_and_repeat
 
 POLL_S = 20.0
 MANAGE_S = 2.0
@@ -102,14 +102,14 @@ class Pool:
 
     # ------------------------------------------------------------------ trials
 
-    async def submit(self, round_id: str, study: str, index: int) -> None:
+    async def submit(self, round_id: str, study: str, key: str) -> None:
         """Put a trial of a round into the queue."""
-        self._queue.submit(round_id, study, index)
+        self._queue.submit(round_id, study, *index_and_repeat(key))
         self._changes.notify()
 
-    async def wait_cause(self, round_id: str, study: str, index: int) -> Cause | NothingYet:
+    async def wait_cause(self, round_id: str, study: str, key: str) -> Cause | NothingYet:
         """How a trial ended for good."""
-        ended = await self._ended(self._queue.find(round_id, (study, trial_key(index))))
+        ended = await self._ended(self._queue.find(round_id, (study, key)))
         if ended is None:
             return NothingYet()
         if (round_ := self._queue.round(round_id)) is not None:

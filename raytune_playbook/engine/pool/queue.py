@@ -141,12 +141,12 @@ class TrialQueue:
 
     # ------------------------------------------------------------------ trials
 
-    def submit(self, round_id: str, study: str, index: int) -> None:
+    def submit(self, round_id: str, study: str, index: int, repeat: int = 0) -> None:
         """Put a trial into the queue; a round that has been closed or stopped takes none."""
         round_ = self._rounds.get(round_id)
         if round_ is not None and round_.num_left:
             round_.leases.num_submitted += 1
-            self._add(QueuedTrial(round_id, suggest(round_.context.studies[study], index), is_recorded=True))
+            self._add(QueuedTrial(round_id, suggest(round_.context.studies[study], index, repeat), is_recorded=True))
 
     def try_out(self, round_id: str, spec: TrialSpec) -> None:
         """Put a trial into the queue that is not recorded."""

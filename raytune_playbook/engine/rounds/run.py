@@ -6,42 +6,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-import ray.exceptions
 from rich.console import Console
 from rich.text import Text
 
 from raytune_playbook.analysis.trials import trials_of
-from raytune_playbook.data.examples import Examples
-from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft, finished
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
-from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
 from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.found_examples import find_before_ray
+from raytune_playbook.engine.rounds.opening import context_of, logged, opened, say_goal, session_of
 from raytune_playbook.engine.rounds.recorded import as_recorded, job_of, job_to_extend
 from raytune_playbook.engine.rounds.result import Result
-from raytune_playbook.engine.rounds.running import RunningRound
+from raytune_playbook.engine.rounds.running import Place, RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
-from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
+from raytune_playbook.engine.session import Gangs
 from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
-from raytune_playbook.errors import RunError, SpecError, StorageFailure
+from raytune_playbook.errors import RunError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, profile_path
-from raytune_playbook.records.types import Outcome, RoundState, RoundStatus
+from raytune_playbook.records.types import Outcome, Part, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.rules import explained
@@ -84,23 +80,8 @@ def run(
     """
     console = console or new_console()
     steps = None if profile is None else ProfileSteps.parse(profile, round.budget.max_train_steps)
-    packed = pack(workload_of(round))
-    check_values(round)
-    store = RoundStore(Storage(storage), round.name)
-    as_recorded(store, round)  # refuses what is another round before a driver is looked for
-    store.storage.check_writable()
-    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
-        clear_requests(store)
-        round = as_recorded(store, round)
-        _say_goal(console, round)  # before what takes its time
-        provenance, found = provenance_of(job, store.storage.uri), find_before_ray(round)
-        status = _ended(HeldRound(store, claim), round, console, retry_failed=retry_failed)
-        if status is None:
-            held = HeldRound(store, claim)
-            gone = driver_gone(f"ran {round.name!r}", "What was recorded is kept; run the round again to go on.")
-            with told_if_killed(gone), _logged(store), _session(round, gangs, address, console) as session:
-                running = RunningRound(round, packed, session, console, found)
-                status = _run(running, held, provenance, retry_failed=retry_failed, profile=steps)
+    wishes = Wishes(retry_failed=retry_failed, profile=steps)
+    store, status = run_round(round, Place(storage, console, gangs, address, job), wishes)
     page = write_page(store)
     console.print(summary(store))
     console.print(f"Report: {page}", soft_wrap=True)
@@ -110,20 +91,59 @@ def run(
     return Result(store)
 
 
-def _run(
-    running: RunningRound, held: HeldRound, provenance: Provenance, *, retry_failed: bool, profile: ProfileSteps | None
-) -> RoundStatus:
+@dataclass(frozen=True)
+class Wishes:
+    """How a round is to be run.
+
+    Fields:
+        retry_failed, profile: see `run`.
+        part: of which procedure the round is part, which says itself what its rounds cost and came to; None for a round
+            of its own.
+        is_checked: whether a round like this one was checked in this session, so that no steps are tried out.
+    """
+
+    retry_failed: bool = False
+    profile: ProfileSteps | None = None
+    part: Part | None = None
+    is_checked: bool = False
+
+
+def run_round(round_: Round, place: Place, wishes: Wishes) -> tuple[RoundStore, RoundStatus]:
+    """Run a round, or go on with it, without a word on what it came to; raises as `run` does before its end."""
+    console = place.console
+    packed = pack(workload_of(round_))
+    check_values(round_)
+    store = RoundStore(Storage(place.storage), round_.name)
+    as_recorded(store, round_)  # refuses what is another round before a driver is looked for
+    store.storage.check_writable()
+    with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
+        clear_requests(store)
+        round_ = as_recorded(store, round_)
+        say_goal(console, round_)  # before what takes its time
+        provenance, found = provenance_of(place.job, store.storage.uri, wishes.part), find_before_ray(round_)
+        held = HeldRound(store, claim)
+        status = _ended(held, round_, console, retry_failed=wishes.retry_failed)
+        if status is not None:
+            return store, status
+        gone = driver_gone(f"ran {round_.name!r}", "What was recorded is kept; run the round again to go on.")
+        with told_if_killed(gone), logged(store), session_of(round_, place.gangs, place.address) as session:
+            running = RunningRound(round_, packed, session, console, found)
+            return store, _run(running, held, provenance, wishes)
+
+
+def _run(running: RunningRound, held: HeldRound, provenance: Provenance, wishes: Wishes) -> RoundStatus:
     round_, store = running.round, held.store
     is_new = not store.exists()
     recorder = Recorder(store, round_.studies) if not is_new else None
-    done = recorder.done(but_failed=retry_failed) if recorder else set()
+    done = recorder.done(but_failed=wishes.retry_failed) if recorder else set()
     todo = interleaved(round_.studies, done)
-    _announce(running, num_done=len(done))
+    if wishes.part is None:
+        _announce(running, num_done=sum(study.num_trials for study in round_.studies) - len(todo))
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = _context(running, held.claim.run, store.uri, examples, profile)
-    with _opened(running.session, context, num_left=len(todo)):
-        estimates_s = try_out(running, context, num_by_study(todo))
+    context = context_of(running, held.claim.run, store.uri, examples, wishes.profile)
+    with opened(running.session, context, num_left=len(todo)):
+        estimates_s = {} if wishes.is_checked else try_out(running, context, num_by_study(todo))
         held.claim.require()
         if is_new:
             record = round_record(round_, provenance, examples.record)
@@ -146,8 +166,13 @@ def _ended(held: HeldRound, round_: Round, console: Console, *, retry_failed: bo
     if interleaved(round_.studies, done):
         return None
     recorder.compact(held.claim.require, is_end=True)  # a version before, or a driver that was killed, did not
-    console.print(f"  All {len(done)} trials are done already; their records are kept", soft_wrap=True)
-    return store.status()
+    num_done = recorder.tally.num_trials
+    console.print(f"  All {num_done} trials are done already; their records are kept", soft_wrap=True)
+    status = store.status()
+    if status is None or status.state is not RoundState.FINISHED:  # a driver that retrained some of them was killed
+        status = finished(recorder.tally)
+        store.write_status(status)
+    return status
 
 
 def resume(
@@ -203,77 +228,18 @@ def check(
     console = console or new_console()
     packed = pack(workload_of(round))
     check_values(round)
-    _say_goal(console, round)
+    say_goal(console, round)
     found = find_before_ray(round)
     gone = driver_gone(f"checked {round.name!r}", "Nothing was recorded; check the round again.")
-    with told_if_killed(gone), driver_log(), _session(round, gangs, address, console) as session:
+    with told_if_killed(gone), driver_log(), session_of(round, gangs, address) as session:
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
-        context = _context(running, uuid.uuid4().hex, "", examples_of(running, None, None))
-        with _opened(session, context, num_left=1):  # from one study to the next its gang is kept
+        context = context_of(running, uuid.uuid4().hex, "", examples_of(running, None, None))
+        with opened(session, context, num_left=1):  # from one study to the next its gang is kept
             try_out(running, context, num_by_study(interleaved(round.studies, set())))
 
 
 # ---------------------------------------------------------------------- before the first trial
-
-
-def _context(
-    running: RunningRound, run_name: str, uri: str, examples: Examples, profile: ProfileSteps | None = None
-) -> RoundContext:
-    studies = {study.name: study for study in running.round.studies}
-    budget = running.round.budget
-    return RoundContext(
-        run_name,
-        uri,
-        running.packed,
-        examples,
-        studies,
-        num_best_checkpoints=budget.num_best_checkpoints,
-        checkpoint_interval_steps=budget.checkpoint_interval_steps,
-        profile=profile,
-    )
-
-
-@contextlib.contextmanager
-def _logged(store: RoundStore) -> Iterator[None]:
-    """What Ray and the pool log within it is kept with the round, once there is one."""
-    with driver_log() as log:
-        try:
-            yield
-        finally:
-            with contextlib.suppress(StorageFailure):  # the run has said so, or the page will
-                if store.exists():
-                    store.storage.write(f"{store.name}/logs/driver.log", log.read_bytes())
-
-
-@contextlib.contextmanager
-def _session(round_: Round, gangs: Gangs | None, address: str | None, console: Console) -> Iterator[Gangs]:
-    """The caller's session, or one for this round alone, whose gangs go as soon as no trial is left for them."""
-    if gangs is not None:
-        if gangs.resources != round_.resources:
-            raise SpecError(
-                "Round.resources: rounds that share gangs ask for the same resources, "
-                f"but got {round_.resources} for gangs of {gangs.resources}; use another session."
-            )
-        with gangs.losses_told():
-            yield gangs
-        return
-    with Gangs(round_.resources, address=address, keep_idle_s=0) as own, own.losses_told():
-        yield own
-
-
-@contextlib.contextmanager
-def _opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator[None]:
-    answer_of(session.pool.open_round.remote(context, num_left), timeout_s=ANSWER_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
-            answer_of(session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)
-
-
-def _say_goal(console: Console, round_: Round) -> None:
-    console.print(Text.assemble((round_.name, "bold"), f": {round_.goal}"), soft_wrap=True)
 
 
 def _announce(running: RunningRound, *, num_done: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.engine.rounds.found_examples import FoundExamples
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.study.round import Round
@@ -27,3 +28,22 @@ class RunningRound:
     session: Gangs
     console: Console
     found: FoundExamples | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a round is run and recorded.
+
+    Fields:
+        storage: folder or URI under which the round gets a folder of its name.
+        console: where to print.
+        gangs: a session to share; None for one of its own.
+        address: of a Ray cluster; None for ``RAY_ADDRESS``, or else this machine.
+        job: the job file that the round came from, for the record.
+    """
+
+    storage: str
+    console: Console
+    gangs: Gangs | None = None
+    address: str | None = None
+    job: Job | None = None

@@ -13,6 +13,7 @@ from ray import tune
 
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.messages import Cause, NothingYet
+from raytune_playbook.study.trial import trial_key
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.pool.handle import PoolHandle
@@ -22,23 +23,22 @@ ANSWER_TIMEOUT_S = 60.0
 
 
 class LeaseTrainable(tune.Trainable):
-    """One Tune trial is one lease of a gang; its config names a study and an index."""
+    """One Tune trial is one lease of a gang; its config names a study, an index and which repeat of it."""
 
     def setup(self, config: dict[str, Any], pool: PoolHandle | None = None, round_id: str = "") -> None:
         self._pool, self._round_id = cast("PoolHandle", pool), round_id  # Tune passes both
 
     def step(self) -> dict[str, Any]:
-        study, index = self.config["study"], self.config["index"]
+        study, key = self.config["study"], trial_key(self.config["index"], self.config["repeat"])
         try:
-            answer_of(self._pool.submit.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
-            while isinstance(cause := self._cause_of(study, index), NothingYet):
-                pass
+            answer_of(self._pool.submit.remote(self._round_id, study, key), timeout_s=ANSWER_TIMEOUT_S)
+            cause: Cause | NothingYet = NothingYet()
+            while isinstance(cause, NothingYet):
+                asked = self._pool.wait_cause.remote(self._round_id, study, key)
+                cause = answer_of(asked, timeout_s=ANSWER_TIMEOUT_S)
         except ray.exceptions.RayError as error:  # the pool is gone; the driver notices that itself
             return {"cause": f"pool lost: {error}", "done": True}
         return {"cause": str(cause), "done": True}
-
-    def _cause_of(self, study: str, index: int) -> Cause | NothingYet:
-        return answer_of(self._pool.wait_cause.remote(self._round_id, study, index), timeout_s=ANSWER_TIMEOUT_S)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True

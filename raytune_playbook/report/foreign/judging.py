@@ -24,6 +24,7 @@ from raytune_playbook.report.foreign.roles import Roles
 from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.trial import index_and_repeat
 
 _OUTCOMES = {
     State.ENDED: Outcome.COMPLETED,
@@ -148,11 +149,9 @@ def judged(recorded: RecordedTrial, judgement: Judgement, values: Mapping[str, V
         place: its study and key.
     """
     study, key = place
-    index, _, repeat = key.partition(".r")
     trial = Trial(
         study,
-        int(index),
-        int(repeat or 0),
+        *index_and_repeat(key),
         values,
         outcome=_OUTCOMES[recorded.state],
         reason=recorded.reason,

@@ -14,6 +14,7 @@ import re
 from itertools import product
 
 from raytune_playbook.analysis.series.curves import metrics_at
+from raytune_playbook.records.procedures import stale_facts
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.insight import Insight, insight_of
@@ -27,6 +28,7 @@ from raytune_playbook.report.page.views.input_pipeline import input_pipeline_vie
 from raytune_playbook.report.page.views.next_study import next_study_view
 from raytune_playbook.report.page.views.page import PageView
 from raytune_playbook.report.page.views.plots import plots_view
+from raytune_playbook.report.page.views.procedures import procedures_view
 from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
@@ -120,6 +122,7 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
         scores=scores_view(reading),
         findings=findings_view(insight),
         next_study=next_study_view(insight, extras.propose),
+        procedures=procedures_view([(record, stale_facts(record, reading.facts)) for record in reading.procedures]),
         plots=plots_view(insight, looks),
         sample=sample_view(reading, extras.measurements),
         classes=classes_view(reading, extras.measurements),

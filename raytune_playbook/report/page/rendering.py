@@ -14,6 +14,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from raytune_playbook.report.page.views.page import PageView
+from raytune_playbook.report.page.views.plot import Plot
 
 _PACKAGE = "raytune_playbook.report.page"
 
@@ -23,7 +24,7 @@ SCRIPTS = ("elements", "judging", "figures", "curves", "value_axis", "rejudged",
 
 def render(page: PageView) -> str:
     """The whole file."""
-    data = {**page.data, "figures": {plot.name: plot.figure.json for plot in page.plots.all}}
+    data = {**page.data, "figures": {plot.name: plot.figure.json for plot in _plots(page)}}
     named = {field.name: getattr(page, field.name) for field in fields(page)}
     return (
         _templates()
@@ -35,6 +36,10 @@ def render(page: PageView) -> str:
             plotly=Markup(get_plotlyjs()),
         )
     )
+
+
+def _plots(page: PageView) -> tuple[Plot, ...]:
+    return page.plots.all if page.procedures is None else (*page.procedures.plots, *page.plots.all)
 
 
 @cache

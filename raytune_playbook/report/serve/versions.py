@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow.fs as pafs
 
+from raytune_playbook.records.procedures import FOLDER as PROCEDURES
 from raytune_playbook.records.storage import Storage
 
 _OF_ROUND = ("round.json", "status.json", "notes.md")
@@ -24,7 +25,8 @@ def round_version(storage: Storage, name: str, studies: Iterable[str]) -> str:
     """
     infos = storage.fs.get_file_info([f"{storage.root}/{name}/{file}" for file in _OF_ROUND])
     folders = [f"{study}/{folder}" for study in studies for folder in _FOLDERS]
-    for folder in ["scores", *folders]:
+    procedures = [f"{PROCEDURES}/{each}" for each in storage.folders(f"{name}/{PROCEDURES}")]
+    for folder in ["scores", *procedures, *folders]:
         selector = pafs.FileSelector(f"{storage.root}/{name}/{folder}", allow_not_found=True)
         infos += sorted(storage.fs.get_file_info(selector), key=lambda info: info.path)
     return _digest(infos)

@@ -17,6 +17,7 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.tables import compaction
 from raytune_playbook.study.study import StudySpec
+from raytune_playbook.study.trial import trial_key
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_records_of_trials_that_ended_are_put_together_while_a_round_runs_and_at
     assert store.trials().to_pylist() == before
 
     retrying = Recorder(store, round_.studies)
-    assert retrying.done() == {("all", index) for index in range(3)}
+    assert retrying.done() == {("all", trial_key(index)) for index in range(3)}
     assert retrying.done(but_failed=True) == set()
     run_trial(retrying, 1, Cause.INFEASIBLE)
     retrying.compact(lambda: None, is_end=True)

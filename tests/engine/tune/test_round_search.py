@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from ray.tune.search import Searcher
 
-from raytune_playbook.engine.tune.round_search import RoundSearch, interleaved
+from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, interleaved, repeats
 from raytune_playbook.search.suggest import values_at
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.trial import trial_key
 from tests.searchers.conformance import InOrderConformance
 
 
@@ -50,14 +51,20 @@ class TestRoundSearch(InOrderConformance):
 def test_arms_progress_together_and_what_is_done_is_left_out(make_round):
     studies = make_round("arms", arms=3, trials_per_study=3).studies
     names = [study.name for study in studies]
-    todo = [(study.name, index) for study, index in interleaved(studies, set())]
-    assert todo == [(name, index) for index in range(3) for name in names]
-    done = {(names[0], 0), (names[1], 2)}
-    left = [(study.name, index) for study, index in interleaved(studies, done)]
+    todo = [trial.id for trial in interleaved(studies, set())]
+    assert todo == [(name, trial_key(index)) for index in range(3) for name in names]
+    done = {(names[0], "00000"), (names[1], "00002")}
+    left = [trial.id for trial in interleaved(studies, done)]
     assert left == [trial for trial in todo if trial not in done]
+
+
+def test_ad1_repeats_begin_after_the_first_run_and_go_round_all_points(make_round):
+    (study,) = make_round("one", arms=1, trials_per_study=8).studies
+    todo = repeats([(study, 7), (study, 2)], 2, {("all", "00002.r1"), ("all", "00007")})
+    assert [trial.id[1] for trial in todo] == ["00007.r1", "00007.r2", "00002.r2"]
 
 
 def test_a_suggestion_is_the_studys_trial(make_round):
     (study,) = make_round("one", arms=1, trials_per_study=3).studies
-    suggestion = RoundSearch([(study, 2)], max_concurrent=1).suggest("trial")
-    assert suggestion == {"study": study.name, "index": 2, "values": values_at(study, 2)}
+    suggestion = RoundSearch([PlannedTrial(study, 2, 1)], max_concurrent=1).suggest("trial")
+    assert suggestion == {"study": study.name, "index": 2, "repeat": 1, "values": values_at(study, 2)}

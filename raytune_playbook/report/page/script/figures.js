@@ -53,7 +53,7 @@ function layoutInTheme(layout) {
   const axes = Object.fromEntries(
     Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, { ...axis, ...layout[key] }]));
   return {
-    ...layout, ...axes, autosize: true, showlegend: false, hovermode: "closest",
+    ...layout, ...axes, autosize: true, showlegend: layout.showlegend ?? false, hovermode: "closest",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
     hoverlabel: { bgcolor: themeColour("--page"), bordercolor: muted, align: "left", font: { color: text, size: 12 } },

@@ -14,6 +14,7 @@ from raytune_playbook.report.page.views.header import HeaderView
 from raytune_playbook.report.page.views.input_pipeline import InputPipelineView
 from raytune_playbook.report.page.views.next_study import NextStudyView
 from raytune_playbook.report.page.views.plots import PlotsView
+from raytune_playbook.report.page.views.procedures import ProceduresView
 from raytune_playbook.report.page.views.reproduction import ReproductionView
 from raytune_playbook.report.page.views.scores import ScoresView
 from raytune_playbook.report.page.views.search_space import SearchSpaceView
@@ -32,6 +33,7 @@ class PageView:
     scores: ScoresView | None
     findings: FindingsView
     next_study: NextStudyView
+    procedures: ProceduresView | None
     plots: PlotsView
     sample: SampleView | None
     classes: ClassesView | None

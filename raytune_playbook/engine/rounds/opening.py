@@ -60,8 +60,8 @@ def logged(store: RoundStore) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def session_of(round_: Round, gangs: Gangs | None, address: str | None) -> Iterator[Gangs]:
-    """The caller's session, or one for this round alone, whose gangs go as soon as no trial is left for them.
+def session_of(round_: Round, gangs: Gangs | None, address: str | None, *, keep_idle_s: float = 0.0) -> Iterator[Gangs]:
+    """The caller's session, or one of its own, whose gangs go when no trial is left for them for so long.
 
     Raises:
         SpecError: the caller's gangs are others than the round asks for.
@@ -75,7 +75,7 @@ def session_of(round_: Round, gangs: Gangs | None, address: str | None) -> Itera
         with gangs.losses_told():
             yield gangs
         return
-    with Gangs(round_.resources, address=address, keep_idle_s=0) as own, own.losses_told():
+    with Gangs(round_.resources, address=address, keep_idle_s=keep_idle_s) as own, own.losses_told():
         yield own
 
 

@@ -269,16 +269,28 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
 
 def _say_how_it_ended(console: Console, store: RoundStore, status: RoundStatus) -> None:
     """Raises `RunError` where the round failed."""
-    if status.state is RoundState.FINISHED:
-        if (sentence := no_answer(store)) is not None:
-            console.print(Text(sentence), soft_wrap=True)
+    raise_if_failed(store, status, then=store.command("resume"))
+    if status.state is not RoundState.FINISHED:
+        how = f"Go on with: {store.command('resume')}"
+        console.print(f"The round stopped ({status.reason}). {how}", soft_wrap=True)
+    elif (sentence := no_answer(store)) is not None:
+        console.print(Text(sentence), soft_wrap=True)
+
+
+def raise_if_failed(store: RoundStore, status: RoundStatus, *, then: str) -> None:
+    """Say why a run failed.
+
+    Args:
+        store: of the round.
+        status: how its run ended.
+        then: the command to go on with when the cause is mended.
+
+    Raises:
+        RunError: it failed.
+    """
+    if status.state is not RoundState.FAILED:
         return
-    how = f"Go on with: {store.command('resume')}"
-    if status.state is RoundState.FAILED:
-        failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
-        common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
-        retry = " --retry-failed" if failed else ""
-        raise RunError(
-            f"The round stopped: {status.reason}.{common}\nMend the cause, then: {store.command('resume')}{retry}"
-        )
-    console.print(f"The round stopped ({status.reason}). {how}", soft_wrap=True)
+    failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
+    common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
+    retry = " --retry-failed" if failed and then == store.command("resume") else ""
+    raise RunError(f"The round stopped: {status.reason}.{common}\nMend the cause, then: {then}{retry}")

@@ -1,0 +1,186 @@
+"""What all procedures have in common: rounds that share one session of warm gangs, and a record of what they came to.
+
+A procedure that was cut off goes on when it is run again: the rounds that it had begun have fixed names. One that came
+to its end is not run again for nothing: where nothing that it is bound to has changed, its record is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from rich.text import Text
+
+from raytune_playbook.analysis.trials import trials_of
+from raytune_playbook.engine.jobs.provenance import code_state
+from raytune_playbook.engine.rounds.opening import session_of
+from raytune_playbook.engine.rounds.result import Result
+from raytune_playbook.engine.rounds.retrain import retrain
+from raytune_playbook.engine.rounds.run import Wishes, raise_if_failed, run_round
+from raytune_playbook.engine.rounds.running import Place
+from raytune_playbook.errors import RunError
+from raytune_playbook.records.facts import facts_of
+from raytune_playbook.records.procedures import (
+    ProcedureRecord,
+    newest_procedure,
+    readable_procedures,
+    stale_facts,
+    write_procedure,
+)
+from raytune_playbook.records.scores import now
+from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.types import Machine, Part, RoundState, RoundStatus
+from raytune_playbook.report.page.page import write_page
+from raytune_playbook.report.procedure_text import print_procedure
+from raytune_playbook.study.round import Round
+
+KEEP_IDLE_S = 120.0
+"""From one round of a procedure to the next its gangs are kept."""
+
+
+@dataclass
+class Procedure:
+    """A procedure that runs.
+
+    Fields:
+        part: its name, its round's, and its command.
+        round: whose it is.
+        place: where its rounds run and are recorded; in its session.
+        ran: names of the rounds that it has run, this time or before it was cut off.
+    """
+
+    part: Part
+    round: Round
+    place: Place
+    ran: list[str] = field(default_factory=list)
+    _machine: Machine | None = None
+
+    @property
+    def store(self) -> RoundStore:
+        """The records of the round whose procedure it is; it may not have begun."""
+        return RoundStore(Storage(self.place.storage), self.round.name)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of the round by now, to bind a record to."""
+        return facts_of(self.round.studies, self.round.resources, self._machine)
+
+    def run(self, what: str, round_: Round) -> Result:
+        """Run a round as part of the procedure; its name is made of ``what`` it is, such as ``sweep``.
+
+        The first one of a session is checked before its first trial, as every round is; those after it are not.
+
+        Raises:
+            InputError, RunError: as `raytune_playbook.run`.
+            KeyboardInterrupt: Ctrl-C ended it, cleanly.
+        """
+        named = self._named(what, round_)
+        wishes = Wishes(part=self.part, is_checked=bool(self.ran))
+        store, status = run_round(named, self.place, wishes)
+        self._require_finished(store, status)
+        self.ran.append(named.name)
+        write_page(store)
+        result = Result(store)
+        self._machine = next((t.machine for t in trials_of(result.trials) if t.machine.torch), self._machine)
+        return result
+
+    def retrain(self, points: Sequence[tuple[str, int]], num_repeats: int, round_: Round | None = None) -> Result:
+        """Retrain points of the round, or of another one, until each has so many repeats; raises as `run` does."""
+        retrained = round_ or self.round
+        status = retrain(retrained, points, num_repeats, self.place)
+        store = RoundStore(Storage(self.place.storage), retrained.name)
+        self._require_finished(store, status)
+        return Result(store)
+
+    def say(self, sentence: str) -> None:
+        """Print what is about to be done, or what was found on the way."""
+        self.place.console.print(Text(sentence), soft_wrap=True)
+
+    def conclude(self, record: ProcedureRecord) -> ProcedureRecord:
+        """Record what it came to, print it, and put it on the round's page where the round has one."""
+        written = write_procedure(self.store, record)
+        print_procedure(self.place.console, written)
+        if self.store.exists():
+            self.say(f"Report: {write_page(self.store)}")
+        elif self.ran:
+            self.say(f"Report: {self.store.storage.uri}/{self.ran[-1]}/report/index.html")
+        return written
+
+    def draft(self, verdict: str, *, bound_to: Sequence[str]) -> ProcedureRecord:
+        """A record with all that the procedure knows by itself, to be completed.
+
+        Args:
+            verdict: what it came to, in one sentence.
+            bound_to: the names of the facts that it holds for.
+        """
+        job = self.place.job
+        return ProcedureRecord(
+            procedure=self.part.procedure,
+            round=self.round.name,
+            workload=self.round.studies[0].workload.name,
+            verdict=verdict,
+            bound_to={name: value for name, value in self.facts.items() if name in bound_to},
+            rounds=tuple(self.ran),
+            command=self.part.command,
+            commit=code_state(job.path.parent if job else None)[0],
+            ended_at=now(),
+        )
+
+    def _named(self, what: str, round_: Round) -> Round:
+        """Under the first name whose round is not of an earlier run of the procedure, nor a different one."""
+        concluded = {
+            name
+            for record in readable_procedures(self.store).found
+            if record.procedure == self.part.procedure
+            for name in record.rounds
+        }
+        base = f"{self.round.name}-{self.part.procedure}-{what}"
+        number = 1
+        while True:
+            named = round_.model_copy(update={"name": base if number == 1 else f"{base}-{number}"})
+            store = RoundStore(Storage(self.place.storage), named.name)
+            if not store.exists() or (named.name not in concluded and store.round().fingerprint == named.fingerprint):
+                return named
+            number += 1
+
+    def _require_finished(self, store: RoundStore, status: RoundStatus) -> None:
+        raise_if_failed(store, status, then=self.part.command)
+        if status.state is RoundState.FINISHED:
+            return
+        self.say(f"Stopped ({status.reason}). Go on with: {self.part.command}")
+        if status.reason == "interrupted":
+            raise KeyboardInterrupt
+        raise RunError(f"The procedure stopped: {status.reason}. Go on with: {self.part.command}")
+
+
+@contextlib.contextmanager
+def procedure(part: Part, round_: Round, place: Place) -> Iterator[Procedure]:
+    """Within it a procedure's rounds share one session: the caller's, or one of its own.
+
+    Args:
+        part: the procedure's name, its round's, and its command.
+        round_: whose procedure it is.
+        place: where to run and record it.
+    """
+    with session_of(round_, place.gangs, place.address, keep_idle_s=KEEP_IDLE_S) as session:
+        yield Procedure(part, round_, replace(place, gangs=session))
+
+
+def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
+    """The record of the same command where nothing that it is bound to has changed since; it is printed again."""
+    store = RoundStore(Storage(place.storage), round_.name)
+    record = newest_procedure(store, part.procedure)
+    if (
+        record is None
+        or record.command != part.command
+        or stale_facts(record, facts_of(round_.studies, round_.resources))
+    ):
+        return None
+    place.console.print(
+        Text(f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."),
+        soft_wrap=True,
+    )
+    print_procedure(place.console, record)
+    return record

@@ -14,9 +14,11 @@ FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 ORDER = (
     *("run", "resume", "extend", "stop", "check", "preprocess"),
     *("report", "propose", "rounds", "serve", "note", "predict"),
+    *("new", "check-initial", "batch-size", "train-steps", "stability", "lengthen", "exploit"),
+    *("variance", "launch", "test", "advise"),
     *("submit", "status", "logs"),
 )
-"""Of the commands in the list of them: those of a round's life first."""
+"""Of the commands in the list of them: those of a round's life, then the playbook's procedures in its order."""
 
 
 class _Command(click.Command):

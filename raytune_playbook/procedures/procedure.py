@@ -20,6 +20,7 @@ from raytune_playbook.engine.rounds.retrain import retrain
 from raytune_playbook.engine.rounds.run import Wishes, raise_if_failed, run_round
 from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.errors import RunError
+from raytune_playbook.procedures.command import is_same_command
 from raytune_playbook.records.facts import facts_of
 from raytune_playbook.records.procedures import (
     ProcedureRecord,
@@ -174,7 +175,7 @@ def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | No
     record = newest_procedure(store, part.procedure)
     if (
         record is None
-        or record.command != part.command
+        or not is_same_command(record.command, part.command)
         or stale_facts(record, facts_of(round_.studies, round_.resources))
     ):
         return None

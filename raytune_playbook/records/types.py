@@ -83,11 +83,13 @@ class Part(FrozenSpec):
         procedure: the name of its command.
         round: whose procedure it is.
         command: reproduces the procedure, and with it the round.
+        job: the job file that the procedure was given; None for a round of the Python API.
     """
 
     procedure: str
     round: str
     command: str
+    job: str | None = None
 
     @property
     def text(self) -> str:

@@ -27,9 +27,15 @@ def job_of(store: RoundStore) -> str:
     """The job file that a round was started from.
 
     Raises:
-        StorageError: there is no such round, it was started from Python, or its storage cannot be written.
+        StorageError: there is no such round, it was started from Python or by a procedure, or its storage cannot be
+            written.
     """
     record = store.round()
+    if record.part_of is not None:
+        raise StorageError(
+            f"A round is gone on with by what runs it, but {record.name!r} is part of the {record.part_of.text}; run "
+            f"that again: {record.part_of.command}"
+        )
     if record.job is None:
         raise StorageError(
             f"Round {record.name!r} was started from Python ({record.command}), so its code is there; run it again to "

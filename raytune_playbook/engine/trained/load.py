@@ -91,8 +91,9 @@ def recorded(store: RoundStore, trial: str) -> tuple[TrialSpec, int | None]:
 
 
 def workload_of_job(store: RoundStore) -> Workload:
-    """The workload of the job file that a round was started from."""
-    job = store.round().job
+    """The workload of the job file that a round, or the procedure that it is part of, was started from."""
+    record = store.round()
+    job = record.part_of.job if record.part_of else record.job
     if job is None:
         raise StorageError(
             f"Round {store.name!r} was started from Python, so its workload is there; pass it with workload=..."

@@ -14,7 +14,13 @@ from collections.abc import Sequence
 
 import click
 
-from raytune_playbook.cli import reading, running, submissions, trained  # noqa: F401, each registers its commands
+from raytune_playbook.cli import (  # each registers its commands
+    procedures,  # noqa: F401
+    reading,  # noqa: F401
+    running,  # noqa: F401
+    submissions,  # noqa: F401
+    trained,  # noqa: F401
+)
 from raytune_playbook.cli.group import BAD_INPUT, PROGRAM, commands
 
 

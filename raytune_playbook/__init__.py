@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.procedures.test_set.test import test
+    from raytune_playbook.procedures.variance.variance import variance
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -52,6 +55,7 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "launch",
     "load_model",
     "predict",
     "propose",
@@ -60,6 +64,8 @@ __all__ = [
     "read_table",
     "run",
     "score",
+    "test",
+    "variance",
 ]
 
 _LATER = {
@@ -70,6 +76,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",
@@ -78,6 +85,8 @@ _LATER = {
     "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
+    "test": "raytune_playbook.procedures.test_set.test",
+    "variance": "raytune_playbook.procedures.variance.variance",
 }
 
 

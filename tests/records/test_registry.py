@@ -120,7 +120,10 @@ def test_tr1_the_registry_as_a_table_has_the_columns_that_the_playbook_lists(sto
     assert row["num_trials"] == 12
     assert row["best_validation_performance"] == 0.02
     assert row["reproduction_command"] == "raytune-playbook run /jobs/first.py"
-    assert (row["uncommitted_changes"], row["uncommitted_changes_stored_at"]) == (True, "/rounds/first/uncommitted.diff")
+    assert (row["uncommitted_changes"], row["uncommitted_changes_stored_at"]) == (
+        True,
+        "/rounds/first/uncommitted.diff",
+    )
     assert json.loads(row["configuration"]) == launch.configuration
     assert row["changes_without_evidence"] == "dropout"
     assert (row["test_set_read"], row["test_performance"]) == (2, 0.03)  # rule AD6

@@ -7,9 +7,6 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from raytune_playbook.analysis.answer.resolution import num_scored
-from raytune_playbook.analysis.evaluation_sample import difference_error
-from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.engine.rounds.running import Place
@@ -19,6 +16,7 @@ from raytune_playbook.procedures.command import part_of_round
 from raytune_playbook.procedures.launch.baseline import Baseline, baseline_of, is_point_of
 from raytune_playbook.procedures.launch.comparison import METHOD, NUM_LEAST, Comparison, Verdict, compare
 from raytune_playbook.procedures.launch.configuration import round_of
+from raytune_playbook.procedures.launch.examples import SamplingError, sampling_error
 from raytune_playbook.procedures.launch.gains import Gain
 from raytune_playbook.procedures.launch.path import unmeasured, walk
 from raytune_playbook.procedures.launch.words import Decision, words
@@ -115,8 +113,10 @@ def launch(
         number = num_retrains or num_by_price(trials)
         p.say(f"{candidate.text} of {round.name} against {baseline.text}.")
         p.say(price_sentence(2, number, seconds_of(trials)))
-        ends = _baseline_retrained(p, candidate, baseline, number), retrained(p, candidate, number)
-        compared = _compared(p, ends, complexity)
+        points = _where(p, candidate, baseline), candidate
+        ends = retrained(p, points[0], number), retrained(p, candidate, number)
+        noise = sampling_error(p.store, points, ends)
+        compared = _compared(ends, noise, complexity)
         is_launched = compared.verdict is Verdict.ADOPT or bool(anyway)
         on_path = max(NUM_LEAST, number // 2) if path_retrains is None else path_retrains
         is_walked = is_launched and bool(on_path)
@@ -127,6 +127,7 @@ def launch(
             ends=ends,
             comparison=compared,
             steps=steps,
+            noise=noise,
             complexity=_added(complexity),
             anyway=anyway if compared.verdict is not Verdict.ADOPT else None,
             gains=tuple(_gains(p, candidate, compared, ends[1])),
@@ -163,19 +164,19 @@ def _require_open(candidate: Point, storage: str) -> None:
         )
 
 
-def _baseline_retrained(p: Procedure, candidate: Point, baseline: Baseline, number: int) -> Retrainings:
-    point = baseline.point
-    if point is None:
-        goal = f"What {candidate.text} of {candidate.round.name} is compared with: {baseline.text}"
-        point = trained_alone(p, "baseline", round_of(candidate.round, baseline.configuration, goal))
-    return retrained(p, point, number)
+def _where(p: Procedure, candidate: Point, baseline: Baseline) -> Point:
+    """The baseline's point, where it was trained, or is now."""
+    if baseline.point is not None:
+        return baseline.point
+    goal = f"What {candidate.text} of {candidate.round.name} is compared with: {baseline.text}"
+    return trained_alone(p, "baseline", round_of(candidate.round, baseline.configuration, goal))
 
 
-def _compared(p: Procedure, ends: tuple[Retrainings, Retrainings], complexity: str) -> Comparison:
+def _compared(ends: tuple[Retrainings, Retrainings], noise: SamplingError | None, complexity: str) -> Comparison:
     found = compare(
         ends[1].losses,
         ends[0].losses,
-        sampling_error=_sampling_error(p, ends),
+        sampling_error=None if noise is None else noise.value,
         adds_complexity=bool(_added(complexity)),
     )
     if found is None:
@@ -184,18 +185,6 @@ def _compared(p: Procedure, ends: tuple[Retrainings, Retrainings], complexity: s
             "retrainings crashed; see the page for their tracebacks, and mend the cause."
         )
     return found
-
-
-def _sampling_error(p: Procedure, ends: tuple[Retrainings, Retrainings]) -> float | None:
-    """At most so much chance among the validation examples adds, where the objective counts them; else not known."""
-    record = p.store.round()
-    trials = tuple(trials_of(p.store.trials()))
-    evidence = Evidence(tuple(p.store.studies()), record.objective, trials, examples=record.examples)
-    counted = num_scored(evidence)
-    medians = ends[0].median, ends[1].median
-    if counted is None or medians[0] is None or medians[1] is None:
-        return None
-    return difference_error(medians[0], medians[1], counted)
 
 
 def _added(complexity: str) -> str:

@@ -12,6 +12,7 @@ from raytune_playbook.analysis.wording import form_for, number_text
 from raytune_playbook.procedures.command import Option, command_of
 from raytune_playbook.procedures.launch.baseline import Baseline
 from raytune_playbook.procedures.launch.comparison import METHOD, PAIRS_WON, Because, Comparison, Verdict
+from raytune_playbook.procedures.launch.examples import SamplingError
 from raytune_playbook.procedures.launch.gains import Gain, is_saturated
 from raytune_playbook.procedures.launch.path import Step, without_evidence
 from raytune_playbook.procedures.variance.retrainings import Point, Retrainings, histogram_points
@@ -26,6 +27,7 @@ class Decision:
     Fields:
         ends: what retraining the baseline and the candidate came to.
         steps: the changes, with the evidence for each.
+        noise: what the choice of the validation examples adds; None where that is not known.
         complexity: that the change adds; empty for none.
         anyway: why it was launched against the verdict.
         gains: of earlier launches and of this candidate, the newest last.
@@ -37,6 +39,7 @@ class Decision:
     ends: tuple[Retrainings, Retrainings]
     comparison: Comparison
     steps: tuple[Step, ...]
+    noise: SamplingError | None
     complexity: str
     anyway: str | None
     gains: tuple[Gain, ...] = ()
@@ -104,7 +107,6 @@ def _probability(probability: float) -> str:
 
 
 def _sentences(decision: Decision) -> list[str]:
-    found = decision.comparison
     ends = decision.ends
     said = [
         f"{ends[1].num} retrainings of the candidate and {ends[0].num} of {decision.baseline.text} were compared by "
@@ -113,7 +115,7 @@ def _sentences(decision: Decision) -> list[str]:
     ]
     if decision.baseline.point is None:
         said.append("The baseline was trained anew by today's code, on the candidate's examples and workers.")
-    said += _on_errors(found)
+    said += _on_errors(decision)
     said += _on_runs(ends)
     said += _on_changes(decision)
     said.append(_on_complexity(decision))
@@ -159,17 +161,14 @@ def _why(decision: Decision) -> str:
             return f"A difference of {number_text(found.gain, 3)} may be chance among the validation examples; {more}."
 
 
-def _on_errors(found: Comparison) -> list[str]:
-    said = [
-        f"Method: {METHOD}; the standard error of the difference is {number_text(found.retrain_error, 2)} by retraining"
+def _on_errors(decision: Decision) -> list[str]:
+    found, noise = decision.comparison, decision.noise
+    by_examples = "what the choice of the validation examples adds is not known" if noise is None else noise.text
+    return [
+        f"Method: {METHOD}; the standard error is {number_text(found.retrain_error, 2)} by retraining, and "
+        f"{by_examples}.",
+        f"A single run of the candidate beats one of the baseline in {found.pairs_won:.0%} of all pairs.",
     ]
-    said[0] += (
-        "; what the choice of the validation examples adds is not known."
-        if found.sampling_error is None
-        else f", and at most {number_text(found.sampling_error, 2)} by the choice of the validation examples."
-    )
-    said.append(f"A single run of the candidate beats one of the baseline in {found.pairs_won:.0%} of all pairs.")
-    return said
 
 
 def _on_runs(ends: tuple[Retrainings, Retrainings]) -> list[str]:

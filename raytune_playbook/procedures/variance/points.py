@@ -122,5 +122,10 @@ def _num_first(store: RoundStore, point: Point) -> int:
     return int(is_current and not point.is_picked)
 
 
+def is_current(trial: Trial, point: Point) -> bool:
+    """Whether today's code has trained it."""
+    return not is_outdated(trial, _source_hash(point))
+
+
 def _source_hash(point: Point) -> str:
     return workload_of(point.round).spec().source_hash

@@ -11,7 +11,7 @@ import pytest
 
 from raytune_playbook import Files, Split
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.data.splits import example_hashes, exact_division
+from raytune_playbook.data.splits import exact_division, example_hashes
 from raytune_playbook.errors import SpecError
 from raytune_playbook.procedures.launch.configuration import Configuration
 from raytune_playbook.procedures.test_set.folding import fixed_length, folded, joined

@@ -47,9 +47,7 @@ def test_ad1_an_infeasible_retraining_is_worse_than_any() -> None:
     found = retrainings_of(trials, ("all", 3), OBJECTIVE, "now", with_first=False)
     assert (found.num, found.num_infeasible, found.median, found.deviation) == (3, 1, 0.05, None)
     assert found.losses == [0.03, 0.05, math.inf]
-    better = retrainings_of(
-        trials, ("all", 3), Objective(metric="accuracy", goal="maximize"), "now", with_first=False
-    )
+    better = retrainings_of(trials, ("all", 3), Objective(metric="accuracy", goal="maximize"), "now", with_first=False)
     assert (better.losses, better.median) == ([-0.03, -0.05, math.inf], 0.03)
 
 

@@ -18,7 +18,7 @@ from raytune_playbook.procedures.launch.comparison import METHOD, NUM_LEAST, Com
 from raytune_playbook.procedures.launch.configuration import round_of
 from raytune_playbook.procedures.launch.examples import SamplingError, sampling_error
 from raytune_playbook.procedures.launch.gains import Gain
-from raytune_playbook.procedures.launch.path import unmeasured, walk
+from raytune_playbook.procedures.launch.path import End, unmeasured, walk
 from raytune_playbook.procedures.launch.words import Decision, words
 from raytune_playbook.procedures.procedure import Procedure, procedure
 from raytune_playbook.procedures.variance.points import best_point, done_for, retrained, trained_alone
@@ -120,7 +120,9 @@ def launch(
         is_launched = compared.verdict is Verdict.ADOPT or bool(anyway)
         on_path = max(NUM_LEAST, number // 2) if path_retrains is None else path_retrains
         is_walked = is_launched and bool(on_path)
-        steps = walk(p, candidate, baseline, ends, on_path) if is_walked else unmeasured(candidate, baseline, ends)
+        configurations = baseline.configuration, candidate.configuration
+        trained = End(points[0], ends[0]), End(candidate, ends[1])
+        steps = walk(p, configurations, trained, on_path) if is_walked else unmeasured(p, configurations, trained)
         decision = Decision(
             candidate=candidate,
             baseline=baseline,

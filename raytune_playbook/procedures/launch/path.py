@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from raytune_playbook.procedures.launch.baseline import Baseline
 from raytune_playbook.procedures.launch.comparison import SURE, Comparison, compare
-from raytune_playbook.procedures.launch.configuration import Change, changes, path, round_of
+from raytune_playbook.procedures.launch.configuration import Change, Configuration, changes, path, round_of
+from raytune_playbook.procedures.launch.examples import sampling_error
 from raytune_playbook.procedures.procedure import Procedure
 from raytune_playbook.procedures.variance.points import retrained, trained_alone
 from raytune_playbook.procedures.variance.retrainings import Point, Retrainings
 from raytune_playbook.records.registry import ChangeRecord
+from raytune_playbook.records.store import RoundStore
 
 
 @dataclass(frozen=True)
@@ -47,38 +48,59 @@ class Step:
         )
 
 
-def unmeasured(candidate: Point, baseline: Baseline, ends: tuple[Retrainings, Retrainings]) -> tuple[Step, ...]:
-    """The changes where what is between the ends was not trained; of a single one the ends are enough."""
-    found = changes(baseline.configuration, candidate.configuration)
-    if len(found) == 1:
-        return (Step(found[0], ends[1], compare(ends[1].losses, ends[0].losses)),)
-    return tuple(Step(change, None, None) for change in found)
+@dataclass(frozen=True)
+class End:
+    """One end of the path: a point, and what retraining it came to."""
+
+    point: Point
+    retrainings: Retrainings
+
+
+def unmeasured(
+    p: Procedure, configurations: tuple[Configuration, Configuration], ends: tuple[End, End]
+) -> tuple[Step, ...]:
+    """The changes where what is between the ends was not trained; of a single one there is nothing between them.
+
+    Args:
+        configurations: of the baseline and the candidate.
+        ends: the same, as they were trained again.
+    """
+    found = changes(*configurations)
+    if len(found) != 1:
+        return tuple(Step(change, None, None) for change in found)
+    return (Step(found[0], ends[1].retrainings, _compared(ends[0], ends[1], p.store)),)
 
 
 def walk(
-    p: Procedure, candidate: Point, baseline: Baseline, ends: tuple[Retrainings, Retrainings], num_retrains: int
+    p: Procedure, configurations: tuple[Configuration, Configuration], ends: tuple[End, End], num_retrains: int
 ) -> tuple[Step, ...]:
     """Train what is between the ends, and compare each with what is before it.
 
     Args:
-        ends: what retraining the baseline and the candidate came to.
+        configurations, ends: as for `unmeasured`.
         num_retrains: of each configuration between them.
     """
-    found = changes(baseline.configuration, candidate.configuration)
-    between = path(baseline.configuration, candidate.configuration)[1:-1]
+    found, candidate = changes(*configurations), ends[1].point
+    between = path(*configurations)[1:-1]
     if not between:
-        return unmeasured(candidate, baseline, ends)
+        return unmeasured(p, configurations, ends)
     p.say(f"The path from the baseline to the candidate: {num_retrains} trainings of {len(between)} in between.")
     walked = [ends[0]]
     for number, (change, configuration) in enumerate(zip(found, between, strict=False), 1):
         goal = f"On the path to {candidate.text}: {change.text}"
         point = trained_alone(p, f"path-{number}", round_of(candidate.round, configuration, goal))
-        walked.append(retrained(p, point, num_retrains))
+        walked.append(End(point, retrained(p, point, num_retrains)))
     walked.append(ends[1])
     return tuple(
-        Step(change, after, compare(after.losses, before.losses))
+        Step(change, after.retrainings, _compared(before, after, p.store))
         for change, (before, after) in zip(found, pairwise(walked), strict=True)
     )
+
+
+def _compared(before: End, after: End, store: RoundStore) -> Comparison | None:
+    pair = before.retrainings, after.retrainings
+    noise = sampling_error(store, (before.point, after.point), pair)
+    return compare(pair[1].losses, pair[0].losses, sampling_error=None if noise is None else noise.value)
 
 
 def without_evidence(steps: Sequence[Step]) -> list[Step]:

@@ -121,7 +121,7 @@ def _sentences(decision: Decision) -> list[str]:
     said.append(_on_complexity(decision))
     if decision.anyway:
         said.append(f"It was launched anyway: {decision.anyway}")
-    if decision.is_constant_rate:
+    if decision.is_constant_rate and decision.launch is not None:
         said.append(
             "Warning: the learning rate stays constant to the end (rule SC1); a schedule that decays usually does "
             "better, so tune one before the last launch."
@@ -139,7 +139,8 @@ def _why(decision: Decision) -> str:
     found = decision.comparison
     match found.because:
         case Because.BETTER:
-            return f"The candidate is better by {number_text(found.gain, 3)}, and that is no chance of retraining."
+            chance = "retraining" if decision.noise is None else "retraining, or among the validation examples"
+            return f"The candidate is better by {number_text(found.gain, 3)}, which is no chance of {chance}."
         case Because.NOT_BETTER:
             return "Its median is no better than that of the baseline, so the baseline stays."
         case Because.FEW_RETRAININGS:
@@ -248,12 +249,14 @@ def _tables(decision: Decision) -> list[ShownTable]:
             leading=(0,) if decision.comparison.verdict is Verdict.ADOPT else (),
         )
     ]
+    is_measured = any(step.comparison is not None for step in decision.steps)
+    columns = ("change", "median with it", "gain", "probability of improvement", "earns its place")
     if decision.steps:
         tables.append(
             ShownTable(
-                title="From the baseline to the candidate, a change at a time",
-                columns=("change", "median with it", "gain", "probability of improvement", "earns its place"),
-                rows=tuple(_step_row(step) for step in decision.steps),
+                title="From the baseline to the candidate" + (", a change at a time" if is_measured else ""),
+                columns=columns if is_measured else columns[:1],
+                rows=tuple(_step_row(step)[: None if is_measured else 1] for step in decision.steps),
             )
         )
     return tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
@@ -98,7 +98,8 @@ def launch(
         "anyway": anyway,
     }
     part = part_of_round("launch", round, place, options)
-    _refuse(complexity, num_retrains, path_retrains, anyway)
+    asked = _Asked(complexity, num_retrains, path_retrains, anyway)
+    asked.refuse()
     candidate, _ = best_point(round, storage)
     _require_open(candidate, storage)
     newest = newest_launch(Storage(storage), candidate.round.studies[0].workload)
@@ -109,51 +110,64 @@ def launch(
     if not again and (record := done_for(part, round, place, {"candidate": candidate.text, "baseline": baseline.text})):
         return record
     with procedure(part, candidate.round, place) as p:
-        trials = trials_of(p.store.trials())
-        number = num_retrains or num_by_price(trials)
-        p.say(f"{candidate.text} of {round.name} against {baseline.text}.")
-        p.say(price_sentence(2, number, seconds_of(trials)))
-        points = _where(p, candidate, baseline), candidate
-        ends = retrained(p, points[0], number), retrained(p, candidate, number)
-        noise = sampling_error(p.store, points, ends)
-        compared = _compared(ends, noise, complexity)
-        is_launched = compared.verdict is Verdict.ADOPT or bool(anyway)
-        on_path = max(NUM_LEAST, number // 2) if path_retrains is None else path_retrains
-        is_walked = is_launched and bool(on_path)
-        configurations = baseline.configuration, candidate.configuration
-        trained = End(points[0], ends[0]), End(candidate, ends[1])
-        steps = walk(p, configurations, trained, on_path) if is_walked else unmeasured(p, configurations, trained)
-        decision = Decision(
-            candidate=candidate,
-            baseline=baseline,
-            ends=ends,
-            comparison=compared,
-            steps=steps,
-            noise=noise,
-            complexity=_added(complexity),
-            anyway=anyway if compared.verdict is not Verdict.ADOPT else None,
-            gains=tuple(_gains(p, candidate, compared, ends[1])),
-        )
-        if is_launched:
-            decision = replace(decision, launch=_registered(p, decision, trials))
+        decision = _decided(p, candidate, baseline, asked)
         text = words(decision, storage)
         return p.conclude(p.draft(text.verdict, bound_to=BOUND_TO).model_copy(update=text.fields))
 
 
-def _refuse(complexity: str, num_retrains: int | None, path_retrains: int | None, anyway: str | None) -> None:
-    if not complexity.strip():
-        raise SpecError(
-            "complexity: what a change adds to the training pipeline is said in words (rule AD4), but got nothing; say "
-            "it, or 'none'."
-        )
-    if anyway is not None and not anyway.strip():
-        raise SpecError("anyway: a launch against the verdict needs a reason, but got none; give it in words.")
-    for name, number in (("num_retrains", num_retrains), ("path_retrains", path_retrains)):
-        if number is not None and number < NUM_LEAST and not (name == "path_retrains" and number == 0):
+def _decided(p: Procedure, candidate: Point, baseline: Baseline, asked: _Asked) -> Decision:
+    trials = trials_of(p.store.trials())
+    number = asked.num_retrains or num_by_price(trials)
+    p.say(f"{candidate.text} of {candidate.round.name} against {baseline.text}.")
+    p.say(price_sentence(2, number, seconds_of(trials)))
+    points = _where(p, candidate, baseline), candidate
+    ends = retrained(p, points[0], number), retrained(p, candidate, number)
+    noise = sampling_error(p.store, points, ends)
+    compared = _compared(ends, noise, asked.complexity)
+    is_launched = compared.verdict is Verdict.ADOPT or bool(asked.anyway)
+    on_path = max(NUM_LEAST, number // 2) if asked.path_retrains is None else asked.path_retrains
+    configurations = baseline.configuration, candidate.configuration
+    trained = End(points[0], ends[0]), End(candidate, ends[1])
+    is_walked = is_launched and on_path > 0
+    steps = walk(p, configurations, trained, on_path) if is_walked else unmeasured(p, configurations, trained)
+    decision = Decision(
+        candidate=candidate,
+        baseline=baseline,
+        ends=ends,
+        comparison=compared,
+        steps=steps,
+        noise=noise,
+        complexity=_added(asked.complexity),
+        anyway=asked.anyway if compared.verdict is not Verdict.ADOPT else None,
+        gains=tuple(_gains(p, candidate, compared, ends[1])),
+    )
+    return replace(decision, launch=_registered(p, decision, trials)) if is_launched else decision
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `launch` was asked."""
+
+    complexity: str
+    num_retrains: int | None
+    path_retrains: int | None
+    anyway: str | None
+
+    def refuse(self) -> None:
+        """Raises `SpecError` for what cannot be asked."""
+        if not self.complexity.strip():
             raise SpecError(
-                f"{name}: fewer than {NUM_LEAST} retrainings are not enough evidence, but got {number}; give "
-                f"{NUM_LEAST} or more, or leave it out."
+                "complexity: what a change adds to the training pipeline is said in words (rule AD4), but got nothing; "
+                "say it, or 'none'."
             )
+        if self.anyway is not None and not self.anyway.strip():
+            raise SpecError("anyway: a launch against the verdict needs a reason, but got none; give it in words.")
+        for name, number in (("num_retrains", self.num_retrains), ("path_retrains", self.path_retrains)):
+            if number is not None and number < NUM_LEAST and not (name == "path_retrains" and number == 0):
+                raise SpecError(
+                    f"{name}: fewer than {NUM_LEAST} retrainings are not enough evidence, but got {number}; give "
+                    f"{NUM_LEAST} or more, or leave it out."
+                )
 
 
 def _require_open(candidate: Point, storage: str) -> None:

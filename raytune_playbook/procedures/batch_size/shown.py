@@ -108,7 +108,7 @@ def steps_table(
                 SIZE,
                 "steps",
                 "9 of 10 bootstraps",
-                "trials that reached it",
+                "reached by trials",
                 "perfect scaling",
                 "examples",
                 "training time",

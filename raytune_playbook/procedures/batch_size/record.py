@@ -27,6 +27,9 @@ from raytune_playbook.records.procedures import NextCommand, ProcedureRecord, Sh
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Resources
 
+FEW_STEPS = 10
+"""Where an epoch has fewer the rule of thumb that more examples need fewer steps is not to be relied on."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -157,9 +160,15 @@ def _sentences(about: About, amount: float, unit: str) -> list[str]:
     if about.to_target is None:
         found.append(
             "How many steps each size needs was not measured. The least time rests on the rule of thumb that a doubled "
-            "batch halves them, as it does up to the critical batch size; the least consumption doubles the batch only "
-            f"while that would pay with 1.4 times fewer steps as well. {same}."
+            "batch halves them, as it does up to the critical batch size; the least consumption takes a doubling "
+            f"only where it would pay even if it made the steps 1.4 times fewer instead of twice. {same}."
         )
+        if about.measured.num_examples < FEW_STEPS * about.least_time:
+            epoch = max(1, about.measured.num_examples // about.least_time)
+            found.append(
+                f"But an epoch at {about.least_time:,} has only {epoch} {form_for(epoch, 'step', 'steps')}, which is "
+                "often beyond the critical batch size: measure the steps before you take it."
+            )
     else:
         found += steps_sentences(about.to_target, tuple(tuned_anew(round_)))
         found.append(f"{same}, so that both are least at the same size.")

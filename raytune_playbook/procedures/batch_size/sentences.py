@@ -25,8 +25,8 @@ def ended_sentence(measured: Measured, proof: Proof) -> list[str]:
             ended = f"{size} examples do not fit: {measured.reason}."
         case Ended.TRAINING_SET:
             ended = (
-                f"The doubling ended before {size}, for the training set has {measured.num_examples:,} examples; memory "
-                "had not run out."
+                f"The doubling ended before {size}, for the training set has {measured.num_examples:,} examples; "
+                "memory had not run out."
             )
         case Ended.MAX:
             ended = f"The doubling ended at --max, before {size}; memory had not run out."

@@ -30,18 +30,20 @@ def sizes_table(scaling: Scaling, marked: Sequence[int]) -> ShownTable:
                 each.size,
                 duration_text(each.step_s),
                 _digits(each.examples_per_s),
-                f"{_digits(each.slowest_per_s):,} to {_digits(each.fastest_per_s):,}",
+                f"±{(each.fastest_per_s - each.slowest_per_s) / 2 / each.examples_per_s:.0%}",
                 None if factor is None else round(factor, 2),
                 *(f"{each.share(part):.0%}" for part in PARTS),
                 bytes_text(each.peak_memory_bytes),
             )
         )
     return ShownTable(
-        title="Batch sizes that fit, and how fast they are trained (spread over the intervals of their steps)",
+        title=(
+            "Batch sizes that fit, how fast they are trained (with the spread over intervals, and the growth of the "
+            "throughput from size to size), where the time goes, and what memory a worker takes"
+        ),
         columns=(
-            *(SIZE, "time per step", "examples/s", "spread", "times the one before"),
-            *PARTS,
-            "memory of a worker",
+            *(SIZE, "time per step", "examples/s", "spread", "growth"),
+            *("input", "sync", "compute", "memory"),
         ),
         rows=tuple(rows),
         leading=_leading([each.size for each in scaling.sizes], marked),

@@ -50,7 +50,7 @@ def test_ba6_steps_that_no_longer_fall_have_all_three_regimes():
 
 @pytest.mark.parametrize("half_way", [24, 100, 300])
 def test_ba6_the_critical_size_of_the_usual_law_is_where_it_needs_half_as_many_examples_again(half_way: int):
-    """Of S = least x (1 + half_way / B) steps, least x (B + half_way) examples: 1.5 times those of 16 is solved for B."""
+    """Of S = least x (1 + half_way / B) steps, least x (B + half_way) examples: 1.5 times those of 16, solved."""
     scaling = scaling_of(lambda size: 10_000 * (1 + half_way / size))
     solved = PERFECT * (16 + half_way) - half_way
     assert scaling.critical == max(size for size in SIZES if size <= solved)

@@ -66,7 +66,7 @@ def test_ba1_sizes_are_powers_of_two_of_a_whole_gang():
     ],
 )
 def test_ba8_a_round_that_accumulates_gradients_is_refused(changed):
-    with pytest.raises(SpecError, match="accumulation_steps is [24]; set it to 1"):
+    with pytest.raises(SpecError, match=r"accumulation_steps is [24]; set it to 1"):
         refuse_accumulation(round_of(**changed))
     refuse_accumulation(round_of(fixed={"accumulation_steps": 1}))
 

@@ -1,7 +1,7 @@
 """The walk that ``jobs/README.md`` tells: its commands, and what they print.
 
-``python -m tests.walk`` runs it in a fresh folder, as its reader would, and writes into the file what the commands print;
-`tests/test_walk.py` runs the same commands.
+``python -m tests.walk`` runs it in a fresh folder, as its reader would, and writes what the commands print into the
+file; `tests/test_walk.py` runs the same commands.
 """
 
 from __future__ import annotations

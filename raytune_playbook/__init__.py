@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.advise.advise import advise
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
@@ -53,6 +54,7 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "advise",
     "batch_size",
     "load_model",
     "predict",
@@ -72,6 +74,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",

@@ -1,5 +1,6 @@
 """The playbook's procedures as commands, a module each; those that belong together share one."""
 
-from __future__ import annotations
-
-from raytune_playbook.cli.procedures import batch_size  # noqa: F401, registers its commands
+from raytune_playbook.cli.procedures import (  # each registers its commands
+    advise,  # noqa: F401
+    batch_size,  # noqa: F401
+)

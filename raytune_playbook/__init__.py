@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.procedures.stability.stability import stability
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -66,6 +67,7 @@ __all__ = [
     "read_table",
     "run",
     "score",
+    "stability",
 ]
 
 _LATER = {
@@ -87,6 +89,7 @@ _LATER = {
     "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
+    "stability": "raytune_playbook.procedures.stability.stability",
 }
 
 

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.score import score
     from raytune_playbook.procedures.advise.advise import advise
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
+    from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.procedures.stability.stability import stability
+    from raytune_playbook.procedures.test_set.test import test
+    from raytune_playbook.procedures.variance.variance import variance
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -58,6 +61,7 @@ __all__ = [
     "Workload",
     "advise",
     "batch_size",
+    "launch",
     "lengthen",
     "load_model",
     "predict",
@@ -68,6 +72,8 @@ __all__ = [
     "run",
     "score",
     "stability",
+    "test",
+    "variance",
 ]
 
 _LATER = {
@@ -81,6 +87,7 @@ _LATER = {
     "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
+    "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",
@@ -90,6 +97,8 @@ _LATER = {
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
     "stability": "raytune_playbook.procedures.stability.stability",
+    "test": "raytune_playbook.procedures.test_set.test",
+    "variance": "raytune_playbook.procedures.variance.variance",
 }
 
 

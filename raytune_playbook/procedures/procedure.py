@@ -90,9 +90,7 @@ class Procedure:
         self._require_finished(store, status)
         self.ran.append(named.name)
         write_page(store)
-        result = Result(store)
-        self._machine = next((t.machine for t in trials_of(result.trials) if t.machine.torch), self._machine)
-        return result
+        return self._seen(Result(store))
 
     def retrain(self, points: Sequence[tuple[str, int]], num_repeats: int, round_: Round | None = None) -> Result:
         """Retrain points of the round, or of another one, until each has so many repeats; raises as `run` does."""
@@ -100,7 +98,7 @@ class Procedure:
         status = retrain(retrained, points, num_repeats, self.place)
         store = RoundStore(Storage(self.place.storage), retrained.name)
         self._require_finished(store, status)
-        return Result(store)
+        return self._seen(Result(store))
 
     def renew_gangs(self) -> None:
         """End the session's gangs: the next round has fresh workers."""
@@ -157,6 +155,12 @@ class Procedure:
             if not store.exists() or (named.name not in concluded and store.round().fingerprint == named.fingerprint):
                 return named
             number += 1
+
+    def _seen(self, result: Result) -> Result:
+        """A result whose trials tell on what they ran; the newest say what is so now."""
+        machines = [trial.machine for trial in trials_of(result.trials) if trial.machine.torch]
+        self._machine = machines[-1] if machines else self._machine
+        return result
 
     def _require_finished(self, store: RoundStore, status: RoundStatus) -> None:
         raise_if_failed(store, status, then=self.part.command)

@@ -23,6 +23,7 @@ from tests import forked_ray
 from tests.ports import free_port
 
 if TYPE_CHECKING:
+    from raytune_playbook import Gangs
     from tests.workers import Workers
 
 NUM_CPUS = 7
@@ -65,6 +66,16 @@ def cluster() -> Iterator[Cluster]:
         yield running
         ray.shutdown()
         running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def gangs(cluster: Cluster) -> Iterator[Gangs]:
+    """Two gangs of two workers each, warm for as long as the tests need them."""
+    from raytune_playbook import Gangs  # and with it torch, which not every test needs
+    from tests.regression import RESOURCES
+
+    with Gangs(RESOURCES, keep_idle_s=600) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

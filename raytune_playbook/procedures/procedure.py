@@ -105,8 +105,8 @@ class Procedure:
         print_procedure(self.place.console, written)
         if self.store.exists():
             self.say(f"Report: {write_page(self.store)}")
-        elif self.ran:
-            self.say(f"Report: {self.store.storage.uri}/{self.ran[-1]}/report/index.html")
+        elif self.ran:  # a job's procedure stands on the pages of its parts
+            self.say(f"Report: {write_page(RoundStore(self.store.storage, self.ran[-1]))}")
         return written
 
     def draft(self, verdict: str, *, bound_to: Sequence[str]) -> ProcedureRecord:

@@ -8,10 +8,11 @@ whether it still holds. A procedure of a job file may leave one before the round
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue
 
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.creation import create_if_absent
@@ -22,6 +23,14 @@ from raytune_playbook.study.frozen import FrozenSpec
 FOLDER = "procedures"
 
 AxisScale: TypeAlias = Literal["linear", "log"]
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    """A number that is not finite is none: JSON has no other word for it, and a plot no place."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number: TypeAlias = Annotated[float | None, BeforeValidator(_finite)]
 
 Cell: TypeAlias = str | int | float | bool | None
 """Of a table; None is a dash, a number is written as everywhere else, True and False are yes and no."""
@@ -39,7 +48,7 @@ class ShownTable(FrozenSpec):
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Annotated[Cell, BeforeValidator(_finite)], ...], ...]
     leading: tuple[int, ...] = ()
 
 
@@ -48,7 +57,7 @@ class ShownSeries(FrozenSpec):
 
     Fields:
         name: in the legend.
-        x, y: of shape (num_points,); a y of None is a gap.
+        x, y: of shape (num_points,); a y of None, or that is not finite, is a gap.
         low, high: of shape (num_points,), where each y has an interval; else empty.
         style: how they are drawn.
         is_reference: what the others are to be compared with, such as perfect scaling: drawn dashed and grey.
@@ -56,9 +65,9 @@ class ShownSeries(FrozenSpec):
 
     name: str
     x: tuple[float, ...]
-    y: tuple[float | None, ...]
-    low: tuple[float | None, ...] = ()
-    high: tuple[float | None, ...] = ()
+    y: tuple[Number, ...]
+    low: tuple[Number, ...] = ()
+    high: tuple[Number, ...] = ()
     style: Literal["line", "points", "both", "bars"] = "both"
     is_reference: bool = False
 
@@ -107,7 +116,7 @@ class ProcedureRecord(FrozenSpec):
         is_good: whether that is as one would wish, such as a configuration that beats chance; None where it is
             neither good nor bad.
         sentences: what the verdict rests on, and what it leaves open.
-        numbers: what other procedures and advice go on with, by name.
+        numbers: what other procedures and advice go on with, by name; None where one is not finite.
         bound_to: the facts that it holds for, by what they are facts of, such as ``model`` or ``hardware``.
         rounds: names of the rounds that it ran, in the same storage.
         next: what to do next, first things first.
@@ -123,7 +132,7 @@ class ProcedureRecord(FrozenSpec):
     verdict: str
     is_good: bool | None = None
     sentences: tuple[str, ...] = ()
-    numbers: dict[str, JsonValue] = Field(default_factory=dict)
+    numbers: dict[str, Annotated[JsonValue, BeforeValidator(_finite)]] = Field(default_factory=dict)
     tables: tuple[ShownTable, ...] = ()
     plots: tuple[ShownPlot, ...] = ()
     bound_to: dict[str, str] = Field(default_factory=dict)

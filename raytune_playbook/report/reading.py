@@ -19,7 +19,7 @@ from raytune_playbook.errors import SpecError, StorageError
 from raytune_playbook.records.facts import facts_of
 from raytune_playbook.records.procedures import ProcedureRecord, readable_procedures
 from raytune_playbook.records.scores import ScoreRecord, readable_scores
-from raytune_playbook.records.store import RoundStore, profiles_folder
+from raytune_playbook.records.store import Readable, RoundStore, profiles_folder
 from raytune_playbook.records.types import RoundRecord, RoundStatus
 from raytune_playbook.report.earlier import earlier_rounds
 from raytune_playbook.study.settings import Objective
@@ -73,7 +73,7 @@ class RoundReading:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What procedures are bound to, as it is now."""
+        """What procedures of the round are bound to, as it is now."""
         machines = [trial.machine for trial in self.trials if trial.machine.torch]
         return facts_of(self.studies, self.record.resources, machines[-1] if machines else None)
 
@@ -136,7 +136,7 @@ def _read(store: RoundStore) -> RoundReading:
     except StorageError as error:  # how the round stands is not known, but what its trials came to is
         status = None
         broken.append(str(error))
-    scores, procedures = readable_scores(store), readable_procedures(store)
+    scores, procedures = readable_scores(store), _procedures(store, record)
     summary = summarize(studies, trials, record.objective)
     return RoundReading(
         record,
@@ -148,6 +148,15 @@ def _read(store: RoundStore) -> RoundReading:
         broken=(*broken, *scores.broken, *procedures.broken),
         procedures=tuple(procedures.found),
     )
+
+
+def _procedures(store: RoundStore, record: RoundRecord) -> Readable[list[ProcedureRecord]]:
+    """The round's own, and for a part of one that procedure: its round may never be run, and have no page."""
+    own, part = readable_procedures(store), record.part_of
+    if part is None:
+        return own
+    whole = readable_procedures(RoundStore(store.storage, part.round))
+    return Readable([*own.found, *(each for each in whole.found if record.name in each.rounds)], own.broken)
 
 
 def judged_by(reading: RoundReading, curves: dict[TrialId, TrialCurves], objective: Objective) -> RoundReading:

@@ -14,7 +14,7 @@ import re
 from itertools import product
 
 from raytune_playbook.analysis.series.curves import metrics_at
-from raytune_playbook.records.procedures import stale_facts
+from raytune_playbook.records.procedures import ProcedureRecord, stale_facts
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.insight import Insight, insight_of
@@ -33,7 +33,7 @@ from raytune_playbook.report.page.views.reproduction import reproduction_view
 from raytune_playbook.report.page.views.scores import scores_view
 from raytune_playbook.report.page.views.search_space import search_space_view
 from raytune_playbook.report.page.views.trials import page_data
-from raytune_playbook.report.reading import judged_by, read_all
+from raytune_playbook.report.reading import RoundReading, judged_by, read_all
 from raytune_playbook.study.settings import Objective
 
 FOLDER = "report"
@@ -122,7 +122,7 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
         scores=scores_view(reading),
         findings=findings_view(insight),
         next_study=next_study_view(insight, extras.propose),
-        procedures=procedures_view([(record, stale_facts(record, reading.facts)) for record in reading.procedures]),
+        procedures=procedures_view([(each, _stale(each, reading)) for each in reading.procedures]),
         plots=plots_view(insight, looks),
         sample=sample_view(reading, extras.measurements),
         classes=classes_view(reading, extras.measurements),
@@ -131,3 +131,8 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
         reproduction=reproduction_view(reading, extras.notes),
         data=page_data(insight, extras, looks),
     )
+
+
+def _stale(procedure: ProcedureRecord, reading: RoundReading) -> dict[str, tuple[str, str]]:
+    """What has changed since a procedure of the round; of one that the round is a part of its own page tells."""
+    return stale_facts(procedure, reading.facts) if procedure.round == reading.record.name else {}

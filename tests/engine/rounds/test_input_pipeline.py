@@ -45,7 +45,7 @@ from raytune_playbook.study.fingerprints import examples_fingerprint
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete
 from raytune_playbook.train.workload import Columns
-from tests.engine.conftest import RESOURCES
+from tests.regression import RESOURCES
 
 NUM_TRAIN = 230
 

@@ -20,7 +20,7 @@ from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.trial_run import TrialRun
-from tests.engine.conftest import Regression
+from tests.regression import Regression
 from tests.workers import Notes
 
 RATE = Float(0.01, 0.1, scale="log")

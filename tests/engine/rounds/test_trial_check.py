@@ -32,7 +32,7 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.reading import read_round
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.train.workload import Workload
-from tests.engine.conftest import RESOURCES, Regression
+from tests.regression import RESOURCES, Regression
 
 
 def round_of(workload: Workload, *, metric: str = "loss", steps: int = 6, **fields: object) -> Round:

@@ -1,0 +1,56 @@
+"""What measurements are bound to: each fact changes with what it is a fact of, and with nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.records.facts import CODE, HARDWARE, MODEL, NUM_STEPS, OPTIMIZER, WORKERS, facts_of
+from raytune_playbook.records.types import Machine
+from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.settings import Budget, Resources
+from tests.study.conftest import PlainWorkload
+
+CPU = Machine(torch="2.13", device="cpu", cpu_capability="AVX2")
+
+
+def round_of(**options: object) -> Round:
+    given: dict[str, object] = {
+        "name": "round",
+        "goal": "Is it bound?",
+        "workload": PlainWorkload(),
+        "nuisance": {"learning_rate": Float(0.01, 1.0, scale="log")},
+        "budget": Budget(num_trials=4, max_train_steps=100, evaluation_interval_steps=10),
+    }
+    return Round(**(given | options))  # type: ignore[arg-type]
+
+
+def facts(**options: object) -> dict[str, str]:
+    round_ = round_of(**options)
+    return facts_of(round_.studies, round_.resources, CPU)
+
+
+@pytest.mark.parametrize(
+    ("changed", "options"),
+    [
+        (MODEL, {"fixed": {"width": 64}}),
+        (OPTIMIZER, {"fixed": {"optimizer": "adam"}}),
+        (OPTIMIZER, {"scientific": {"optimizer": Categorical(["momentum", "adam"])}}),
+        (WORKERS, {"resources": Resources(num_workers=2)}),
+        (NUM_STEPS, {"budget": Budget(num_trials=4, max_train_steps=200, evaluation_interval_steps=10)}),
+        (None, {"fixed": {"weight_decay": 0.1}}),
+        (None, {"fixed": {"batch_size": 64}}),
+        (None, {"nuisance": {"learning_rate": Float(0.1, 1.0, scale="log")}}),
+        (None, {"seed": 3}),
+    ],
+)
+def test_ba9_facts_change_with_what_they_are_facts_of(changed, options):
+    before, now = facts(), facts(**options)
+    assert {name for name in before if before[name] != now[name]} == ({changed} if changed else set())
+
+
+def test_ba9_hardware_is_a_fact_once_a_trial_has_run():
+    round_ = round_of()
+    assert HARDWARE not in facts_of(round_.studies, round_.resources)
+    assert facts_of(round_.studies, round_.resources, CPU)[HARDWARE] == "cpu, AVX2"
+    assert facts_of(round_.studies, round_.resources)[CODE] == round_.studies[0].workload.source_hash

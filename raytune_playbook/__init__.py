@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.check_initial.check_initial import check_initial
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
@@ -52,6 +53,7 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "check_initial",
     "load_model",
     "predict",
     "propose",
@@ -70,6 +72,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",

@@ -224,7 +224,7 @@ class Workload(ABC):
         return batch
 
     def augments(self, values: Values) -> bool:
-        """Whether training batches go through an `augment` of the workload's own: unless ``data_augmentation`` is False."""
+        """Whether training batches go through an `augment` of its own: not where ``data_augmentation`` is False."""
         return type(self).augment is not Workload.augment and values.get("data_augmentation") is not False
 
     @abstractmethod

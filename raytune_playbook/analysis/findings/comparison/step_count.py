@@ -56,8 +56,8 @@ def step_count(evidence: Evidence) -> Sequence[Finding]:
         "Another number may suit it."
     )
     proposal = Proposal(
-        "Choose max_train_steps again for what is trained now, generously: raytune-playbook train-steps with the job "
-        "finds a candidate; see also at which steps the trials are best, and whether their curves still fall at the end."
+        "Choose max_train_steps again for what is trained now, generously: raytune-playbook train-steps JOB finds a "
+        "candidate; see also at which steps the trials are best, and whether their curves still fall at the end."
     )
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.advise.advise import advise
+    from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.check_initial.check_initial import check_initial
+    from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
@@ -53,7 +56,10 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "advise",
+    "batch_size",
     "check_initial",
+    "lengthen",
     "load_model",
     "predict",
     "propose",
@@ -73,6 +79,9 @@ _LATER = {
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
     "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
+    "advise": "raytune_playbook.procedures.advise.advise",
+    "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.score import score
     from raytune_playbook.procedures.advise.advise import advise
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
+    from raytune_playbook.procedures.check_initial.check_initial import check_initial
     from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
@@ -61,6 +62,7 @@ __all__ = [
     "Workload",
     "advise",
     "batch_size",
+    "check_initial",
     "launch",
     "lengthen",
     "load_model",
@@ -84,6 +86,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
     "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",

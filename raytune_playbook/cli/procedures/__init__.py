@@ -6,6 +6,7 @@ from raytune_playbook.cli.procedures import (  # each registers its commands
     launch,  # noqa: F401
     lengthen,  # noqa: F401
     stability,  # noqa: F401
+    starting,  # noqa: F401
     test_set,  # noqa: F401
     variance,  # noqa: F401
 )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
     from raytune_playbook.procedures.advise.advise import advise
+    from raytune_playbook.procedures.batch_size.batch_size import batch_size
+    from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
@@ -54,6 +56,8 @@ __all__ = [
     "Values",
     "Workload",
     "advise",
+    "batch_size",
+    "lengthen",
     "load_model",
     "predict",
     "propose",
@@ -73,6 +77,8 @@ _LATER = {
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
     "advise": "raytune_playbook.procedures.advise.advise",
+    "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",

@@ -39,6 +39,7 @@ def _earlier(store: RoundStore, record: RoundRecord) -> tuple[str, EarlierRound]
             and other.workload.name == record.workload.name
             and other.budget.max_train_steps == record.budget.max_train_steps
             and other.created_at < record.created_at
+            and other.budget.target is None  # else its trials were no longer than they needed
         )
         studies = tuple(store.studies()) if is_earlier else ()
     except StorageError:  # it is no round, or a broken one, whose own page says so

@@ -1,3 +1,7 @@
 """The playbook's procedures as commands, a module each; those that belong together share one."""
 
-from raytune_playbook.cli.procedures import advise  # noqa: F401, registers its commands
+from raytune_playbook.cli.procedures import (  # each registers its commands
+    advise,  # noqa: F401
+    batch_size,  # noqa: F401
+    lengthen,  # noqa: F401
+)

@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.advise.advise import advise
+    from raytune_playbook.procedures.batch_size.batch_size import batch_size
+    from raytune_playbook.procedures.check_initial.check_initial import check_initial
     from raytune_playbook.procedures.launch.launch import launch
+    from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.procedures.stability.stability import stability
     from raytune_playbook.procedures.test_set.test import test
     from raytune_playbook.procedures.variance.variance import variance
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
@@ -55,7 +60,11 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "advise",
+    "batch_size",
+    "check_initial",
     "launch",
+    "lengthen",
     "load_model",
     "predict",
     "propose",
@@ -64,6 +73,7 @@ __all__ = [
     "read_table",
     "run",
     "score",
+    "stability",
     "test",
     "variance",
 ]
@@ -76,6 +86,10 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
+    "advise": "raytune_playbook.procedures.advise.advise",
+    "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",
@@ -85,6 +99,7 @@ _LATER = {
     "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
+    "stability": "raytune_playbook.procedures.stability.stability",
     "test": "raytune_playbook.procedures.test_set.test",
     "variance": "raytune_playbook.procedures.variance.variance",
 }

@@ -7,7 +7,7 @@ to its end is not run again for nothing: where nothing that it is bound to has c
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rich.text import Text
@@ -68,16 +68,23 @@ class Procedure:
         """What is known of the round by now, to bind a record to."""
         return facts_of(self.round.studies, self.round.resources, self._machine)
 
-    def run(self, what: str, round_: Round) -> Result:
+    def run(self, what: str, round_: Round, *, prepare: Callable[[Round], None] | None = None) -> Result:
         """Run a round as part of the procedure; its name is made of ``what`` it is, such as ``sweep``.
 
         The first one of a session is checked before its first trial, as every round is; those after it are not.
+
+        Args:
+            what: it is; with it a procedure that was cut off finds the round again.
+            round_: to run.
+            prepare: called with the round under its name before it runs, or goes on.
 
         Raises:
             InputError, RunError: as `raytune_playbook.run`.
             KeyboardInterrupt: Ctrl-C ended it, cleanly.
         """
         named = self._named(what, round_)
+        if prepare is not None:
+            prepare(named)
         wishes = Wishes(part=self.part, is_checked=bool(self.ran))
         store, status = run_round(named, self.place, wishes)
         self._require_finished(store, status)
@@ -92,6 +99,11 @@ class Procedure:
         store = RoundStore(Storage(self.place.storage), retrained.name)
         self._require_finished(store, status)
         return self._seen(Result(store))
+
+    def renew_gangs(self) -> None:
+        """End the session's gangs: the next round has fresh workers."""
+        if self.place.gangs is not None:
+            self.place.gangs.renew()
 
     def say(self, sentence: str) -> None:
         """Print what is about to be done, or what was found on the way."""

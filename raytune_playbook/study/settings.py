@@ -58,6 +58,8 @@ class Budget(FrozenSpec):
             performance takes (rule BA6); None to train every trial for all steps.
         checkpoint_interval_steps: a checkpoint every so many steps, a multiple of ``evaluation_interval_steps``; None
             for one at every evaluation.
+        whole_checkpoints: steps of evaluations whose checkpoints are kept whole, so that a training of another schedule
+            can go on from there; others keep the weights alone.
     """
 
     num_trials: int = Field(gt=0)
@@ -68,6 +70,7 @@ class Budget(FrozenSpec):
     num_best_checkpoints: int = Field(default=1, gt=0)
     checkpoint_interval_steps: int | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, allow_inf_nan=False)
+    whole_checkpoints: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _checkpoints_are_of_evaluations(self) -> Self:
@@ -76,6 +79,15 @@ class Budget(FrozenSpec):
                 "Budget.checkpoint_interval_steps: a checkpoint is written at an evaluation, so it must be a multiple "
                 f"of evaluation_interval_steps, but got {self.checkpoint_interval_steps} with "
                 f"{self.evaluation_interval_steps}; choose one, or None for every evaluation."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_checkpoints_are_of_evaluations(self) -> Self:
+        if others := [step for step in self.whole_checkpoints if step < 0 or step % self.evaluation_interval_steps]:
+            raise SpecError(
+                "Budget.whole_checkpoints: a checkpoint is written at an evaluation, so each must be a multiple of "
+                f"evaluation_interval_steps={self.evaluation_interval_steps}, but got {others[0]}; round it down."
             )
         return self
 

@@ -3,7 +3,8 @@
 ::
 
     <folder>/<step>/model.pt      the weights, with the running averages of all workers (rule BN3)
-                    training.pt   all else that training goes on from; of the latest step alone
+                    training.pt   all else that training goes on from; of the latest step, and of those that are
+                                  kept whole
 
 Rank 0 alone writes (rule MH1), after gathering what differs by rank. Each file appears whole or not at all,
 ``training.pt`` last, and what it replaces is deleted after that; so a folder with a ``training.pt`` is a whole
@@ -64,6 +65,8 @@ class Checkpoints:
         code: a hash of the workload's source. Checkpoints of other code, or another `FORMAT`, are discarded.
         num_best: how many evaluations keep their checkpoint beside the latest.
         interval_steps: a checkpoint every so many steps, at an evaluation; None for every evaluation.
+        whole_steps: evaluations whose checkpoints are kept whole beside these, so that another training can go on from
+            them (`raytune_playbook.train.branching`).
         group: the trial's workers.
 
     Fields:
@@ -76,18 +79,20 @@ class Checkpoints:
     code: str = ""
     num_best: int = 1
     interval_steps: int | None = None
+    whole_steps: frozenset[int] = frozenset()
     group: Group = field(default_factory=Group)
     best_step: int | None = None
     _kept: list[int] = field(default_factory=list)
 
     def is_due(self, step: int, *, is_last: bool) -> bool:
         """Whether the evaluation at ``step`` has a checkpoint: every one, unless a coarser interval is asked for."""
-        return is_last or self.interval_steps is None or step % self.interval_steps == 0
+        is_regular = self.interval_steps is None or step % self.interval_steps == 0
+        return is_last or is_regular or step in self.whole_steps
 
     # ------------------------------------------------------------------ writing
 
     def save(self, step: int, model: nn.Module, rest: Mapping[str, Any], evaluated: Mapping[int, float | None]) -> None:
-        """Write the checkpoint of ``step``, then delete those that are neither the latest nor among the best.
+        """Write the checkpoint of ``step``, then delete those that are neither the latest nor to be kept.
 
         Changes no later bit of training. When it returns on any worker, the checkpoint is whole.
 
@@ -141,6 +146,8 @@ class Checkpoints:
         Nothing of later steps: they are written by an attempt that was taken for dead, or will be written again.
         """
         for step, names in _files(self.storage, self.folder).items():
+            if TRAINING in names and step in self.whole_steps:
+                continue
             # A training.pt goes first, so that there is never one without its model.pt.
             if TRAINING in names and step < latest:
                 self.storage.delete(f"{self.folder}/{step}/{TRAINING}")

@@ -26,7 +26,7 @@ class RoundContext:
         workload: pickled with its code.
         examples: where its examples are.
         studies: by name.
-        num_best_checkpoints, checkpoint_interval_steps: as in `Budget`.
+        num_best_checkpoints, checkpoint_interval_steps, whole_checkpoints: as in `Budget`.
         profile: the steps of each study's trial 0 that a profiler traces (rule PI4); None for none.
     """
 
@@ -37,6 +37,7 @@ class RoundContext:
     studies: Mapping[str, StudySpec]
     num_best_checkpoints: int = 1
     checkpoint_interval_steps: int | None = None
+    whole_checkpoints: tuple[int, ...] = ()
     profile: ProfileSteps | None = None
 
     def load_workload(self) -> Workload:

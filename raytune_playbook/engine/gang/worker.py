@@ -221,6 +221,7 @@ def _checkpoints(assignment: Assignment, context: RoundContext, group: Group) ->
         code=context.studies[trial.study].workload.source_hash,
         num_best=context.num_best_checkpoints,
         interval_steps=context.checkpoint_interval_steps,
+        whole_steps=frozenset(context.whole_checkpoints),
         group=group,
     )
 

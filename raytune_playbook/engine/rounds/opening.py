@@ -43,6 +43,7 @@ def context_of(
         studies,
         num_best_checkpoints=budget.num_best_checkpoints,
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
+        whole_checkpoints=budget.whole_checkpoints,
         profile=profile,
     )
 

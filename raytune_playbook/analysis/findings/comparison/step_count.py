@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from raytune_playbook.analysis.evidence import EarlierRound, Evidence
+from raytune_playbook.analysis.findings.curves.looked_at import ends_at_target
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.wording import count_text, value_text
 from raytune_playbook.study.frozen import Value
@@ -32,6 +33,8 @@ _Tried: TypeAlias = dict[str, tuple[Value, ...]]
 
 def step_count(evidence: Evidence) -> Sequence[Finding]:
     """Compares the round with the earlier ones of its workload that trained for as many steps, the closest of them."""
+    if (finding := ends_at_target(RULE, QUESTION, evidence)) is not None:
+        return [finding]
     if not evidence.is_planned_here or evidence.earlier is None:
         sentence = "What was trained for as many steps before, when their number was chosen, was not recorded."
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
@@ -56,8 +59,8 @@ def step_count(evidence: Evidence) -> Sequence[Finding]:
         "Another number may suit it."
     )
     proposal = Proposal(
-        "Choose max_train_steps again for what is trained now, generously: see at which steps the trials are best, and "
-        "whether their curves still fall at the end."
+        "Choose max_train_steps again for what is trained now, generously: raytune-playbook train-steps JOB finds a "
+        "candidate; see also at which steps the trials are best, and whether their curves still fall at the end."
     )
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]
 
@@ -112,6 +115,8 @@ def _change(name: str, before: Sequence[Value], now: Sequence[Value]) -> str | N
         is_told = is_below
     elif usual == "dropout":
         is_told = is_above
+    elif usual == "data_augmentation":
+        is_told = True in now and True not in before
     elif usual in TRAINING or purpose_of(usual) == "regularization":
         is_told = False
     elif _numbers(now) and _numbers(before):

@@ -160,7 +160,8 @@ def _proposal(
     reach = ""
     if onset is not None:
         reach = f" Then search learning rates up to {number_text(10 * onset, 2)}, ten times where instability begins."
-    return Proposal(f"{'; '.join(parts)}. {_ADVICE}.{reach}", tuple(changes))
+    tried = " raytune-playbook stability ROUND tries warmup and clipping." if evidence.is_planned_here else ""
+    return Proposal(f"{'; '.join(parts)}. {_ADVICE}.{reach}{tried}", tuple(changes))
 
 
 def _warmup(evidence: Evidence) -> int | None:

@@ -236,6 +236,7 @@ def test_un8_early_instability_asks_for_warmup_first_and_that_in_the_middle_for_
     words = ["clip", "another optimizer", "residual connections", "a lower learning rate comes last"]
     places = [found.proposal.sentence.lower().index(word) for word in words]
     assert places == sorted(places)
+    assert "raytune-playbook stability ROUND" in found.proposal.sentence
 
 
 def test_un6_what_is_clipped_already_is_clipped_more_unless_most_updates_would_be():

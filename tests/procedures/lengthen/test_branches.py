@@ -1,0 +1,69 @@
+"""Which branches are planned, and where each leaves the long run (rules LN5 and SC1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_playbook.errors import SpecError
+from raytune_playbook.procedures.lengthen.branches import (
+    Branch,
+    BranchEnd,
+    best_of,
+    constant_values,
+    decaying_values,
+    decays_of,
+    planned,
+)
+from raytune_playbook.procedures.lengthen.words import branches_texts
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.train.update.schedules import schedule
+from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
+
+
+@pytest.mark.parametrize("warmup", [0, 7])
+@pytest.mark.parametrize("interval", [1, 6, 25])
+@pytest.mark.parametrize("kind", ["constant", "linear", "cosine"])
+def test_ln5_up_to_its_branch_each_training_has_the_rates_of_the_constant_run(warmup, interval, kind):
+    values = {**TRAINING_DEFAULTS, "warmup_steps": warmup, "schedule": kind}
+    constant = schedule(Values(constant_values(values)), 100)
+    branches = planned(decays_of(None, 100), 100, warmup, interval)
+    assert {(each.max_train_steps, each.decay_steps) for each in branches} == {
+        (total, decay) for total in (50, 100) for decay in (10, 20, 40)
+    }
+    for each in branches:
+        own = schedule(Values({**decaying_values(values), "decay_steps": each.decay_steps}), each.max_train_steps)
+        end = warmup + each.max_train_steps
+        assert [own(step) for step in range(each.from_step)] == [constant(step) for step in range(each.from_step)]
+        assert each.from_step % interval == 0
+        first_other = next(step for step in range(end) if own(step) != constant(step))
+        assert 0 <= first_other - each.from_step <= interval  # no later, and hardly earlier
+        assert own(end - 1) < constant(end - 1)
+
+
+def test_decays_that_are_as_long_as_a_training_are_left_out_or_refused():
+    assert {each.max_train_steps for each in planned((60,), 100, 0, 10)} == {100}
+    assert decays_of([40, 10, 40], 100) == (10, 40)
+    for lengths in ([100], [0], [-5]):
+        with pytest.raises(SpecError, match="a decay is shorter than the training of 100 steps, but got"):
+            decays_of(lengths, 100)
+
+
+def test_sc1_the_best_decay_and_what_the_branches_saved_are_said():
+    ends = [
+        BranchEnd(Branch(50, 10, 40), 0.50, 50.0, 10.0),
+        BranchEnd(Branch(100, 10, 90), 0.44, 100.0, 10.0),
+        BranchEnd(Branch(100, 20, 80), 0.40, 100.0, 20.0),
+        BranchEnd(Branch(100, 40, 60), None, 100.0, 40.0),
+    ]
+    constant = BranchEnd(Branch(100, 0, 0), 0.6, 100.0, 100.0)
+    best = best_of(ends, is_minimized=True)
+    assert best is ends[2]
+    assert best_of(ends, is_minimized=False) is ends[1]
+    saved, found = branches_texts(ends, constant, Objective())
+    assert "3 min 00 s of training in all, where 4 trainings" in saved
+    assert "5 min 50 s (49% saved)" in saved
+    assert found.startswith(
+        "Of 100 steps a decay over the last 20 (20%) is the best: 0.4 validation error, against 0.6 without a decay."
+    )
+    assert "beyond" not in found
+    assert "longest that was tried" in branches_texts(ends[:3], constant, Objective())[1]

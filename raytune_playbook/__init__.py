@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.check_initial.check_initial import check_initial
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
+    from raytune_playbook.procedures.new.new import new
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.procedures.train_steps.train_steps import train_steps
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -61,6 +63,7 @@ __all__ = [
     "check_initial",
     "lengthen",
     "load_model",
+    "new",
     "predict",
     "propose",
     "read_optuna",
@@ -68,6 +71,7 @@ __all__ = [
     "read_table",
     "run",
     "score",
+    "train_steps",
 ]
 
 _LATER = {
@@ -83,6 +87,7 @@ _LATER = {
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "load_model": "raytune_playbook.engine.trained.load",
+    "new": "raytune_playbook.procedures.new.new",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",
     "read_optuna": "raytune_playbook.report.foreign.read",
@@ -90,6 +95,7 @@ _LATER = {
     "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
+    "train_steps": "raytune_playbook.procedures.train_steps.train_steps",
 }
 
 

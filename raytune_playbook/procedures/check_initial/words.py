@@ -114,8 +114,8 @@ def chance_sentences(judged: Judged, scored: Scored, objective: Objective) -> tu
     if judged.p_value is not None:
         found.append(
             f"With the labels of {num} validation examples permuted among them the same predictions give "
-            f"{number_text(judged.chance)} (the median of {len(scored.permuted)}). If nothing were learned, a value as good "
-            f"as {value} would come up with a probability of {judged.p_value:.2g}."
+            f"{number_text(judged.chance)} (the median of {len(scored.permuted)}). If nothing were learned, a value as "
+            f"good as {value} would come up with a probability of {judged.p_value:.2g}."
         )
     else:
         found.append(f"No labels were permuted: {scored.why_not_permuted}; so it is measured by the untrained model.")

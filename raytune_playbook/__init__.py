@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from raytune_playbook.procedures.check_initial.check_initial import check_initial
     from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
+    from raytune_playbook.procedures.new.new import new
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.procedures.stability.stability import stability
     from raytune_playbook.procedures.test_set.test import test
+    from raytune_playbook.procedures.train_steps.train_steps import train_steps
     from raytune_playbook.procedures.variance.variance import variance
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
@@ -66,6 +68,7 @@ __all__ = [
     "launch",
     "lengthen",
     "load_model",
+    "new",
     "predict",
     "propose",
     "read_optuna",
@@ -75,6 +78,7 @@ __all__ = [
     "score",
     "stability",
     "test",
+    "train_steps",
     "variance",
 ]
 
@@ -92,6 +96,7 @@ _LATER = {
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",
+    "new": "raytune_playbook.procedures.new.new",
     "predict": "raytune_playbook.engine.trained.predict",
     "propose": "raytune_playbook.procedures.propose.propose",
     "read_optuna": "raytune_playbook.report.foreign.read",
@@ -102,6 +107,7 @@ _LATER = {
     "stability": "raytune_playbook.procedures.stability.stability",
     "test": "raytune_playbook.procedures.test_set.test",
     "variance": "raytune_playbook.procedures.variance.variance",
+    "train_steps": "raytune_playbook.procedures.train_steps.train_steps",
 }
 
 

@@ -186,7 +186,17 @@ def procedure(part: Part, round_: Round, place: Place) -> Iterator[Procedure]:
 
 
 def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
-    """The record of the same command where nothing that it is bound to has changed since; it is printed again."""
+    """The record that `found_before` finds; it is printed again."""
+    record = found_before(part, round_, place)
+    if record is not None:
+        done = f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."
+        place.console.print(Text(done), soft_wrap=True)
+        print_procedure(place.console, record)
+    return record
+
+
+def found_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
+    """The record of the same command where nothing that it is bound to has changed since."""
     store = RoundStore(Storage(place.storage), round_.name)
     record = newest_procedure(store, part.procedure)
     if (
@@ -195,9 +205,4 @@ def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | No
         or stale_facts(record, facts_of(round_.studies, round_.resources))
     ):
         return None
-    place.console.print(
-        Text(f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."),
-        soft_wrap=True,
-    )
-    print_procedure(place.console, record)
     return record

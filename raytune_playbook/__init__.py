@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.exploit.exploit import exploit
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
@@ -53,6 +54,7 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "exploit",
     "lengthen",
     "load_model",
     "predict",
@@ -72,6 +74,7 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "exploit": "raytune_playbook.procedures.exploit.exploit",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "load_model": "raytune_playbook.engine.trained.load",
     "predict": "raytune_playbook.engine.trained.predict",

@@ -1,3 +1,3 @@
 """The playbook's procedures as commands, a module each; those that belong together share one."""
 
-from raytune_playbook.cli.procedures import lengthen  # noqa: F401, registers its commands
+from raytune_playbook.cli.procedures import exploit, lengthen  # noqa: F401, each registers its commands

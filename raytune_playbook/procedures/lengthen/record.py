@@ -17,7 +17,7 @@ from raytune_playbook.procedures.lengthen.branch_rounds import Branched
 from raytune_playbook.procedures.lengthen.branches import best_of, decaying_values, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Compared, Verdict
 from raytune_playbook.procedures.lengthen.points import Point
-from raytune_playbook.procedures.lengthen.schedules import extended_schedule, small_rates_text
+from raytune_playbook.procedures.lengthen.schedules import extended_schedule, extension_text, small_rates_text
 from raytune_playbook.procedures.lengthen.words import (
     GROWTH,
     MOST_GROWTH,
@@ -91,6 +91,7 @@ def completed_record(draft: ProcedureRecord, round_: Round, place: Place, found:
     lengths, verdict, branched = found.lengths, found.verdict, found.branched
     sentences = [
         growth_text(lengths.short, lengths.long),
+        extension_text(found.best.values, lengths.short, lengths.long),
         correlation_text(verdict, len(found.compared)),
         chance_text(verdict),
         moved_text(verdict),

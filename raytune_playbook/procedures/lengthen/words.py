@@ -241,7 +241,11 @@ def branches_plot(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Obj
         own = [end for end in ends if end.branch.max_train_steps == total]
         x = tuple(float(end.branch.decay_steps) for end in own)
         series.append(ShownSeries(name=f"{count_text(total)} steps in all", x=x, y=tuple(end.objective for end in own)))
-    lines = () if constant.objective is None else (ShownLine(text="no decay", y=constant.objective),)
+    lines = (
+        ()
+        if constant.objective is None
+        else (ShownLine(text=f"{count_text(constant.branch.max_train_steps)} steps, no decay", y=constant.objective),)
+    )
     return ShownPlot(
         title="How long should the decay be?",
         label=f"The {objective.name} of trainings that decay over so many of their last steps.",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from raytune_playbook.engine.trained.load import load_model
     from raytune_playbook.engine.trained.predict import predict
     from raytune_playbook.engine.trained.score import score
+    from raytune_playbook.procedures.advise.advise import advise
+    from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.exploit.exploit import exploit
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.propose.propose import propose
@@ -54,6 +56,8 @@ __all__ = [
     "Split",
     "Values",
     "Workload",
+    "advise",
+    "batch_size",
     "exploit",
     "lengthen",
     "load_model",
@@ -74,6 +78,8 @@ _LATER = {
     "Result": "raytune_playbook.engine.rounds.result",
     "Values": "raytune_playbook.train.workload",
     "Workload": "raytune_playbook.train.workload",
+    "advise": "raytune_playbook.procedures.advise.advise",
+    "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
     "exploit": "raytune_playbook.procedures.exploit.exploit",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "load_model": "raytune_playbook.engine.trained.load",

@@ -127,6 +127,11 @@ class Evidence:
         """The completed trials of the whole round, the best first."""
         return tuple(ranked(self.trials, self.objective))
 
+    @property
+    def target(self) -> float | None:
+        """At which objective trials end; None where all are trained to the end."""
+        return next((study.target for study in self.studies if study.target is not None), None)
+
     @cached_property
     def scientific(self) -> tuple[str, ...]:
         """The hyperparameters whose values are compared one by one."""

@@ -166,6 +166,14 @@ class Gangs:
             ray.shutdown()
             self._owns_cluster = False
 
+    def renew(self) -> None:
+        """End all gangs, so that whatever runs next has workers that have done nothing yet; between rounds only."""
+        old = self.pool
+        with self.losses_told():
+            answer_of(old.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
+            kill_actor(old)
+            self._pool = start_pool(self.resources, self._keep_idle_s)
+
     @contextlib.contextmanager
     def losses_told(self) -> Iterator[None]:
         """Within it whatever is raised while the cluster is lost is told as that.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from raytune_playbook.engine.jobs.job_file import Job
-from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.types import Part
 from raytune_playbook.study.round import Round
+
+if TYPE_CHECKING:  # advice needs commands, and neither ray nor torch
+    from raytune_playbook.engine.jobs.job_file import Job
+    from raytune_playbook.engine.rounds.running import Place
 
 Option: TypeAlias = str | int | float | bool | None
 

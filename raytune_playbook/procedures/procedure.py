@@ -110,6 +110,11 @@ class Procedure:
         self._require_finished(store, status)
         return Result(store)
 
+    def renew_gangs(self) -> None:
+        """End the session's gangs: the next round has fresh workers."""
+        if self.place.gangs is not None:
+            self.place.gangs.renew()
+
     def say(self, sentence: str) -> None:
         """Print what is about to be done, or what was found on the way."""
         self.place.console.print(Text(sentence), soft_wrap=True)

@@ -1,4 +1,8 @@
-"""Which rounds of a storage came before another one, of the same workload, for as many steps (rule LN7)."""
+"""Which rounds of a storage came before another one, of the same workload, for as many steps (rule LN7).
+
+Rounds of procedures are none of them: they train what nobody has chosen (each batch size there is, or no regularizer),
+so that one which happens to be like a later round would vouch for a number of steps that was not chosen for it.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +35,11 @@ def _earlier(store: RoundStore, record: RoundRecord) -> tuple[str, EarlierRound]
     try:
         other = store.round()
         is_earlier = (
-            other.workload.name == record.workload.name
+            other.part_of is None
+            and other.workload.name == record.workload.name
             and other.budget.max_train_steps == record.budget.max_train_steps
             and other.created_at < record.created_at
+            and other.budget.target is None  # else its trials were no longer than they needed
         )
         studies = tuple(store.studies()) if is_earlier else ()
     except StorageError:  # it is no round, or a broken one, whose own page says so

@@ -127,30 +127,37 @@ def no_answer(store: RoundStore) -> str | None:
 
 
 def rounds_table(storage: Storage) -> Table:
-    """One row per round of a storage, the newest last; a round whose records are broken is named, too."""
+    """One row per round of a storage, the newest last; a round whose records are broken is named, too.
+
+    A round that a procedure ran says which; where there is none of them the table has no column for it.
+    """
+    rows = sorted(_round_row(RoundStore(storage, name)) for name in round_names(storage))
+    has_parts = any(row[2] for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("round", overflow="fold", max_width=40)
+    if has_parts:
+        table.add_column("part of", overflow="fold", max_width=24)
     table.add_column("state", no_wrap=True)
     table.add_column("goal", overflow="fold", max_width=50)
     for head in ("trials", "infeasible", "failed", "best"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("created", no_wrap=True)
-    rows = sorted(_round_row(RoundStore(storage, name)) for name in round_names(storage))
-    for created, name, *cells in rows:
-        table.add_row(*(Text(cell) for cell in (name, *cells, created)))
+    for created, name, part, *cells in rows:
+        table.add_row(*(Text(cell) for cell in (name, *([part] if has_parts else []), *cells, created)))
     return table
 
 
 def _round_row(store: RoundStore) -> tuple[str, ...]:
-    """When the round was created, its name, and the other cells in the table's order."""
+    """When the round was created, its name, what it is part of, and the other cells in the table's order."""
     try:
         reading = read_round(store)
     except (InputError, ValueError, OSError):  # of another version, or not ours: the others are still to be listed
-        return ("", store.name, "unreadable", *[ABSENT] * 5)
+        return ("", store.name, "", "unreadable", *[ABSENT] * 5)
     total, best = reading.summary.total, _best_objective(reading.summary)
     return (
         reading.record.created_at[:16].replace("T", " "),
         store.name,
+        reading.record.part_of.text if reading.record.part_of else "",
         _state(reading),
         reading.record.goal,
         f"{total.num_ended}/{total.planned}",

@@ -9,7 +9,7 @@ from raytune_playbook.records.types import Machine
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Resources
-from tests.study.conftest import PlainWorkload
+from tests.study.conftest import DEFAULTS, PlainWorkload
 
 CPU = Machine(torch="2.13", device="cpu", cpu_capability="AVX2")
 
@@ -18,7 +18,7 @@ def round_of(**options: object) -> Round:
     given: dict[str, object] = {
         "name": "round",
         "goal": "Is it bound?",
-        "workload": PlainWorkload(),
+        "workload": PlainWorkload(DEFAULTS | {"dropout": 0.0}),
         "nuisance": {"learning_rate": Float(0.01, 1.0, scale="log")},
         "budget": Budget(num_trials=4, max_train_steps=100, evaluation_interval_steps=10),
     }
@@ -39,6 +39,7 @@ def facts(**options: object) -> dict[str, str]:
         (WORKERS, {"resources": Resources(num_workers=2)}),
         (NUM_STEPS, {"budget": Budget(num_trials=4, max_train_steps=200, evaluation_interval_steps=10)}),
         (None, {"fixed": {"weight_decay": 0.1}}),
+        (None, {"fixed": {"dropout": 0.1}}),
         (None, {"fixed": {"batch_size": 64}}),
         (None, {"nuisance": {"learning_rate": Float(0.1, 1.0, scale="log")}}),
         (None, {"seed": 3}),

@@ -16,7 +16,16 @@ import pytest
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.records.types import Attempt, Machine, RoundRecord, RoundStatus, TimeByPart, Training, TrialRecord
+from raytune_playbook.records.types import (
+    Attempt,
+    Machine,
+    Part,
+    RoundRecord,
+    RoundStatus,
+    TimeByPart,
+    Training,
+    TrialRecord,
+)
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float, Hyperparameter
 from raytune_playbook.study.settings import Budget, Objective, Resources
@@ -31,6 +40,11 @@ SPACE: dict[str, Hyperparameter] = {
     "dropout": Float(0.0, 0.5),
     "schedule": Categorical(["cosine", "linear"]),
 }
+
+STABILITY = Part(
+    procedure="stability", round="norms-1", command="raytune-playbook stability norms-1", job="jobs/norms.py"
+)
+"""Of which a round may be part."""
 
 ARMS: list[dict[str, Value]] = [{"batch_norm": name} for name in ("device", "sync", "ghost")]
 
@@ -106,12 +120,16 @@ def write_round(
     outcomes: Callable[[int, int], str] = lambda arm, index: "completed",
     measured: bool = True,
     goal: str = "Which normalization of batches has the lowest error?",
+    part_of: Part | None = None,
 ) -> RoundStore:
     """Write a round; ``outcomes(arm, index)`` is completed, infeasible, failed, running or missing."""
     arms, space = ARMS if arms is None else arms, SPACE if space is None else space
     store = RoundStore(Storage(str(folder)), name)
     studies = [study_of(arm, space, trials_per_arm) for arm in arms]
-    store.create(record_of(name, goal, studies), studies, notes="Before the holidays.\n", diff="")
+    record = record_of(name, goal, studies)
+    if part_of is not None:
+        record = record.model_copy(update={"part_of": part_of, "job": None, "command": part_of.command})
+    store.create(record, studies, notes="Before the holidays.\n", diff="")
     num_done = 0
     for place, study in enumerate(studies):
         for index in range(trials_per_arm):

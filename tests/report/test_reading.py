@@ -24,6 +24,7 @@ from raytune_playbook.report.reading import MAX_STEP_POINTS, read_all, read_curv
 from raytune_playbook.report.terminal import new_console, rounds_table, summary
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import trial_key
+from tests.report.conftest import STABILITY
 
 
 class CountingStorage(Storage):
@@ -204,6 +205,7 @@ def test_rounds_of_older_versions_are_read_and_compacted(make_round):
 
 def test_ln7_earlier_rounds_of_the_workload_are_found_in_the_order_of_their_creation(make_round, tmp_path):
     stores = {name: make_round(name=name) for name in ("third", "second", "first", "longer", "other", "later")}
+    make_round(name="first-stability-sweep", part_of=STABILITY)  # a procedure has chosen nothing that a user chose
 
     def changed(name, **fields):
         file = tmp_path / name / "round.json"
@@ -213,6 +215,7 @@ def test_ln7_earlier_rounds_of_the_workload_are_found_in_the_order_of_their_crea
 
     for day, name in enumerate(("second", "first", "longer", "other", "third", "later"), start=1):
         changed(name, created_at=f"2026-01-0{day}T00:00:00+00:00")
+    changed("first-stability-sweep", created_at="2026-01-04T12:00:00+00:00")
     changed("longer", budget={"max_train_steps": 10**6})
     changed("other", workload={"name": "Another"})
     (tmp_path / "no round").mkdir()

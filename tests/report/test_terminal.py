@@ -21,6 +21,7 @@ from raytune_playbook.report.page.extras import read_extras
 from raytune_playbook.report.page.page import read_insight, render_page
 from raytune_playbook.report.reading import read_curves, read_round
 from raytune_playbook.report.terminal import MAX_OPEN_LINES, _best_table, no_answer, rounds_table, summary
+from tests.report.conftest import STABILITY
 
 JOB = """
 from raytune_playbook import Budget, Objective, Round
@@ -204,6 +205,15 @@ def test_rounds_of_a_storage(make_round, tmp_path):
     assert first.split()[-6:] == ["4/4", "0", "0", "0.02122", "2026-01-02", "03:04"]
     assert second.split()[:3] == ["second", "running", "[red]A"]
     assert second.split()[-6:] == ["6/12", "3", "3", "—", "2026-01-02", "03:04"]
+
+
+def test_rounds_of_procedures_say_of_which_they_are_part(make_round, tmp_path):
+    make_round(trials_per_arm=1, measured=False)
+    make_round(name="norms-1-stability-sweep", trials_per_arm=1, measured=False, part_of=STABILITY)
+    head, own, part = (line for line in table_lines(rounds_table(Storage(str(tmp_path)))) if not line.startswith(" "))
+    assert head.split()[:5] == ["round", "part", "of", "state", "goal"]
+    assert own.split()[:3] == ["norms-1", "finished", "Which"]
+    assert part.split()[:5] == ["norms-1-stability-sweep", "stability", "of", "norms-1", "finished"]
 
 
 @pytest.mark.parametrize(("state", "shown"), [("finished", "finished"), ("running", "running"), (None, "not started")])

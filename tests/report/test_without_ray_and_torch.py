@@ -45,6 +45,13 @@ def test_listing_noting_and_reporting(make_round, arguments, printed):
     assert printed in done.stdout
 
 
+def test_advising(make_round):
+    store = make_round(trials_per_arm=2)
+    done = subprocess.run(command("advise", store.storage.uri), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Digits: choose a batch size\n")
+
+
 @pytest.mark.parametrize(("trial", "named"), [(None, None), ("norm=none/1", ("norm=none", "00001"))])
 def test_stopping(make_round, trial, named):
     store = make_round(arms=[{"norm": "none"}, {"norm": "batch"}], trials_per_arm=2, state="running")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from raytune_playbook.analysis.answer.answer_text import (
     better_text,
     no_difference_text,
     reasons_of,
+    target_text,
     too_few_text,
 )
 from raytune_playbook.analysis.answer.arm_comparison import Comparison, compare
@@ -34,7 +35,7 @@ class Verdict(StrEnum):
     CANNOT_TELL = "cannot tell yet"
     """A finding must be closed first, or trials are missing."""
     NOTHING_TO_COMPARE = "nothing to compare"
-    """A single study: its best trial is what there is."""
+    """A single study: its best trial is what there is. Or trials that end at a target, which are all as good as it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,11 @@ def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence
     return Answer(
         verdict=verdict,
         sentence=_sentence(evidence, found, verdict, still_open),
-        reasons=(*reasons_of(evidence, found), *meaning, *_qualified(verdict, still_open)),
+        reasons=(
+            *_reasons(evidence, found),
+            *meaning,
+            *_qualified(verdict, still_open),
+        ),
         arms=arms,
         probability=found.probability if verdict is Verdict.BETTER else None,
         difference=found.difference,
@@ -122,6 +127,10 @@ def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence
     )
 
 
+def _reasons(evidence: Evidence, found: Comparison) -> Iterable[str]:
+    return reasons_of(evidence, found) if evidence.target is None else ()
+
+
 def _seriousness(finding: Finding) -> int:
     return 0 if finding.withholds else 1 if finding.status is Status.PROBLEM else 2
 
@@ -129,7 +138,7 @@ def _seriousness(finding: Finding) -> int:
 def _verdict(evidence: Evidence, found: Comparison, still_open: Sequence[Finding]) -> Verdict:
     if found.leader is None:
         return Verdict.CANNOT_TELL
-    if len(evidence.arms) == 1:
+    if len(evidence.arms) == 1 or evidence.target is not None:
         return Verdict.NOTHING_TO_COMPARE
     if _withholding(still_open):
         return Verdict.CANNOT_TELL
@@ -160,7 +169,7 @@ def _final_sentence(evidence: Evidence, found: Comparison, verdict: Verdict, sti
         return "No trial was completed, so there is no answer."
     match verdict:
         case Verdict.NOTHING_TO_COMPARE:
-            return best_text(evidence, found)
+            return best_text(evidence, found) if evidence.target is None else target_text(evidence, evidence.target)
         case Verdict.BETTER:
             return better_text(evidence, found)
         case Verdict.NO_DIFFERENCE:

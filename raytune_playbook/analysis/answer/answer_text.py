@@ -124,6 +124,14 @@ def too_few_text(evidence: Evidence, found: Comparison, needed: int) -> str:
     )
 
 
+def target_text(evidence: Evidence, target: float) -> str:
+    """Of trials that end as soon as they are good enough."""
+    return (
+        f"Nothing to compare: trials end when they reach a {evidence.objective.name} of {number_text(target)}, so what "
+        "tells their values apart is how many steps that took."
+    )
+
+
 def reasons_of(evidence: Evidence, found: Comparison) -> Iterator[str]:
     """What the answer rests on, one sentence each."""
     if found.leader is None or found.next_best is None:

@@ -1,3 +1,8 @@
 """The playbook's procedures as commands, a module each; those that belong together share one."""
 
-from raytune_playbook.cli.procedures import exploit, lengthen  # noqa: F401, each registers its commands
+from raytune_playbook.cli.procedures import (  # each registers its commands
+    advise,  # noqa: F401
+    batch_size,  # noqa: F401
+    exploit,  # noqa: F401
+    lengthen,  # noqa: F401
+)

@@ -72,7 +72,8 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
             "division": division,
         }
         examples = replace(examples, record=examples.record.model_copy(update=update))
-    _say(console, examples.record, round_.resources)
+    if running.says_examples:
+        _say(console, examples.record, round_.resources)
     if storage is not None and recorded is not None:
         _warn_of_looks(console, RoundStore(storage, round_.name))
     _check_batch_sizes(round_, examples)

@@ -127,7 +127,7 @@ def run_round(round_: Round, place: Place, wishes: Wishes) -> tuple[RoundStore, 
             return store, status
         gone = driver_gone(f"ran {round_.name!r}", "What was recorded is kept; run the round again to go on.")
         with told_if_killed(gone), logged(store), session_of(round_, place.gangs, place.address) as session:
-            running = RunningRound(round_, packed, session, console, found)
+            running = RunningRound(round_, packed, session, console, found, says_examples=not wishes.is_checked)
             return store, _run(running, held, provenance, wishes)
 
 

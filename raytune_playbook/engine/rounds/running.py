@@ -21,6 +21,7 @@ class RunningRound:
         session: whose gangs train it.
         console: where to print.
         found: its examples; None where finding them needs Ray.
+        says_examples: whether to say what they are; a procedure's later rounds have the same.
     """
 
     round: Round
@@ -28,6 +29,7 @@ class RunningRound:
     session: Gangs
     console: Console
     found: FoundExamples | None = None
+    says_examples: bool = True
 
 
 @dataclass(frozen=True)

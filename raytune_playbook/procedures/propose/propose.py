@@ -36,9 +36,10 @@ def propose(round: Round, result: Result, *, num_trials: int | None = None) -> R
         The round to run next, under a name of its own; None where no finding asks for a change.
 
     Raises:
-        InputError: the result is another round's.
+        InputError: the result is another round's, or of a round that a procedure ran.
     """
     store = result.store
+    _refuse_part(store)
     round = as_recorded(store, round)
     next_study = read_insight(store).next_study
     if not next_study.changes:
@@ -59,8 +60,10 @@ def write_job(
         dry_run: say what would change, and write nothing.
 
     Raises:
-        InputError: there is no such round, its job file is gone or defines another round by now, or the file is there.
+        InputError: there is no such round, a procedure ran it, its job file is gone or defines another round by now, or
+            the file is there.
     """
+    _refuse_part(store)
     insight = read_insight(store)
     for text in (unfinished_text(insight), None if insight.next_study.changes else closed_text(insight)):
         if text is not None:
@@ -86,6 +89,15 @@ def write_job(
 
 
 # ---------------------------------------------------------------------- where it comes from
+
+
+def _refuse_part(store: RoundStore) -> None:
+    """A round of a procedure asks what the procedure wants to know: its findings are no reason for another round."""
+    if (part := store.round().part_of) is not None:
+        raise StorageError(
+            f"A next round follows a round of its own, but {store.name!r} is part of the {part.text}, which says what "
+            f"to do next: {part.command}"
+        )
 
 
 def _job(store: RoundStore) -> Job:

@@ -117,7 +117,7 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
     metrics = {trial.id: metrics_at(extras.measurements.get(trial.id), trial.best_step) for trial in best}
     return PageView(
         looks=looks,
-        header=header_view(reading),
+        header=header_view(reading, extras.whole),
         answer=answer_view(insight, metrics),
         scores=scores_view(reading),
         findings=findings_view(insight),

@@ -18,6 +18,7 @@ class RoundRow:
 
     Fields:
         name, goal, state: of the round.
+        part_of: the procedure that ran it, in words; None for a round of its own.
         num_ended, num_planned: trials.
         best: the best objective, in words.
         created_at_s: seconds since the epoch; None where that is not known.
@@ -32,6 +33,7 @@ class RoundRow:
     best: str = ABSENT
     created_at_s: float | None = None
     broken: str | None = None
+    part_of: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -56,6 +58,7 @@ def round_row(store: RoundStore) -> RoundRow:
         num_planned=total.planned,
         best=ABSENT if objective is None else f"{number_text(objective)} {_judged_by(reading)}",
         created_at_s=_seconds(reading.record.created_at),
+        part_of=reading.record.part_of.text if reading.record.part_of else None,
     )
 
 

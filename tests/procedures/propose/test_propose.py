@@ -16,7 +16,7 @@ from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.records.types import RoundState
+from raytune_playbook.records.types import Part, RoundState
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
 from tests.procedures.propose.conftest import JOB, Found, record, recorded
 
@@ -223,3 +223,23 @@ print(load_job(sys.argv[1]).round.name)
         check=False,
     )
     assert done.stdout == "first_2\n", done.stderr
+
+
+def test_a_round_that_a_procedure_ran_has_no_next_one_and_its_procedure_is_named(
+    job: Path, storage: Storage, found: Found, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = recorded(job, storage)
+    command = f"raytune-playbook stability first --storage {storage.uri}"
+    part = Part(procedure="stability", round="first", command=command, job=str(job))
+    text = store.round().model_copy(update={"part_of": part, "job": None, "command": command}).model_dump_json()
+    storage.write("first/round.json", text.encode())
+    found("IN1", Status.PROBLEM, WIDER)
+    for options in ([], ["--dry-run"]):
+        said = refused(capsys, storage, "first", *options)
+        assert said == (
+            "A next round follows a round of its own, but 'first' is part of the stability of first, which says what "
+            f"to do next: {command}\n"
+        )
+    with pytest.raises(StorageError, match="part of the stability of first"):
+        propose(load_job(str(job)).round, Result(store))
+    assert files(job.parent) == {"a_net.py", "first_job.py"}

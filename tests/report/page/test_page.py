@@ -23,6 +23,7 @@ from raytune_playbook.report.page.page import page_view, read_insight, render_pa
 from raytune_playbook.report.page.rendering import render
 from raytune_playbook.report.page.views import plots as plots_module
 from raytune_playbook.study.settings import Objective
+from tests.report.conftest import STABILITY
 from tests.report.page.by_hand import found_by_hand
 
 VOID = {"meta", "br", "input"}
@@ -397,3 +398,20 @@ def test_no_round_no_page(tmp_path):
     with pytest.raises(StorageError, match="Round 'absent' must be in the storage"):
         write_page(RoundStore(Storage(str(tmp_path)), "absent"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_of_a_procedures_round_says_of_which_with_its_command_and_links_to_what_it_came_to(make_round):
+    part = make_round(name="norms-1-stability-sweep", trials_per_arm=2, part_of=STABILITY)
+    page = Page(Path(write_page(part)).read_text())
+    said = "This round is part of stability of norms-1, which says what it came to and what to do next:"
+    assert f"{said} raytune-playbook stability norms-1" in page.text
+    target = "../../norms-1/report/index.html#procedure-stability"
+    assert target not in [value for _, name, value in page.attributes if name == "href"]  # there is no such page
+    assert "raytune-playbook propose" not in page.text and "raytune_playbook.propose" not in page.text
+    assert "job file jobs/norms.py" in page.text
+    make_round(trials_per_arm=2)
+    page = Page(Path(write_page(part)).read_text())
+    assert target in [value for _, name, value in page.attributes if name == "href"]
+    assert (
+        "This round is part of" not in Page(Path(write_page(make_round(name="own", trials_per_arm=2))).read_text()).text
+    )

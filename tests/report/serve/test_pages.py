@@ -17,7 +17,7 @@ from raytune_playbook.report.serve.files import read_linked
 from raytune_playbook.report.serve.listing import age_text
 from raytune_playbook.report.serve.pages import MAX_PAGES, Pages
 from tests.ports import free_port
-from tests.report.conftest import write_round
+from tests.report.conftest import STABILITY, write_round
 
 
 @pytest.fixture
@@ -125,6 +125,13 @@ def test_rounds_are_listed_the_newest_first_and_broken_ones_last(tmp_path):
     assert "must hold a RoundRecord" in pages.rows()[-1].broken
     with pytest.raises(StorageError):
         pages.page("nowhere")
+
+
+def test_rounds_of_procedures_say_in_the_list_of_which_they_are_part(tmp_path):
+    write_round(tmp_path, trials_per_arm=1, measured=False)
+    write_round(tmp_path, name="norms-1-stability-sweep", trials_per_arm=1, measured=False, part_of=STABILITY)
+    rows = {row.name: row.part_of for row in Pages(Storage(str(tmp_path))).rows()}
+    assert rows == {"norms-1": None, "norms-1-stability-sweep": "stability of norms-1"}
 
 
 @pytest.mark.parametrize(

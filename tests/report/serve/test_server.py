@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from raytune_playbook.cli import main
-from tests.report.conftest import write_round
+from tests.report.conftest import STABILITY, write_round
 from tests.waiting import wait_for
 
 
@@ -80,6 +80,7 @@ def stopped(server: Served) -> tuple[int, str, str]:
 def served(tmp_path_factory) -> Iterator[Served]:
     storage = tmp_path_factory.mktemp("rounds")
     write_round(storage, trials_per_arm=2, goal="Is <b>this</b> escaped?")
+    write_round(storage, name="a-part", trials_per_arm=1, measured=False, part_of=STABILITY)
     logs = storage / "norms-1" / "batch_norm=sync" / "logs"
     logs.mkdir(exist_ok=True)
     (logs / "00000.1.0.log").write_text("<script>alert(1)</script>")
@@ -147,6 +148,7 @@ def test_all_rounds_are_listed_and_broken_ones_named(served):
     assert "validation error" in text
     assert "broken/round.json in" in text
     assert '<a href="/rounds/norms-1/report/index.html">' in text
+    assert text.count("part of") == text.count("part of stability of norms-1") == 1
 
 
 def test_a_page_is_served_and_not_sent_again_while_it_is_the_same(served):

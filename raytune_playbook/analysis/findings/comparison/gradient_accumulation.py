@@ -18,7 +18,7 @@ RULE, QUESTION = "BA8", "Are gradients accumulated?"
 
 def gradient_accumulation(evidence: Evidence) -> Sequence[Finding]:
     """Looks for a hyperparameter that is called so; the training loop here has none."""
-    found = {name: value for name, value in _values(evidence) if _accumulates(name, value)}
+    found = {name: value for name, value in _values(evidence) if accumulates(name, value)}
     if not found and not (evidence.is_planned_here or any("accumulat" in name for name, _ in _values(evidence))):
         sentence = "Whether gradients are accumulated was not recorded: no hyperparameter is called so."
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]
@@ -35,6 +35,7 @@ def _values(evidence: Evidence) -> Iterator[tuple[str, Value]]:
         yield from trial.values.items()
 
 
-def _accumulates(name: str, value: Value) -> bool:
+def accumulates(name: str, value: Value) -> bool:
+    """Whether a hyperparameter with this value puts a batch together from several."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and "accumulat" in usual_name(name) and float(value or 0) > 1

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from raytune_playbook.analysis.evidence import EarlierRound, Evidence
+from raytune_playbook.analysis.findings.curves.looked_at import ends_at_target
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.wording import count_text, value_text
 from raytune_playbook.study.frozen import Value
@@ -32,6 +33,8 @@ _Tried: TypeAlias = dict[str, tuple[Value, ...]]
 
 def step_count(evidence: Evidence) -> Sequence[Finding]:
     """Compares the round with the earlier ones of its workload that trained for as many steps, the closest of them."""
+    if (finding := ends_at_target(RULE, QUESTION, evidence)) is not None:
+        return [finding]
     if not evidence.is_planned_here or evidence.earlier is None:
         sentence = "What was trained for as many steps before, when their number was chosen, was not recorded."
         return [Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence)]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed
+from raytune_playbook.analysis.findings.curves.looked_at import VALIDATION, completed, ends_at_target
 from raytune_playbook.analysis.findings.curves.overfitting import overfit_trials
 from raytune_playbook.analysis.findings.curves.training_length import (
     EARLY_SHARE,
@@ -34,6 +34,8 @@ RULE, QUESTION = "IN14", "Is max_train_steps right, by the steps at which trials
 def best_step_shares(evidence: Evidence) -> Sequence[Finding]:
     """Looks at the better half of each arm's trials: a learning rate that is far too small makes any training seem too
     short."""
+    if (finding := ends_at_target(RULE, QUESTION, evidence)) is not None:
+        return [finding]
     length = training_length(evidence)
     if len(length.shares) < FEWEST_TRIALS:
         sentence = (

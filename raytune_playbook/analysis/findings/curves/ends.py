@@ -12,6 +12,7 @@ from raytune_playbook.analysis.findings.curves.looked_at import (
     VALIDATION,
     arm_text,
     best_few,
+    ends_at_target,
     no_curves,
     share_text,
     too_few_evaluations,
@@ -34,6 +35,8 @@ RULE, QUESTION = "IN8", "Are the best trials still improving at the end, or satu
 
 def training_ends(evidence: Evidence) -> Sequence[Finding]:
     """Looks at the best few trials of every arm, on average."""
+    if (finding := ends_at_target(RULE, QUESTION, evidence)) is not None:
+        return [finding]
     length = training_length(evidence)
     if not length.ends:
         stacks = evaluated(evidence, [trial for arm in evidence.arms for trial in best_few(arm)], VALIDATION)

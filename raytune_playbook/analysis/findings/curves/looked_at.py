@@ -50,6 +50,17 @@ def no_curves(rule: str, question: str, evidence: Evidence, what: str = "Evaluat
     return Finding(rule, question, Status.CANNOT_TELL, sentence)
 
 
+def ends_at_target(rule: str, question: str, evidence: Evidence) -> Finding | None:
+    """That the length of training says nothing, where trials end as soon as they are good enough; None elsewhere."""
+    if evidence.target is None:
+        return None
+    sentence = (
+        f"Trials end when they reach a {evidence.objective.name} of {evidence.target:g}, so how long they were trained "
+        "does not tell whether max_train_steps is right."
+    )
+    return Finding(rule, question, Status.PASSES, sentence)
+
+
 def too_few_evaluations(rule: str, question: str, stacks: Sequence[Stack], fewest: int) -> Finding:
     """The finding where trials were not evaluated often enough."""
     most = max(stack.values.shape[1] for stack in stacks)

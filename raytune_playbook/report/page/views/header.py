@@ -10,6 +10,21 @@ from raytune_playbook.report.reading import RoundReading
 
 
 @dataclass(frozen=True)
+class PartView:
+    """That a procedure ran the round.
+
+    Fields:
+        text: which, in words.
+        href: where the page is that says what it came to; None where there is none.
+        command: runs the procedure.
+    """
+
+    text: str
+    href: str | None
+    command: str
+
+
+@dataclass(frozen=True)
 class HeaderView:
     """The page's head.
 
@@ -20,6 +35,7 @@ class HeaderView:
         reason: why it ended, where its status says so.
         broken: a sentence for each file of the records that could not be read.
         inferred: a sentence for whatever nobody has said of a round of another tool.
+        part: of which procedure it is part; None for a round of its own.
     """
 
     name: str
@@ -29,10 +45,16 @@ class HeaderView:
     reason: str | None
     broken: tuple[str, ...]
     inferred: tuple[str, ...]
+    part: PartView | None = None
 
 
-def header_view(reading: RoundReading) -> HeaderView:
-    """The head of a round's page."""
+def header_view(reading: RoundReading, whole: str | None = None) -> HeaderView:
+    """The head of a round's page.
+
+    Args:
+        reading: of the round.
+        whole: where the page is that says what a procedure came to, whose round it is.
+    """
     record, status, total = reading.record, reading.status, reading.summary.total
     facts = [f"{total.num_ended:,} of {total.planned:,} trials ended", counts_text(total)]
     if reading.origin is not None:
@@ -48,4 +70,5 @@ def header_view(reading: RoundReading) -> HeaderView:
         reason=status.reason if status else None,
         broken=reading.broken,
         inferred=reading.inferred,
+        part=PartView(record.part_of.text, whole, record.part_of.command) if record.part_of else None,
     )

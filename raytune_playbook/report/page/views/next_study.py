@@ -49,5 +49,8 @@ def next_study_view(insight: Insight, command: str | None) -> NextStudyView:
             ChangeView(sentence, finding_links(insight.findings, [finding])) for sentence, finding in study.advice
         ),
         command=command if study.changes else None,
-        is_from_python=record.job is None and bool(record.command) and insight.reading.origin is None,
+        is_from_python=record.job is None
+        and record.part_of is None
+        and bool(record.command)
+        and insight.reading.origin is None,
     )

@@ -76,8 +76,13 @@ def procedures_view(found: Sequence[tuple[ProcedureRecord, Mapping[str, tuple[st
     return ProceduresView(tuple(_view(record, stale) for record, stale in found)) if found else None
 
 
+def procedure_anchor(procedure: str) -> str:
+    """Where on the page of its round the section of a procedure is."""
+    return f"procedure-{procedure}"
+
+
 def _view(record: ProcedureRecord, stale: Mapping[str, tuple[str, str]]) -> ProcedureView:
-    anchor = f"procedure-{record.procedure}"
+    anchor = procedure_anchor(record.procedure)
     return ProcedureView(
         anchor=anchor,
         title=record.procedure,

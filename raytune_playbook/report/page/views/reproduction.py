@@ -66,7 +66,7 @@ def _facts(record: RoundRecord) -> list[Fact]:
         Fact("commit", record.commit or "not under version control"),
         Fact("workload", f"{workload.module}.{workload.name}({values_text(workload.settings)})"),
         Fact("workload's source", workload.source_hash, True),
-        Fact("job file", record.job or "none, a round of the Python API"),
+        Fact("job file", _job(record) or "none, a round of the Python API"),
         Fact(
             "budget",
             f"{budget.num_trials:,} trials of {budget.max_train_steps:,} steps, an evaluation every "
@@ -78,6 +78,10 @@ def _facts(record: RoundRecord) -> list[Fact]:
         Fact("created", record.created_at),
         Fact("round's fingerprint", record.fingerprint, True),
     ]
+
+
+def _job(record: RoundRecord) -> str | None:
+    return record.part_of.job if record.part_of else record.job
 
 
 def _machine_text(trial: Trial) -> str:

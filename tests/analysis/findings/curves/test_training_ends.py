@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from raytune_playbook.analysis.answer.answer import Verdict, answer_of
+from raytune_playbook.analysis.findings.comparison.step_count import step_count
+from raytune_playbook.analysis.findings.curves.best_step_shares import best_step_shares
 from raytune_playbook.analysis.findings.curves.ends import training_ends
 from raytune_playbook.analysis.findings.finding import Status
 from tests.analysis.findings.curves.cases import saturates_early
@@ -33,3 +38,21 @@ def test_ln1_training_is_compute_bound_where_curves_still_fall_and_not_where_the
     assert (found.numbers["num_improving"] > 0) is is_longer
     (change, *_) = found.proposal.changes if found.proposal else ()
     assert (change.max_train_steps > evidence.studies[0].max_train_steps) is is_longer
+
+
+@pytest.mark.parametrize("detector", [training_ends, best_step_shares, step_count])
+def test_in8_in14_and_ln7_do_not_judge_the_length_of_trials_that_end_at_a_target(detector):
+    evidence = round_of(0, Shapes(validation=falls_steadily, training=falls_steadily))
+    assert "Trials end when" not in detector(evidence)[0].sentence
+    studies = tuple(study.model_copy(update={"target": 0.1}) for study in evidence.studies)
+    (found,) = detector(replace(evidence, studies=studies))
+    assert (found.status, found.proposal) == (Status.PASSES, None)
+    assert "Trials end when they reach a validation error of 0.1" in found.sentence
+
+
+def test_ba6_values_whose_trials_end_at_a_target_are_not_compared_by_their_objective():
+    evidence = round_of(0, Shapes(validation=falls_steadily, training=falls_steadily))
+    studies = tuple(study.model_copy(update={"target": 0.1}) for study in evidence.studies)
+    answer = answer_of(replace(evidence, studies=studies), (), ())
+    assert (answer.verdict, answer.reasons) == (Verdict.NOTHING_TO_COMPARE, ())
+    assert answer.sentence.endswith("what tells their values apart is how many steps that took.")

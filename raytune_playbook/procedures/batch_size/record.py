@@ -1,0 +1,239 @@
+"""What a choice of the batch size comes to: the record's verdict, numbers and next steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import JsonValue
+
+from raytune_playbook.analysis.wording import duration_text, form_for, number_text
+from raytune_playbook.procedures.batch_size.measured import Measured, Proof, ToTarget
+from raytune_playbook.procedures.batch_size.scaling import Cost, costs, least
+from raytune_playbook.procedures.batch_size.sentences import ended_sentence, steps_sentences, throughput_sentences
+from raytune_playbook.procedures.batch_size.shown import (
+    budgets_table,
+    cost_plot,
+    parts_plot,
+    sizes_table,
+    steps_plot,
+    steps_table,
+    throughput_plot,
+)
+from raytune_playbook.procedures.batch_size.sizes import BATCH_SIZE, tuned_anew
+from raytune_playbook.procedures.batch_size.throughput import Scaling
+from raytune_playbook.records.procedures import NextCommand, ProcedureRecord, ShownPlot, ShownTable
+from raytune_playbook.study.round import Round
+from raytune_playbook.study.settings import Resources
+
+FEW_STEPS = 10
+"""Where an epoch has fewer the rule of thumb that more examples need fewer steps is not to be relied on."""
+
+
+@dataclass(frozen=True)
+class About:
+    """All that was measured for a round.
+
+    Fields:
+        to_target: None where no steps were measured.
+        next_command: that chooses the number of steps.
+    """
+
+    round: Round
+    measured: Measured
+    proof: Proof
+    to_target: ToTarget | None
+    next_command: str
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        return Scaling(self.measured.sizes)
+
+    @cached_property
+    def costs(self) -> tuple[Cost, ...]:
+        """Of the sizes that have reached the target; empty where there is none."""
+        if self.to_target is None:
+            return ()
+        times = {each.size: each.interval_s for each in self.measured.sizes}
+        return costs(self.to_target.scaling, times, consumption(self.round.resources)[0])
+
+    @cached_property
+    def least(self) -> Cost | None:
+        """The cost at the size that reaches the target in the least time; None where that was not measured."""
+        return least(self.costs, self.scaling.stops_at)
+
+    @property
+    def least_time(self) -> int:
+        """Of measured steps; else where throughput stops growing, for steps halve as the batch doubles."""
+        return self.scaling.stops_at if self.least is None else self.least.size
+
+    @property
+    def least_resources(self) -> int:
+        """Of measured steps; else a doubled batch has to pay with steps that fall by less than they should."""
+        return self.scaling.pays_to if self.least is None else self.least.size
+
+
+def consumption(resources: Resources) -> tuple[float, str]:
+    """What a gang takes each second, and of what."""
+    if resources.gpus_per_worker:
+        return resources.num_workers * resources.gpus_per_worker, "GPU"
+    return resources.num_workers * resources.cpus_per_worker, "CPU"
+
+
+def nothing_fits(draft: ProcedureRecord, measured: Measured, given_up: Mapping[int, str]) -> ProcedureRecord:
+    """The record where not even the smallest batch can be trained."""
+    tried = min(given_up, default=measured.next_size)
+    reason = given_up.get(tried, measured.reason)
+    return draft.model_copy(
+        update={
+            "verdict": f"No batch size fits: not even {tried:,} examples can be trained ({reason}).",
+            "is_good": False,
+            "numbers": {"largest_feasible": None, "ended_by": str(measured.ended)},
+            "next": (
+                NextCommand(
+                    sentence="Give each worker more memory, make the model smaller, or try fewer examples with --min."
+                ),
+            ),
+        }
+    )
+
+
+def completed_record(draft: ProcedureRecord, about: About) -> ProcedureRecord:
+    """The record of the sizes that fit."""
+    amount, unit = consumption(about.round.resources)
+    marked = (about.least_time, about.least_resources)
+    tables: list[ShownTable] = [sizes_table(about.scaling, marked)]
+    plots: list[ShownPlot] = [throughput_plot(about.scaling, about.least_time), parts_plot(about.scaling)]
+    to_target = about.to_target
+    if to_target is None:
+        tables.append(budgets_table(about.scaling, about.round, amount, unit))
+    else:
+        tables.append(steps_table(to_target, about.costs, about.round.objective, unit, about.least))
+        if about.costs:
+            plots += [steps_plot(to_target, about.round.objective), cost_plot(about.costs, about.least)]
+    return draft.model_copy(
+        update={
+            "verdict": _verdict(about, unit),
+            "is_good": to_target is None or about.least is not None,
+            "sentences": tuple(_sentences(about, amount, unit)),
+            "numbers": _numbers(about),
+            "tables": tuple(tables),
+            "plots": tuple(plots),
+            "next": tuple(_next(about)),
+        }
+    )
+
+
+def _verdict(about: About, unit: str) -> str:
+    objective, to_target, best = about.round.objective, about.to_target, about.least
+    largest = f"the largest that fits is {about.proof.size:,}"
+    if to_target is not None and best is None:
+        return (
+            f"No trial of a size to consider reached a {objective.name} of {to_target.target:g} within "
+            f"{to_target.max_train_steps:,} steps, so the steps are not known; {largest}."
+        )
+    if to_target is not None and best is not None:
+        return (
+            f"Take batch_size {best.size:,}: it reaches a {objective.name} of {to_target.target:g} in the least time "
+            f"({duration_text(best.seconds)}) and with the least resource consumption "
+            f"({number_text(best.resources, 3)} {unit}-seconds); {largest}."
+        )
+    time, resources = about.least_time, about.least_resources
+    if time == resources:
+        return f"Take batch_size {time:,}, for the least training time and resource consumption; {largest}."
+    return (
+        f"Take batch_size {time:,} for the least training time, or {resources:,} for the least resource consumption; "
+        f"{largest}."
+    )
+
+
+def _sentences(about: About, amount: float, unit: str) -> list[str]:
+    round_, arms = about.round, [dict(arm) for arm in about.proof.arms]
+    found = [*ended_sentence(about.measured, about.proof), *throughput_sentences(about.scaling, about.measured)]
+    if len(arms) > 1:
+        values = ", ".join(f"{name}={value}" for name, value in arms[0].items())
+        found.append(f"The times are those of {values}.")
+    same = (
+        f"On one gang the consumption is its {amount:g} {unit}{form_for(int(amount), '', 's')} times the training time"
+    )
+    if about.to_target is None:
+        found.append(
+            "How many steps each size needs was not measured. The least time rests on the rule of thumb that a doubled "
+            "batch halves them, as it does up to the critical batch size; the least consumption takes a doubling "
+            f"only where it would pay even if it made the steps 1.4 times fewer instead of twice. {same}."
+        )
+        if about.measured.num_examples < FEW_STEPS * about.least_time:
+            epoch = max(1, about.measured.num_examples // about.least_time)
+            found.append(
+                f"But an epoch at {about.least_time:,} has only {epoch} {form_for(epoch, 'step', 'steps')}, which is "
+                "often beyond the critical batch size: measure the steps before you take it."
+            )
+    else:
+        found += steps_sentences(about.to_target, tuple(tuned_anew(round_)))
+        found.append(f"{same}, so that both are least at the same size.")
+    fixed = round_.fixed_values
+    if fixed.get("batch_norm") == "ghost" or any("ghost" in arm.values() for arm in arms):
+        found.append(f"Ghost batch norm kept its virtual batch size of {fixed.get('virtual_batch_size')}.")
+    stated = fixed.get("evaluation_batch_size")
+    if isinstance(stated, int) and stated < about.least_time:
+        found.append(
+            f"evaluation_batch_size is {stated:,} in the job, and was raised to the batch size, since evaluation "
+            "batches are no smaller than those of training; raise it in the job too."
+        )
+    return found
+
+
+def _numbers(about: About) -> dict[str, JsonValue]:
+    scaling, to_target = about.scaling, about.to_target
+    bottleneck = scaling.bottleneck
+    numbers: dict[str, JsonValue] = {
+        "sizes": [each.size for each in scaling.sizes],
+        "examples_per_s": [each.examples_per_s for each in scaling.sizes],
+        "s_per_step": [each.step_s for each in scaling.sizes],
+        "largest_feasible": about.proof.size,
+        "ended_by": str(about.measured.ended),
+        "stops_growing_at": scaling.stops_at,
+        "nearly_doubles_to": scaling.nearly_doubles_to,
+        "bottleneck": bottleneck.part if bottleneck else None,
+        "least_time": about.least_time,
+        "least_resources": about.least_resources,
+    }
+    if to_target is not None:
+        numbers |= {
+            "target": to_target.target,
+            "target_sizes": [each.size for each in to_target.scaling.steps],
+            "steps_to_target": [each.fewest for each in to_target.scaling.steps],
+            "critical_batch_size": to_target.scaling.critical,
+            "is_critical_seen": to_target.scaling.is_critical_seen,
+        }
+    return numbers
+
+
+def _next(about: About) -> list[NextCommand]:
+    size, round_ = about.least_time, about.round
+    now = round_.fixed_values.get(BATCH_SIZE)
+    if about.to_target is not None and about.least is None:
+        return [
+            NextCommand(
+                sentence="Choose a target that training reaches in fewer steps, or raise max_train_steps in the job, "
+                "and run this again."
+            )
+        ]
+    if now == size:
+        first = f"The job has batch_size {size:,} already; choose the number of training steps for it:"
+    else:
+        again = ", ".join(tuned_anew(round_)) or "the optimizer's and the regularizers' hyperparameters"
+        first = (
+            f'Write "batch_size": {size} into the job\'s fixed (any other size needs {again} tuned anew), then choose '
+            "the number of training steps for it:"
+        )
+    found = [NextCommand(sentence=first, command=about.next_command)]
+    if about.to_target is None:
+        found.append(
+            NextCommand(
+                sentence=f"To measure how many steps each size needs, give a {round_.objective.name} that training "
+                "reaches: the same command with --steps-to-target."
+            )
+        )
+    return found

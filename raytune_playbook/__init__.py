@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from raytune_playbook.procedures.advise.advise import advise
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.check_initial.check_initial import check_initial
+    from raytune_playbook.procedures.exploit.exploit import exploit
     from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.new.new import new
@@ -65,6 +66,7 @@ __all__ = [
     "advise",
     "batch_size",
     "check_initial",
+    "exploit",
     "launch",
     "lengthen",
     "load_model",
@@ -93,6 +95,7 @@ _LATER = {
     "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
     "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "exploit": "raytune_playbook.procedures.exploit.exploit",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",

@@ -154,6 +154,6 @@ def _scored(sweeps: Sweeps) -> str:
         return f"of all {count_text(total)}, in evaluation mode"
     # The rule of three: of so many without a single miss, with 95% confidence.
     return (
-        f"of a fixed sample of {count_text(num)} of {count_text(total)}, in evaluation mode (then at most {3 / num:.1%} "
-        "of all are, with 95% confidence)"
+        f"of a fixed sample of {count_text(num)} of {count_text(total)}, in evaluation mode (then at most "
+        f"{3 / num:.1%} of all are, with 95% confidence)"
     )

@@ -20,8 +20,11 @@ from raytune_playbook.analysis.wording import form_for, number_text, value_text,
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
-NEAR = 8.0
+NEAR = 4.0
 """Points whose rate is within so many times the best one are fitted: farther off no bowl fits."""
+
+SPREADS = 4.0
+"""A point counts as at most so many times as far behind the best as half of the trials are."""
 
 CASES = 0.8
 """Share of the cases in which the interval holds the difference."""
@@ -76,7 +79,10 @@ def sensitivity(evidence: Evidence, arm: Arm) -> Sensitivity | None:
     # What is just as near as another point by its digits is as near.
     near = points.taken(points.completed & (np.abs(away) <= math.log(NEAR) + 1e-9))
     above = (away > 1e-9) & (away <= math.log(2.0) + 1e-9)
-    found = _near(arm.space, near.units, near.costs, name)
+    usual = points.costs[points.completed]
+    # A trial that learned next to nothing would bend the bowl for all others: it counts as this much worse at most.
+    most = usual.min() + SPREADS * (np.median(usual) - usual.min())
+    found = _near(arm.space, near.units, np.minimum(near.costs, most), name)
     shifts = tuple(
         _shift(found, at, math.log(factor) / width, factor)
         for factor in (0.5, 2.0)

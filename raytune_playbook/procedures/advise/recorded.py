@@ -29,6 +29,7 @@ class RecordedRound:
         state: None before its first trial.
         facts: what procedures are bound to, as it has them.
         batch_sizes: that it trains with; empty where that is not known.
+        is_candidate: whether it searches nothing, as a candidate that is one point: it explores nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class RecordedRound:
     max_train_steps: int = 1
     facts: Mapping[str, str] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] = ()
+    is_candidate: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class ProjectRecords:
     """All that is recorded of one workload.
 
     Fields:
-        rounds: of their own, the oldest first.
+        rounds: of their own, which search, the oldest first.
+        candidates: of their own, which search nothing, the oldest first.
         parts: rounds that procedures ran, the oldest first.
         procedures: the newest record of each procedure of each round, the latest last.
         learned: from the newest round of its own; None without one.
@@ -71,6 +74,7 @@ class ProjectRecords:
 
     workload: str
     rounds: tuple[RecordedRound, ...] = ()
+    candidates: tuple[RecordedRound, ...] = ()
     parts: tuple[RecordedRound, ...] = ()
     procedures: tuple[ProcedureRecord, ...] = ()
     learned: Learned | None = None
@@ -80,6 +84,13 @@ class ProjectRecords:
     def newest(self) -> RecordedRound | None:
         """The newest round of its own."""
         return self.rounds[-1] if self.rounds else None
+
+    @property
+    def candidate(self) -> RecordedRound | None:
+        """The newest candidate since the newest round of its own."""
+        newest = self.newest
+        later = [each for each in self.candidates if newest is None or each.created_at >= newest.created_at]
+        return later[-1] if later else None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -94,7 +105,7 @@ class ProjectRecords:
     @property
     def last_at(self) -> str:
         """When something was last begun or concluded."""
-        rounds = [each.created_at for each in (*self.rounds, *self.parts)]
+        rounds = [each.created_at for each in (*self.rounds, *self.candidates, *self.parts)]
         return max([*rounds, *(record.ended_at for record in self.procedures)], default="")
 
 
@@ -129,14 +140,16 @@ def _project(
     storage: Storage, workload: str, rounds: list[RoundRecord], procedures: list[ProcedureRecord]
 ) -> ProjectRecords:
     recorded = [_recorded(RoundStore(storage, record.name), record) for record in rounds]
-    own = [each for each in recorded if each.part_of is None]
+    of_their_own = [each for each in recorded if each.part_of is None]
+    own = [each for each in of_their_own if not each.is_candidate]
     insight = _insight(RoundStore(storage, own[-1].name)) if own else None
     if insight is not None:
         own[-1] = replace(own[-1], facts=insight.reading.facts)  # the hardware is known from its trials
-    scores = [score for each in own for score in readable_scores(RoundStore(storage, each.name)).found]
+    scores = [score for each in of_their_own for score in readable_scores(RoundStore(storage, each.name)).found]
     return ProjectRecords(
         workload=workload,
         rounds=tuple(own),
+        candidates=tuple(each for each in of_their_own if each.is_candidate),
         parts=tuple(each for each in recorded if each.part_of is not None),
         procedures=tuple(sorted(procedures, key=lambda record: record.ended_at)),
         learned=None if insight is None else _learned(insight),
@@ -155,6 +168,7 @@ def _recorded(store: RoundStore, record: RoundRecord) -> RecordedRound:
         state=None if status is None else status.state,
         max_train_steps=record.budget.max_train_steps,
         facts=facts_of(studies, record.resources) if studies else {},
+        is_candidate=all(study.num_points == 1 for study in studies),
         batch_sizes=tuple(
             sorted(
                 {

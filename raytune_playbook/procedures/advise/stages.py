@@ -31,6 +31,9 @@ TITLES = {
 }
 """By the name of each stage, in the playbook's order."""
 
+_MUST_BE_GOOD = ("check-initial", "batch-size", "train-steps", "launch")
+"""With another verdict these are to be done again, mended; whatever the others come to is for a person to judge."""
+
 _INSTABILITY = ("UN10", "IN4")
 _LENGTH = ("IN8", "IN14")
 
@@ -157,7 +160,15 @@ class Judge:
 
     def variance(self) -> Stage:
         ask = "Retrain the best points with other seeds, to know what is chance."
-        return self._of_newest("variance", self._record("variance", self.since), ask)
+        record = self._record("variance", self.since)
+        candidate, exploited = self.project.candidate, self._record("exploit", self.since)
+        is_run = candidate is not None and exploited is not None and candidate.created_at >= exploited.ended_at
+        if record is None and exploited is not None and not is_run:
+            first = named_next("run", (exploited,))
+            if first is not None:
+                sentence = "First run the candidate that exploitation has found, a round of its own."
+                return _stage("variance", Standing.LATER, sentence, first)
+        return self._of_newest("variance", record, ask)
 
     def launch(self) -> Stage:
         record = self._record("launch", self.since)
@@ -190,8 +201,10 @@ class Judge:
         return next((record for record in reversed(records) if record.procedure == procedure), None)
 
     def _of_newest(self, name: str, record: ProcedureRecord | None, ask: str) -> Stage:
-        """A stage whose procedure is one of the newest round's."""
+        """A stage whose procedure is one of the newest round's, or of its candidate."""
         newest = self.project.newest
+        if name in ("variance", "launch", "test"):
+            newest = self.project.candidate or newest
         command = named_next(name, self.since)
         if command is None and newest is not None:
             command = of_round(name, newest, self.storage)
@@ -212,7 +225,7 @@ class Judge:
         if stale:
             changed = "; ".join(f"the {fact} was {was} and is {now}" for fact, (was, now) in stale.items())
             return _stage(name, Standing.STALE, f"{_evidence(record)} Since then {changed}.", command)
-        if record.is_good is False:
+        if record.is_good is False and name in _MUST_BE_GOOD:
             following = next((each.command for each in record.next if each.command is not None), record.command)
             return _stage(name, Standing.LATER, _evidence(record), following)
         return _stage(name, Standing.DONE, _evidence(record))

@@ -339,6 +339,7 @@ def test_records_on_disk_are_read_parts_are_no_rounds_of_their_own_and_broken_on
     bound_to = {"number of steps": "400"}
     measured = record("batch-size", round="norms", workload="Digits", bound_to=bound_to)
     write_procedure(own, measured)
+    write_round(tmp_path, name="norms_best", trials_per_arm=1, arms=[{}], space={})
     own.storage.write("broken/round.json", b"{")
     own.storage.write("norms/procedures/variance/00001.json", b"{")
     other = write_round(tmp_path, name="other", trials_per_arm=1, arms=[{}])
@@ -349,6 +350,7 @@ def test_records_on_disk_are_read_parts_are_no_rounds_of_their_own_and_broken_on
     assert len(advice.broken) == 2 and "broken/round.json" in advice.broken[0]
     assert "norms/procedures/variance/00001.json" in advice.broken[1]
     digits = advice.projects[1]
+    assert stage(digits, "exploit").sentence
     assert stage(digits, "rounds").sentence.startswith("1 round, the newest norms: best validation error 0.02122")
     assert stage(digits, "batch-size").standing is Standing.DONE
     write_procedure(own, measured.model_copy(update={"bound_to": {"number of steps": "200"}}))
@@ -357,3 +359,24 @@ def test_records_on_disk_are_read_parts_are_no_rounds_of_their_own_and_broken_on
     write_procedure(own, measured.model_copy(update={"bound_to": {"hardware": "cuda, AVX512"}}))
     (_, digits) = raytune_playbook.advise(str(tmp_path)).projects
     assert "the hardware was cuda, AVX512 and is cpu, AVX2" in stage(digits, "batch-size").sentence
+
+
+def test_a_candidate_explores_nothing_and_is_run_retrained_and_launched_under_its_own_name():
+    run = NextCommand(sentence="Run it.", command="raytune-playbook run jobs/digits_exploited.py")
+    then = NextCommand(sentence="Then.", command="raytune-playbook variance digits_exploited")
+    records = replace(EXPLORED, procedures=(*STARTED, record("exploit", 20, is_good=False, next=(run, then))))
+    advice = advised(records)
+    assert advice.next is not None
+    assert (advice.next.name, advice.next.command) == ("variance", run.command)
+    candidate = round_("digits_exploited", 25, is_candidate=True)
+    advice = advised(replace(records, candidates=(candidate,)))
+    assert advice.next is not None
+    assert (advice.next.name, advice.next.command) == ("variance", then.command)
+    assert stage(advice, "rounds").sentence.startswith("1 round, the newest digits: ")
+    assert stage(advice, "exploit").standing is Standing.DONE
+    varied = replace(records, candidates=(candidate,), procedures=(*records.procedures, record("variance", 30)))
+    advice = advised(varied)
+    assert advice.next is not None
+    assert (advice.next.name, advice.next.command) == ("launch", "raytune-playbook launch digits_exploited")
+    older = replace(varied, rounds=(round_(minute=28),))
+    assert advised(older).next.command == "raytune-playbook exploit digits"

@@ -98,9 +98,7 @@ class Procedure:
         self._require_finished(store, status)
         self.ran.append(named.name)
         write_page(store)
-        result = Result(store)
-        self._machine = next((t.machine for t in trials_of(result.trials) if t.machine.torch), self._machine)
-        return result
+        return self._seen(Result(store))
 
     def retrain(self, points: Sequence[tuple[str, int]], num_repeats: int, round_: Round | None = None) -> Result:
         """Retrain points of the round, or of another one, until each has so many repeats; raises as `run` does."""
@@ -108,7 +106,7 @@ class Procedure:
         status = retrain(retrained, points, num_repeats, self.place)
         store = RoundStore(Storage(self.place.storage), retrained.name)
         self._require_finished(store, status)
-        return Result(store)
+        return self._seen(Result(store))
 
     def renew_gangs(self) -> None:
         """End the session's gangs: the next round has fresh workers."""
@@ -176,6 +174,12 @@ class Procedure:
         yield RoundStore(storage, base)
         yield from (RoundStore(storage, f"{base}-{number}") for number in itertools.count(2))
 
+    def _seen(self, result: Result) -> Result:
+        """A result whose trials tell on what they ran; the newest say what is so now."""
+        machines = [trial.machine for trial in trials_of(result.trials) if trial.machine.torch]
+        self._machine = machines[-1] if machines else self._machine
+        return result
+
     def _require_finished(self, store: RoundStore, status: RoundStatus) -> None:
         raise_if_failed(store, status, then=self.part.command)
         if status.state is RoundState.FINISHED:
@@ -200,7 +204,17 @@ def procedure(part: Part, round_: Round, place: Place) -> Iterator[Procedure]:
 
 
 def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
-    """The record of the same command where nothing that it is bound to has changed since; it is printed again."""
+    """The record that `found_before` finds; it is printed again."""
+    record = found_before(part, round_, place)
+    if record is not None:
+        done = f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."
+        place.console.print(Text(done), soft_wrap=True)
+        print_procedure(place.console, record)
+    return record
+
+
+def found_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
+    """The record of the same command where nothing that it is bound to has changed since."""
     store = RoundStore(Storage(place.storage), round_.name)
     record = newest_procedure(store, part.procedure)
     if (
@@ -209,9 +223,4 @@ def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | No
         or stale_facts(record, facts_of(round_.studies, round_.resources))
     ):
         return None
-    place.console.print(
-        Text(f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."),
-        soft_wrap=True,
-    )
-    print_procedure(place.console, record)
     return record

@@ -65,7 +65,7 @@ def write_candidate(job: Job, candidate: Round, header: str) -> Path:
             return path
         number += 1
     try:
-        path.write_text(job_source(named, workload, textwrap.fill(header, _WIDTH)), encoding="utf-8")
+        path.write_text(job_source(named, workload, _filled(header)), encoding="utf-8")
     except OSError as error:
         raise JobFileError(f"The job file {path} cannot be written: {error.strerror}; allow access.") from None
     if not _defines(path, named):
@@ -75,6 +75,10 @@ def write_candidate(job: Job, candidate: Round, header: str) -> Path:
             "give the job file, and modules beside it, names that no other module has."
         )
     return path
+
+
+def _filled(text: str) -> str:
+    return "\n".join(textwrap.fill(line, _WIDTH) for line in text.splitlines())
 
 
 def _defines(path: Path, round_: Round) -> bool:

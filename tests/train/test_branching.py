@@ -74,6 +74,7 @@ def test_ck2_a_branch_is_bit_for_bit_the_training_that_it_stands_for(
     assert without_times(rows) == without_times(whole_rows)
     assert all(torch.equal(weights[name], whole_weights[name]) for name in weights)
     assert end.training.num_steps == warmup + total
+    assert end.training.best_checkpoint_step in files(tmp_path / BRANCH)  # of its own checkpoints, one that is there
     seconds = kept.seconds()
     assert seconds is not None
     assert 0 < seconds < end.training.train_s  # both count the steps before the branch

@@ -11,9 +11,9 @@ from raytune_playbook.procedures.batch_size.throughput import GROWS, Bottleneck,
 
 _GROWN: dict[Part, str] = {
     "compute": "computing, so the hardware is at its limit, which no larger batch and no better input pipeline raises",
-    "synchronization": "synchronization between the workers: before a larger batch is taken, put them closer together, "
+    "synchronization": "synchronization between the workers; before a larger batch is taken, put them closer together, "
     "or use fewer of them",
-    "input": "waiting for batches: make the input pipeline faster before a larger batch is taken",
+    "input": "waiting for batches; make the input pipeline faster before a larger batch is taken",
 }
 
 

@@ -105,8 +105,8 @@ def steps_table(
         )
     return ShownTable(
         title=(
-            f"Steps to a {objective.name} of {to_target.target:g} (the fewest of a size's trials, with their spread in 9 "
-            "of 10 bootstraps), beside perfect scaling"
+            f"Steps to a {objective.name} of {to_target.target:g} (the fewest of a size's trials, with their spread in "
+            "9 of 10 bootstraps), beside perfect scaling"
         ),
         columns=(SIZE, "steps", "spread", "trials", "perfect", "examples", "time", f"{unit}-seconds", "scaling"),
         rows=tuple(rows),

@@ -80,7 +80,7 @@ def test_pi1_workers_that_wait_for_one_that_waits_for_its_input_are_not_to_blame
     bound = replace(waiting, input_bound={128: InputBound(None, time, "Training is input-bound: preprocess once.")})
     record = completed_record(DRAFT, replace(about(lambda size: 10.0), measured=bound))
     assert record.numbers["bottleneck"] == "input"
-    assert has(record, "waiting for batches: make the input", "At 128: Training is input-bound: preprocess once.")
+    assert has(record, "waiting for batches; make the input", "At 128: Training is input-bound: preprocess once.")
 
 
 def test_a_batch_of_much_of_the_training_set_is_not_taken_by_a_rule_of_thumb_alone():

@@ -253,6 +253,8 @@ def _study_interval(trials: Sequence[Trial], objective: Objective) -> tuple[floa
     if found is None or not all(map(math.isfinite, found)):
         return None
     low, high = sorted(sign * each for each in found)
+    if sign > 0 and min(losses) >= 0:
+        low = max(0.0, low)  # a metric of which nothing negative was seen: an error, a loss
     return low, high
 
 

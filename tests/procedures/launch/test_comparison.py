@@ -17,7 +17,7 @@ from raytune_playbook.procedures.launch.comparison import (
 )
 from tests.procedures.launch.rates import NOISES, Case, adopted
 
-NUM_LAUNCHES = 300
+NUM_LAUNCHES = 1000
 
 
 def losses(mean: float, number: int = 20, spread: float = 0.01) -> list[float]:

@@ -106,7 +106,8 @@ def batch_size(
         ``largest_feasible``, ``ended_by`` (memory, training set, max or declared), ``stops_growing_at``,
         ``nearly_doubles_to``, ``bottleneck`` (input, synchronization, compute or None), ``least_time`` and
         ``least_resources``; with a target also ``target``, ``target_sizes``, ``steps_to_target`` (None where it was
-        not reached), ``critical_batch_size`` and ``is_critical_seen`` (whether a larger size was worse).
+        not reached), ``critical_batch_size`` ``is_critical_seen`` (whether a larger size was worse) and
+        ``chance_least_time`` (that ``least_time`` has it, among draws of the trials).
 
     Raises:
         InputError: something that was given is wrong; nothing was started or written.

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from raytune_playbook.analysis.wording import duration_text, form_for, number_text
 from raytune_playbook.procedures.batch_size.measured import Measured, Proof, ToTarget
-from raytune_playbook.procedures.batch_size.scaling import Cost, costs, least
+from raytune_playbook.procedures.batch_size.scaling import Cost, chance, costs, least
 from raytune_playbook.procedures.batch_size.sentences import ended_sentence, steps_sentences, throughput_sentences
 from raytune_playbook.procedures.batch_size.shown import (
     budgets_table,
@@ -55,13 +55,23 @@ class About:
         """Of the sizes that have reached the target; empty where there is none."""
         if self.to_target is None:
             return ()
-        times = {each.size: each.interval_s for each in self.measured.sizes}
-        return costs(self.to_target.scaling, times, consumption(self.round.resources)[0])
+        return costs(self.to_target.scaling, self._interval_s, consumption(self.round.resources)[0])
 
     @cached_property
     def least(self) -> Cost | None:
         """The cost at the size that reaches the target in the least time; None where that was not measured."""
         return least(self.costs, self.scaling.stops_at)
+
+    @property
+    def chance_least(self) -> float | None:
+        """In what share of draws of the trials that is so."""
+        if self.to_target is None or self.least is None:
+            return None
+        return chance(self.to_target.scaling, self._interval_s, self.least.size, self.scaling.stops_at)
+
+    @property
+    def _interval_s(self) -> dict[int, tuple[float, ...]]:
+        return {each.size: each.interval_s for each in self.measured.sizes}
 
     @property
     def least_time(self) -> int:
@@ -171,6 +181,11 @@ def _sentences(about: About, amount: float, unit: str) -> list[str]:
             )
     else:
         found += steps_sentences(about.to_target, tuple(tuned_anew(round_)))
+        if about.least is not None:
+            found.append(
+                f"Were the trials drawn again, {about.least.size:,} would take the least time in "
+                f"{about.chance_least:.0%} of the draws; more --num-trials tell better."
+            )
         found.append(f"{same}, so that both are least at the same size.")
     fixed = round_.fixed_values
     if fixed.get("batch_norm") == "ghost" or any("ghost" in arm.values() for arm in arms):
@@ -206,6 +221,7 @@ def _numbers(about: About) -> dict[str, JsonValue]:
             "steps_to_target": [each.fewest for each in to_target.scaling.steps],
             "critical_batch_size": to_target.scaling.critical,
             "is_critical_seen": to_target.scaling.is_critical_seen,
+            "chance_least_time": about.chance_least,
         }
     return numbers
 

@@ -7,12 +7,13 @@ same number of examples, so that a doubled batch halves the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 PERFECT = 1.5
 """Scaling is perfect up to so many times the fewest examples: the steps of a few trials are not known better."""
@@ -30,10 +31,10 @@ INTERVAL = (0.05, 0.95)
 class Regime(StrEnum):
     """How the steps go with the batch size at one size."""
 
-    PERFECT = "perfect scaling"
+    PERFECT = "perfect"
     DIMINISHING = "diminishing returns"
     NO_FEWER = "no fewer steps"
-    NOT_REACHED = "target not reached"
+    NOT_REACHED = "not reached"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Steps:
         fewest: of its trials; None where none has reached the target.
         low, high: the fewest of so many trials, drawn again from these, in 9 of 10 draws; infinity is not reached.
         num_reached, num_trials: of them.
+        draws: the fewest of each draw, of shape (RESAMPLES,).
     """
 
     size: int
@@ -53,16 +55,17 @@ class Steps:
     high: float
     num_reached: int
     num_trials: int
+    draws: npt.NDArray[np.float64] = field(repr=False, compare=False)
 
 
-def steps_of(size: int, steps: Sequence[int | None], *, seed: int = 0) -> Steps:
+def steps_of(size: int, steps: Sequence[int | None]) -> Steps:
     """Of the steps to the target of each trial of a size; None of one that did not reach it."""
     known = np.array([math.inf if each is None else each for each in steps], dtype=float)
-    drawn = np.random.default_rng(seed).choice(known, size=(RESAMPLES, len(known))).min(axis=1)
+    drawn = np.random.default_rng(size).choice(known, size=(RESAMPLES, len(known))).min(axis=1)
     low, high = np.quantile(drawn, INTERVAL, method="nearest")
     fewest = float(known.min())
     reached = int(np.isfinite(known).sum())
-    return Steps(size, int(fewest) if reached else None, float(low), float(high), reached, len(known))
+    return Steps(size, int(fewest) if reached else None, float(low), float(high), reached, len(known), drawn)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ class StepScaling:
         return self.examples is not None and at_least <= PERFECT * self.examples
 
 
-def costs(scaling: StepScaling, interval_s: dict[int, tuple[float, ...]], resources_per_s: float) -> tuple[Cost, ...]:
+def costs(
+    scaling: StepScaling, interval_s: Mapping[int, tuple[float, ...]], resources_per_s: float
+) -> tuple[Cost, ...]:
     """Training time and resource consumption of the sizes that have reached the target (rule BA5).
 
     Args:
@@ -168,6 +173,22 @@ def least(costs_: Sequence[Cost], up_to: int) -> Cost | None:
     considered = [each for each in costs_ if each.size <= up_to]
     best = min((each.seconds for each in considered), default=math.inf)
     return next((each for each in considered if each.seconds <= CLOSE * best), None)
+
+
+def chance(scaling: StepScaling, interval_s: Mapping[int, Sequence[float]], size: int, up_to: int) -> float:
+    """In what share of draws of the trials a size takes the least training time, or as good as that.
+
+    Args:
+        interval_s: by size, seconds of a step in each of a few intervals.
+        up_to: no larger size is considered.
+    """
+    drawn = {
+        each.size: each.draws * float(np.median(interval_s[each.size]))
+        for each in scaling.steps
+        if each.size <= up_to and each.fewest is not None
+    }
+    fewest = np.min(list(drawn.values()), axis=0)
+    return float(np.mean(np.isfinite(fewest) & (drawn[size] <= CLOSE * fewest)))
 
 
 def _examples(steps: Steps) -> float:

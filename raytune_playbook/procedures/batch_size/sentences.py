@@ -11,9 +11,9 @@ from raytune_playbook.procedures.batch_size.throughput import GROWS, Bottleneck,
 
 _GROWN: dict[Part, str] = {
     "compute": "computing, so the hardware is at its limit, which no larger batch and no better input pipeline raises",
-    "synchronization": "synchronization between the workers: before a larger batch is taken, put them closer together, "
+    "synchronization": "synchronization between the workers; before a larger batch is taken, put them closer together, "
     "or use fewer of them",
-    "input": "waiting for batches: make the input pipeline faster before a larger batch is taken",
+    "input": "waiting for batches; make the input pipeline faster before a larger batch is taken",
 }
 
 
@@ -80,7 +80,12 @@ def steps_sentences(to_target: ToTarget, tuned: Sequence[str]) -> list[str]:
     scaling = to_target.scaling
     num_trials = scaling.steps[0].num_trials
     found = []
-    if scaling.critical is not None and scaling.is_critical_seen:
+    if scaling.is_critical_seen and scaling.critical == scaling.reached[0].size:
+        found.append(
+            f"Scaling is perfect nowhere from {scaling.critical:,} on, the smallest size that reached the target: the "
+            f"critical batch size is no larger, and larger ones need more than {PERFECT:g} times its examples."
+        )
+    elif scaling.critical is not None and scaling.is_critical_seen:
         found.append(
             f"Scaling is perfect up to {scaling.critical:,}, the critical batch size: larger ones need more than "
             f"{PERFECT:g} times the fewest examples."
@@ -99,7 +104,10 @@ def steps_sentences(to_target: ToTarget, tuned: Sequence[str]) -> list[str]:
         "of as many examples for each size, would show perfect scaling only."
     )
     if missed := [f"{each.size:,}" for each in scaling.steps if each.fewest is None]:
-        found.append(f"No trial reached the target at {', '.join(missed)}.")
+        found.append(
+            f"No trial reached the target at {', '.join(missed)} within {to_target.max_train_steps:,} steps: a smaller "
+            "batch needs more of them, or other ranges."
+        )
     found += [
         f"At {size:,} the fastest trial has {' and '.join(names)} at an end of its range: with a wider one it may need "
         "fewer steps."

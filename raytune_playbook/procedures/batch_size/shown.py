@@ -94,7 +94,7 @@ def steps_table(
             (
                 each.size,
                 each.fewest,
-                f"{_steps(each.low)} to {_steps(each.high)}",
+                None if each.fewest is None else f"{_steps(each.low)} to {_steps(each.high)}",
                 f"{each.num_reached} of {each.num_trials}",
                 None if perfect is None else math.ceil(perfect),
                 None if each.fewest is None else each.fewest * each.size,
@@ -104,19 +104,11 @@ def steps_table(
             )
         )
     return ShownTable(
-        title=f"Steps to a {objective.name} of {to_target.target:g} (the fewest of a size's trials)",
-        columns=(
-            *(
-                SIZE,
-                "steps",
-                "9 of 10 bootstraps",
-                "reached by trials",
-                "perfect scaling",
-                "examples",
-                "training time",
-            ),
-            *(f"{unit}-seconds", "regime"),
+        title=(
+            f"Steps to a {objective.name} of {to_target.target:g} (the fewest of a size's trials, with their spread in "
+            "9 of 10 bootstraps), beside perfect scaling"
         ),
+        columns=(SIZE, "steps", "spread", "trials", "perfect", "examples", "time", f"{unit}-seconds", "scaling"),
         rows=tuple(rows),
         leading=_leading([each.size for each in scaling.steps], () if least is None else (least.size,)),
     )

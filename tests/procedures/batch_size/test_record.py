@@ -80,7 +80,7 @@ def test_pi1_workers_that_wait_for_one_that_waits_for_its_input_are_not_to_blame
     bound = replace(waiting, input_bound={128: InputBound(None, time, "Training is input-bound: preprocess once.")})
     record = completed_record(DRAFT, replace(about(lambda size: 10.0), measured=bound))
     assert record.numbers["bottleneck"] == "input"
-    assert has(record, "waiting for batches: make the input", "At 128: Training is input-bound: preprocess once.")
+    assert has(record, "waiting for batches; make the input", "At 128: Training is input-bound: preprocess once.")
 
 
 def test_a_batch_of_much_of_the_training_set_is_not_taken_by_a_rule_of_thumb_alone():
@@ -108,6 +108,12 @@ def test_ba5_and_ba6_measured_steps_decide_and_name_the_critical_batch_size():
     assert record.tables[1].leading == (2,)
 
 
+def test_ba6_scaling_that_is_perfect_nowhere_is_not_called_so():
+    record = completed_record(DRAFT, about(lambda size: 10.0, lambda size: 300))
+    assert record.numbers["least_time"] == 16
+    assert has(record, "Scaling is perfect nowhere from 16 on", "16 would take the least time in 100% of the draws")
+
+
 def test_a_target_that_nothing_reaches_is_no_answer():
     record = completed_record(DRAFT, about(lambda size: 10.0, lambda size: None))
     assert record.is_good is False
@@ -123,7 +129,9 @@ def test_ba6_a_size_that_is_not_reached_is_said():
         DRAFT, about(lambda size: 10.0, lambda size: None if size < 32 else math.ceil(6400 / size))
     )
     assert has(
-        record, "No trial reached the target at 16.", "Scaling is perfect up to 256, the largest size that reached"
+        record,
+        "No trial reached the target at 16 within 400 steps",
+        "Scaling is perfect up to 256, the largest size that reached",
     )
 
 

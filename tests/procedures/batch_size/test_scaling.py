@@ -13,6 +13,7 @@ from raytune_playbook.procedures.batch_size.scaling import (
     Regime,
     Steps,
     StepScaling,
+    chance,
     costs,
     least,
     steps_of,
@@ -113,6 +114,20 @@ def test_ba4_the_least_time_is_found_by_measured_steps(step_ms, steps, up_to, si
     assert found.size == size
     times = {each: step_ms(each) * math.ceil(steps(each)) for each in SIZES if each <= up_to}
     assert times[found.size] <= 1.05 * min(times.values())
+
+
+def test_how_sure_the_least_time_is_follows_from_the_trials_alone():
+    """Two sizes of two trials each, 10 or 30 and 20 or 40 steps: of 16 draws of both, the first is no slower in 13.
+
+    The first's fewest is 10 in 3 of 4 draws, else 30; the other's is 20 in 3 of 4, else 40. It is slower with 30 to 20.
+    """
+    scaling = StepScaling((steps_of(16, [10, 30]), steps_of(32, [20, 40])), 1)
+    times = {16: (0.1,), 32: (0.1,)}
+    assert chance(scaling, times, 16, up_to=32) == pytest.approx(13 / 16, abs=0.05)
+    assert chance(scaling, times, 32, up_to=32) == pytest.approx(3 / 16, abs=0.05)
+    assert chance(scaling, times, 16, up_to=16) == 1.0
+    reached = StepScaling((steps_of(16, [10, None]), steps_of(32, [None, None])), 1)
+    assert chance(reached, times, 16, up_to=32) == pytest.approx(3 / 4, abs=0.05)
 
 
 def test_ba6_noise_of_a_tenth_does_not_make_perfect_scaling_look_critical():

@@ -24,6 +24,7 @@ round = Round(
         "context": 32,
         "batch_size": 4,
     },
+    reasons={"momentum": "the question is about the learning rate alone"},
     objective=Objective(metric="bits_per_byte", split="validation"),
     budget=Budget(num_trials=12, max_train_steps=300, evaluation_interval_steps=50),
     resources=Resources(num_workers=1),

@@ -157,10 +157,10 @@ class _Course:
 
 def _studied(course: _Course, best: TrialCurves, evidence: Evidence) -> Study:
     """Find what is unstable; where that limits the learning rate, try to mend it."""
-    baseline, rate = course.baseline, course.baseline.learning_rate
+    baseline, rate = course.baseline, parts.rounded(course.baseline.learning_rate)
     goal = f"Is training stable at and above {rate:g}, the best learning rate of {baseline.round.name}?"
     trained = course.trained("sweep", parts.sweep(baseline, goal, baseline.rates))
-    at_best = next((one for one in judged(trained) if one.learning_rate == parts.rounded(rate)), None)
+    at_best = next((one for one in judged(trained) if one.learning_rate == rate), None)
     reference = loss_of(at_best) if at_best is not None and at_best.is_stable else None
     sweep = judged(trained, reference=reference)
     goal = f"Does training at {2 * rate:.3g} start badly and recover, unseen by rare evaluations?"

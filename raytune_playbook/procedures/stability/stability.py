@@ -165,7 +165,7 @@ def _studied(course: _Course, best: TrialCurves, evidence: Evidence) -> Study:
     sweep = judged(trained, reference=reference)
     goal = f"Does training at {2 * rate:.3g} start badly and recover, unseen by rare evaluations?"
     check = course.trained("check", parts.early_check(baseline, goal, evidence.num_validation_examples))
-    study = Study(baseline, best, sweep, judged(check, reference=reference))
+    study = Study(baseline, best, sweep, judged(check, reference=reference, whole_steps=baseline.max_train_steps))
     course.procedure.say(f"  {study.found}")
     if not study.is_limiting:
         return study
@@ -185,7 +185,8 @@ def _with_warmup(course: _Course, study: Study, reference: Curve | None) -> Stud
     for steps in lengths:
         goal = f"Does a warmup of {steps:,} steps make learning rates up to {base:g} stable?"
         round_ = parts.warmup_part(baseline, goal, rates, steps)
-        tried[steps] = judged(course.trained(f"warmup-{steps}", round_), reference=reference)
+        trained = course.trained(f"warmup-{steps}", round_)
+        tried[steps] = judged(trained, reference=reference, whole_steps=baseline.max_train_steps)
     study = replace(study, warmups=tried, base_rate=base)
     found = shortest_stable(tried)
     if found is None:

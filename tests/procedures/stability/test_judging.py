@@ -109,6 +109,12 @@ def test_un4_the_steps_of_a_warmup_belong_to_the_training():
     assert judged(part([warm], fixed={"warmup_steps": 200}))[0].instability is Instability.EARLY
 
 
+def test_un8_what_is_early_follows_from_a_whole_training_in_a_short_part_too():
+    short = part([blows_up(0.2, 20, 27)], 18, {"warmup_steps": 9})
+    assert judged(short)[0].instability is Instability.MID
+    assert judged(short, whole_steps=300)[0].instability is Instability.EARLY
+
+
 def test_widening_is_the_ratio_of_the_largest_stable_learning_rates():
     before = judged(part([stable(0.1), stable(0.2), blows_up(0.4, 30)]))
     after = judged(part([stable(0.1), stable(0.2), stable(0.4), stable(0.8)]))

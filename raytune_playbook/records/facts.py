@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raytune_playbook.records.types import Machine
-from raytune_playbook.study.hyperparameters.known import TRAINING, purpose_of
+from raytune_playbook.study.hyperparameters.known import TRAINING, last_part, purpose_of
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.study import StudySpec
 
 MODEL, CODE, OPTIMIZER, WORKERS, HARDWARE, NUM_STEPS = (
     "model", "code", "optimizer", "workers", "hardware", "number of steps",
 )  # fmt: skip
+
+BATCH_SIZE, DROPOUT, AUGMENTATION = "batch size", "dropout", "data augmentation"
+"""What the noise of gradients depends on, and with it how many steps training takes (rule LN7)."""
 
 
 def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machine | None = None) -> dict[str, str]:
@@ -24,7 +27,7 @@ def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machin
 
     Returns:
         The model (its workload with settings and fixed values of its own), a hash of its code, its optimizers, the
-        workers of a gang, the number of steps and, where it is known, the hardware.
+        workers of a gang, the number of steps, what makes gradients noisy and, where it is known, the hardware.
     """
     study = studies[0]
     settled = {
@@ -40,6 +43,7 @@ def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machin
         OPTIMIZER: " or ".join(optimizers),
         WORKERS: _workers(resources),
         NUM_STEPS: str(study.max_train_steps),
+        **_noise(studies),
     }
     if machine is not None and machine.torch:
         facts[HARDWARE] = f"{machine.device}, {machine.cpu_capability}"
@@ -48,6 +52,24 @@ def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machin
 
 def _values(study: StudySpec, name: str) -> list[object]:
     return [point[name] for point in (study.fixed, study.arm, *study.arms, *study.configurations) if name in point]
+
+
+def _noise(studies: Sequence[StudySpec]) -> dict[str, str]:
+    """The batch sizes, whether examples are augmented and, of a workload that has dropout, the most of it."""
+    facts = {}
+    if sizes := {value for each in studies for value in _values(each, "batch_size")}:
+        facts[BATCH_SIZE] = " or ".join(sorted(map(str, sizes)))
+    augmented = {value is not False for each in studies for value in _values(each, "data_augmentation")} or {True}
+    facts[AUGMENTATION] = "on" if True in augmented else "off"
+    dropout = [
+        float(value)
+        for each in studies
+        for name in (*each.fixed, *each.arm, *each.space, *(name for point in each.configurations for name in point))
+        if last_part(name) == "dropout"
+        for value in (*_values(each, name), getattr(each.space.get(name), "high", None))
+        if isinstance(value, int | float)
+    ]
+    return facts | ({DROPOUT: f"{max(dropout):g} at most"} if dropout else {})
 
 
 def _workers(resources: Resources) -> str:

@@ -30,8 +30,11 @@ _CHANGES_NO_TRIAL = frozenset({"num_trials", "objective"})
 _OPTIONAL = frozenset({"arms", "sets", "grid", "configurations", "input_pipeline", "target"})
 """Fields of a study left out where it makes no use of them, so that they changed no older study's fingerprint."""
 
-_NEUTRAL: dict[str, Value] = {"data_split": 0}
+_NEUTRAL: dict[str, Value] = {"data_split": 0, "data_augmentation": True}
 """Hyperparameters of the loop that earlier versions did not have, with the value at which trials are what they were."""
+
+_NEUTRAL_IN_TRIALS: dict[str, Value] = {"data_augmentation": True}
+"""The same of what came when trials had fingerprints."""
 
 
 def fingerprint(content: JsonValue) -> str:
@@ -63,7 +66,7 @@ def study_fingerprint(
     }
     if fields.get("target") is not None:  # then what it is a value of decides where trials end
         content["objective"] = fields["objective"]
-    content["fixed"] = {name: value for name, value in fixed.items() if name not in _NEUTRAL or value != _NEUTRAL[name]}
+    content["fixed"] = _without(_NEUTRAL, fixed)
     if content["search"] == "halton":
         del content["search"]
     # An ordered list, since the order of the dimensions decides the points.
@@ -83,7 +86,13 @@ def round_fingerprint(name: str, seed: int, studies: Iterable[str]) -> str:
 def trial_fingerprint(trial: TrialSpec, num_workers: int) -> str:
     """Equal for trials whose numbers are the same, whatever they are judged by."""
     left_out = {"objective", "target"} if trial.target is None else set[str]()
-    return fingerprint([trial.model_dump(mode="json", exclude=left_out), num_workers])
+    content = trial.model_dump(mode="json", exclude=left_out)
+    content["values"] = _without(_NEUTRAL_IN_TRIALS, content["values"])
+    return fingerprint([content, num_workers])
+
+
+def _without(neutral: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, JsonValue]:
+    return {name: value for name, value in values.items() if name not in neutral or value != neutral[name]}
 
 
 def space_fingerprint(dimensions: JsonValue, constants: JsonValue) -> str:

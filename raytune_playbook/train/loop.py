@@ -102,6 +102,7 @@ def _train(
     clipping_norm = clipping_threshold(values)
     average = weight_average(model.module, values)
     compile_(model.module, values)
+    augments = workload.augments(values)
     num_steps, interval = total_steps(values, trial.max_train_steps), trial.evaluation_interval_steps
     measurements = Measurements(interval, group.device)
 
@@ -154,7 +155,7 @@ def _train(
             timed.transfer_s = data.transfer_wait_s() - waited_s
             group.seed_(worker_seed("augmentation", trial, rank=group.rank, step=step))
             with clock.timed("augmentation"):
-                batch = workload.augment(batch, values)
+                batch = workload.augment(batch, values) if augments else batch
             group.seed_(worker_seed("dropout", trial, rank=group.rank, step=step))
             gradients.zero_()
             with clock.named("forward"):

@@ -61,6 +61,7 @@ TRAINING_DEFAULTS: dict[str, Value] = {
     "averaging": "none",  # of the weights: none, exponential or uniform (rule SC3)
     "averaging_decay": 0.999,  # of the exponential average
     "averaging_start_step": 0,  # the weights after this many steps, warmup included, are not averaged yet
+    "data_augmentation": True,  # whether training batches go through `Workload.augment`
     "batch_size": 64,  # of all workers together
     "evaluation_batch_size": None,  # of all workers together; None for one that suits (rule EV1)
     "evaluation_sample": None,  # validation examples that periodic evaluation scores; None for all (rule EV5)
@@ -134,6 +135,10 @@ class _Getters(Mapping[str, Value]):
     def optional_number(self, name: str) -> float | None:
         """The value as a number, or None."""
         return None if self[name] is None else self.number(name)
+
+    def strength(self, name: str) -> float:
+        """A regularizer's strength as a number: 0 where it does not exist beside the scientific values (rule SD5)."""
+        return 0.0 if self[name] is None else self.number(name)
 
     def integer(self, name: str) -> int:
         """The value as a whole number."""
@@ -221,6 +226,10 @@ class Workload(ABC):
         """A training batch changed at random (rule ST7); randomness from torch's global generator, which has the
         worker's own seed of the step here. Never called in an evaluation."""
         return batch
+
+    def augments(self, values: Values) -> bool:
+        """Whether training batches go through an `augment` of its own: not where ``data_augmentation`` is False."""
+        return type(self).augment is not Workload.augment and values.get("data_augmentation") is not False
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:

@@ -30,6 +30,7 @@ from raytune_playbook.study.trial import TrialSpec
         {"objective": Objective(metric="loss", goal="maximize", over="last", split="train")},
         {"workload": WorkloadSpec(module="__main__", name="Plain", settings={"size": 3}, source_hash="5f3c")},
         {"fixed": {"data_split": 0}},  # which earlier versions did not have
+        {"fixed": {"data_augmentation": True}},  # nor this
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -43,6 +44,7 @@ def test_qr4_qr5_fingerprint_leaves_out_what_changes_no_trial(make_study, change
         {"seed": 1},
         {"fixed": {"batch_size": 65}},
         {"fixed": {"data_split": 1}},
+        {"fixed": {"data_augmentation": False}},
         {"arm": {"activation": "tanh"}},
         {"space": {"learning_rate": Float(1e-3, 1.0)}},
         {"space": {"depth": Discrete([2, 4.5, 9])}},
@@ -86,6 +88,12 @@ def test_a_trials_fingerprint_holds_all_but_its_objective(make_study):
     assert len(set(found)) == len(found)
     judged_otherwise = trial.model_copy(update={"objective": Objective(metric="loss")})
     assert trial_fingerprint(judged_otherwise, 2) == found[0]
+
+
+def test_ck2_a_trial_of_an_earlier_version_is_taken_up_where_augmentation_is_not_switched_off(make_study):
+    trial = suggest(make_study(), 3)
+    now, off = (trial.model_copy(update={"values": {**trial.values, "data_augmentation": on}}) for on in (True, False))
+    assert trial_fingerprint(now, 2) == trial_fingerprint(trial, 2) != trial_fingerprint(off, 2)
 
 
 def test_ba6_where_trials_end_at_a_target_what_it_is_a_value_of_counts(make_study):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import nn
 
 from raytune_playbook.study.evaluation_settings import BATCH_SIZE, SAMPLE
@@ -53,6 +54,7 @@ CASES = [
     ("virtual_batch_size", 4, 6, {"batch_norm": "ghost"}, True),
     ("virtual_batch_size", 4, 6, {"batch_norm": "sync"}, False),
     ("virtual_batch_size", 4, 6, {"batch_norm": "ghost", "normalized": False}, False),
+    ("data_augmentation", True, False, {"shift": 1.0}, True),
     ("precision", "float32", "bfloat16", {}, True),
     ("dropout", 0.0, 0.5, {}, True),
     ("hidden", 8, 4, {}, False),
@@ -65,7 +67,10 @@ class Plain(Small):
     """Has no batch norm where it shall not, and a hyperparameter that it does not read."""
 
     def defaults(self):
-        return {**super().defaults(), "normalized": True, "hidden": 8}
+        return {**super().defaults(), "normalized": True, "hidden": 8, "shift": 0.0}
+
+    def augment(self, batch, values):
+        return {**batch, "x": batch["x"] + values.number("shift") * torch.rand(())} if values["shift"] else batch
 
     def model(self, values):
         model = super().model(values)

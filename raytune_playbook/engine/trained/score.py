@@ -64,7 +64,7 @@ def score(
     store = RoundStore(Storage(storage), round) if isinstance(round, str) else round
     record, kept = store.round(), load_kept(store, trial, step=step, workload=workload)
     with _not_running(store, console or new_console()) if split == TEST else contextlib.nullcontext():
-        return _scored(store, kept, _RoundExamples(kept, record.examples), split, output)
+        return _scored(store, kept, RoundExamples(kept, record.examples), split, output)
 
 
 def _not_running(store: RoundStore, console: Console) -> AbstractContextManager[Claim]:
@@ -77,9 +77,7 @@ def _not_running(store: RoundStore, console: Console) -> AbstractContextManager[
     return claimed(at_the_end, say=lambda sentence: console.print(sentence, soft_wrap=True))
 
 
-def _scored(
-    store: RoundStore, kept: KeptModel, examples: _RoundExamples, split: str, output: str | None
-) -> ScoreRecord:
+def _scored(store: RoundStore, kept: KeptModel, examples: RoundExamples, split: str, output: str | None) -> ScoreRecord:
     found = _evaluated(kept, examples.blocks(split))
     num_examples = int(found.pop(NUM_EXAMPLES))
     examples.require_number(split, num_examples)
@@ -106,7 +104,7 @@ def _with_first(first: Columns, blocks: Iterator[Columns]) -> Iterator[Columns]:
     yield from blocks
 
 
-class _RoundExamples:
+class RoundExamples:
     """The examples of a round's splits, as they are now: where its workload says, or where they lie preprocessed."""
 
     def __init__(self, kept: KeptModel, recorded: ExamplesRecord | None) -> None:

@@ -67,6 +67,7 @@ TRAINING = frozenset(
         "averaging",
         "averaging_decay",
         "averaging_start_step",
+        "data_augmentation",
         "batch_size",
         "evaluation_batch_size",
         "evaluation_sample",

@@ -59,8 +59,8 @@ def step_count(evidence: Evidence) -> Sequence[Finding]:
         "Another number may suit it."
     )
     proposal = Proposal(
-        "Choose max_train_steps again for what is trained now, generously: see at which steps the trials are best, and "
-        "whether their curves still fall at the end."
+        "Choose max_train_steps again for what is trained now, generously: raytune-playbook train-steps JOB finds a "
+        "candidate; see also at which steps the trials are best, and whether their curves still fall at the end."
     )
     return [Finding(RULE, QUESTION, Status.LOOK, sentence, numbers, proposal=proposal)]
 
@@ -115,6 +115,8 @@ def _change(name: str, before: Sequence[Value], now: Sequence[Value]) -> str | N
         is_told = is_below
     elif usual == "dropout":
         is_told = is_above
+    elif usual == "data_augmentation":
+        is_told = True in now and True not in before
     elif usual in TRAINING or purpose_of(usual) == "regularization":
         is_told = False
     elif _numbers(now) and _numbers(before):

@@ -48,6 +48,11 @@ def found_in(now, *before):
         ({}, {"fixed": {"activation": "tanh"}}, "activation is tanh (was relu)"),
         ({}, {"arms": ({"activation": "relu"}, {"activation": "tanh"})}, "activation is relu or tanh (was relu)"),
         ({}, {"fixed": {"shift_pixels": 2}}, "shift_pixels is new (2)"),
+        (
+            {"fixed": {"data_augmentation": False}},
+            {"fixed": {"data_augmentation": True}},
+            "data_augmentation is True (was False)",
+        ),
     ],
 )
 def test_ln7_noisier_gradients_and_another_architecture_ask_for_another_number_of_steps(before, now, said):

@@ -1,0 +1,1 @@
+"""``raytune-playbook new``: a job file to start from."""

@@ -1,0 +1,198 @@
+"""A look at examples, for what a job file must know of them: how many numbers one has, and which labels there are."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from raytune_playbook.data.columns import Columns, concatenated, num_examples
+from raytune_playbook.data.datasets import find_source
+from raytune_playbook.data.decode import Recipe
+from raytune_playbook.data.reading import read_in_order
+from raytune_playbook.errors import DataError, PlaybookError, SpecError
+from raytune_playbook.study.datasets import Files
+
+Task: TypeAlias = Literal["classification", "regression"]
+
+Array: TypeAlias = npt.NDArray[np.generic]
+
+MOST_EXAMPLES = 50_000
+"""So many are looked at."""
+
+MOST_CLASSES = 1000
+"""More different labels than this are no classes."""
+
+USUAL_LABELS = ("label", "labels", "target", "targets", "class", "y")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a job file must know of its examples.
+
+    Fields:
+        inputs: the columns that a model is given; of a torch Dataset none.
+        label: the column of labels; for images empty, whose labels are the names of their folders.
+        num_inputs: numbers that an example has.
+        classes: the labels in order; None for a regression.
+        mean, std: of the numbers to predict.
+        is_image: whether they are images, whose pixels go from 0 to 255.
+    """
+
+    inputs: tuple[str, ...]
+    label: str
+    num_inputs: int
+    classes: tuple[str | int, ...] | None = None
+    mean: float = 0.0
+    std: float = 1.0
+    is_image: bool = False
+
+    @property
+    def are_indices(self) -> bool:
+        """Whether the labels are 0, 1, 2, ..., as a loss takes them."""
+        return self.classes == tuple(range(len(self.classes or ())))
+
+
+def look_at_arrays(source: str, label: str | None, task: Task | None) -> Look:
+    """Of an ``.npz`` file with an array per column.
+
+    Raises:
+        InputError: it cannot be read, or does not tell which column holds the labels.
+    """
+    try:
+        with np.load(source, allow_pickle=False) as arrays:
+            columns = {name: arrays[name][:MOST_EXAMPLES] for name in arrays.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"--source: arrays are read from an .npz file with one array per column, but {source!r} is none "
+            f"({str(error)[:100]}); numpy.savez(file, input=..., label=...) writes one."
+        ) from None
+    lengths = {name: len(array) if array.ndim else 0 for name, array in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError(f"--source: arrays must have one entry per example, but {source!r} has {lengths}; mend it.")
+    return _look(columns, label, task)
+
+
+def look_at_files(source: str, label: str | None, task: Task | None) -> Look:
+    """Of files, or a folder or pattern of them; raises as `look_at_arrays` does."""
+    found = find_source(Files(source), "train", "the data")
+    blocks, number = list[Columns](), 0
+    for block in read_in_order("the data", found, Recipe()):
+        blocks.append(block)
+        number += num_examples(block)
+        if number >= MOST_EXAMPLES:
+            break
+    if not number:
+        raise DataError(f"--source: examples are needed, but {source!r} holds none; name other files.")
+    columns = concatenated(blocks)
+    if {"image", "path"} <= columns.keys() and label is None:
+        return _look_at_images(columns)
+    return _look(columns, label, task)
+
+
+def look_at_dataset(source: str, task: Task | None) -> Look:
+    """Of a torch ``Dataset`` at ``module:attribute``, whose examples are (input, label); raises as the others do."""
+    dataset = dataset_at(source)
+    number = min(len(dataset), MOST_EXAMPLES)
+    examples = [dataset[place] for place in range(number)]
+    if not number or not all(isinstance(each, tuple | list) and len(each) == 2 for each in examples):
+        what = type(examples[0]).__name__ if examples else "nothing"
+        raise DataError(f"--source: examples of a Dataset must be (input, label), but {source} holds {what}; wrap it.")
+    inputs, labels = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*examples, strict=True))
+    return _look({"input": inputs, "label": labels}, "label", task)
+
+
+def dataset_at(source: str) -> Sequence[object]:
+    """What ``module:attribute`` names: a Dataset, or a function without arguments that makes one.
+
+    Raises:
+        SpecError: there is none.
+    """
+    module, _, attribute = source.partition(":")
+    if not module or not attribute:
+        raise SpecError(f"--source: a Dataset is named as module:attribute, but got {source!r}; correct it.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+        found = found() if callable(found) and not hasattr(found, "__getitem__") else found
+    except PlaybookError:
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"--source: {source!r} must name a Dataset, but {type(error).__name__}: {str(error)[:200]}; correct it."
+        ) from error
+    if not (hasattr(found, "__getitem__") and hasattr(found, "__len__")):
+        raise SpecError(
+            f"--source: a Dataset with a length and numbered examples is needed, but {source} is a "
+            f"{type(found).__name__}; give another, or a function that returns one."
+        )
+    dataset: Sequence[object] = found
+    return dataset
+
+
+# ---------------------------------------------------------------------- columns
+
+
+def _look(columns: Mapping[str, Array], label: str | None, task: Task | None) -> Look:
+    name = _label_of(columns, label)
+    inputs = tuple(each for each, column in columns.items() if each != name and column.dtype.kind in "biuf")
+    if not inputs:
+        raise DataError(f"--source: columns of numbers beside {name!r} are needed, but got {list(columns)}; add some.")
+    num_inputs = sum(math.prod(columns[each].shape[1:]) for each in inputs)
+    labels = columns[name]
+    if labels.ndim != 1:
+        raise DataError(f"--label: one label per example is needed, but {name!r} is {labels.shape}; name another.")
+    if (task or _task_of(labels)) == "regression":
+        if labels.dtype.kind not in "biuf":
+            raise DataError(f"--task regression: {name!r} must hold numbers, but holds text; choose classification.")
+        numbers = labels.astype(np.float64)
+        return Look(inputs, name, num_inputs, mean=_short(numbers.mean()), std=_short(numbers.std()) or 1.0)
+    classes = _classes_of(labels, name)
+    return Look(inputs, name, num_inputs, classes)
+
+
+def _look_at_images(columns: Columns) -> Look:
+    folders = sorted({Path(str(path)).parent.name for path in columns["path"]})
+    if len(folders) < 2:
+        raise DataError(
+            "--source: an image's label is the name of its folder, but all of these are in one "
+            f"({', '.join(folders)}); put each class into a folder of its own."
+        )
+    return Look(("image",), "", math.prod(columns["image"].shape[1:]), tuple(folders), is_image=True)
+
+
+def _label_of(columns: Iterable[str], label: str | None) -> str:
+    names = list(columns)
+    found = label if label is not None else next((name for name in USUAL_LABELS if name in names), None)
+    if found not in names or found is None:
+        given = f"{found!r} is none" if found is not None else "none of them is called label or target"
+        raise DataError(f"--label: a column of {', '.join(names)} holds the labels, but {given}; name it.")
+    return found
+
+
+def _task_of(labels: Array) -> Task:
+    is_whole = labels.dtype.kind in "biuUSO" or bool(np.all(np.mod(labels.astype(np.float64), 1) == 0))
+    return "classification" if is_whole and len(np.unique(labels)) <= MOST_CLASSES // 10 else "regression"
+
+
+def _classes_of(labels: Array, name: str) -> tuple[str | int, ...]:
+    different = np.unique(labels)
+    if not 2 <= len(different) <= MOST_CLASSES:
+        raise DataError(
+            f"--task classification: from 2 to {MOST_CLASSES} classes are needed, but {name!r} holds "
+            f"{len(different)} different labels; choose regression, or another column."
+        )
+    return tuple(str(each) if different.dtype.kind in "USO" else int(each) for each in different)
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")

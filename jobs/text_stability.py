@@ -3,9 +3,9 @@
 Command:   raytune-playbook run jobs/text_stability.py && raytune-playbook stability text_stability
 Machine:   2 CPU cores, no GPU
 Duration:  2 min for the round, 5 min for the stability study
-Expected:  the best learning rate, 0.107, lies just below the unstable ones: from 0.149 on training ends in NaN. A warmup
-           of 30 steps makes it stable up to 0.149 (3.89 bits per byte instead of 3.99), clipping at a norm of 1.27 up
-           to 0.32 (3.95)
+Expected:  the best learning rate, 0.107, lies just below the unstable ones: from 0.149 on training ends in NaN. A
+           warmup of 30 steps makes it stable up to 0.149 (3.89 bits per byte instead of 3.99), clipping at a norm of
+           1.27 up to 0.32 (3.95)
 """
 
 from raytune_playbook import Budget, Float, Objective, Resources, Round

@@ -77,12 +77,13 @@ class Judged:
         return self.trial.objective if self.trial.outcome == Outcome.COMPLETED else None
 
 
-def judged(evidence: Evidence, *, reference: Curve | None = None) -> tuple[Judged, ...]:
+def judged(evidence: Evidence, *, reference: Curve | None = None, whole_steps: int = 0) -> tuple[Judged, ...]:
     """Judge every first run of a part of the study, the smallest learning rate first.
 
     Args:
         evidence: of the part, whose trials differ in their learning rate.
         reference: the training loss at the best learning rate, against which learning is measured; None for not at all.
+        whole_steps: of a whole training, whose start is what counts as early in a shorter one.
 
     Returns:
         Without trials that have not ended, or that could not be trained for another reason, such as memory.
@@ -97,7 +98,7 @@ def judged(evidence: Evidence, *, reference: Curve | None = None) -> tuple[Judge
             continue
         total = max_train_steps[trial.study] + int(number_of(trial, "warmup_steps") or 0)
         curves = evidence.curves.get(trial.id)
-        instability, how = _instability(trial, curves, seen.get(trial.id), total, reference)
+        instability, how = _instability(trial, curves, seen.get(trial.id), max(total, whole_steps), reference)
         found.append(Judged(rate, trial, instability, how, curves, total))
     return tuple(sorted(found, key=lambda one: one.learning_rate))
 
@@ -108,14 +109,14 @@ def loss_of(one: Judged) -> Curve | None:
 
 
 def _instability(
-    trial: Trial, curves: TrialCurves | None, seen: Unstable | None, total_steps: int, reference: Curve | None
+    trial: Trial, curves: TrialCurves | None, seen: Unstable | None, whole_steps: int, reference: Curve | None
 ) -> tuple[Instability | None, str]:
     """When a training became unstable, and how that shows."""
     if trial.outcome == Outcome.INFEASIBLE:
-        return _when(_first_far_off(curves), total_steps), trial.reason or "infeasible"
+        return _when(_first_far_off(curves), whole_steps), trial.reason or "infeasible"
     # Clipped gradients may have spikes, which is what they are clipped for; then the loss alone tells.
     if seen is not None and not (seen.spike is not None and number_of(trial, "clipping_norm")):
-        return _when(seen.step, total_steps), _seen_text(seen)
+        return _when(seen.step, whole_steps), _seen_text(seen)
     loss = training_loss(curves)
     learned = None if loss is None or reference is None else learning(loss, reference)
     if loss is None or learned is None or learned.share >= LEARNS:
@@ -123,7 +124,7 @@ def _instability(
     had_learned = learned.largest_share >= 2 * LEARNS
     falls = f"falls by only {learned.share:.0%} of that at the best learning rate" if learned.share > 0 else "stays"
     how = f"it does not learn: its loss {falls}"
-    return _when(learned.step_of_largest if had_learned else None, total_steps), how
+    return _when(learned.step_of_largest if had_learned else None, whole_steps), how
 
 
 class Learning(NamedTuple):
@@ -165,8 +166,8 @@ def _end(loss: Curve) -> float:
     return float(np.mean(loss.values[last]))
 
 
-def _when(step: int | None, total_steps: int) -> Instability:
-    return Instability.EARLY if step is None or is_early(step, total_steps) else Instability.MID
+def _when(step: int | None, whole_steps: int) -> Instability:
+    return Instability.EARLY if step is None or is_early(step, whole_steps) else Instability.MID
 
 
 def _first_far_off(curves: TrialCurves | None) -> int | None:

@@ -44,7 +44,7 @@ def verdict_of(study: Study) -> str:
     if not study.is_limiting:
         return study.found
     if study.remedy is not None:
-        return f"{study.found} {remedy_text(study.remedy)} mends it: {_gain(study, study.remedy)}."
+        return f"{study.found} {_upper(remedy_text(study.remedy))} mends it: {_gain(study, study.remedy)}."
     if any(mend.widens and mend.is_lower_rate for mend in study.mends):
         return f"{study.found} Only clipping most updates mends it, which is in essence a lower learning rate."
     return f"{study.found} Neither a warmup of up to a tenth of training nor clipping mends it."
@@ -111,7 +111,7 @@ def _warmup_sentences(study: Study) -> list[str]:
     if study.base_rate is None or study.unstable_rate is None:
         return ["No warmup was tried: the present one takes a tenth of training already."]
     wished = f"{study.base_rate:g}, {study.base_rate / study.unstable_rate:.3g} times the unstable one"
-    lengths = ", ".join(count_text(steps) for steps in study.warmups)
+    lengths = " and ".join(", ".join(map(count_text, study.warmups)).rsplit(", ", 1))
     reached = max((one.learning_rate for each in study.warmups.values() for one in each if one.is_stable), default=None)
     sentence = f"Warmups of {lengths} steps, with twice as many after them, were tried to learning rates up to {wished}"
     if reached is None:
@@ -152,6 +152,10 @@ def _clipping_sentence(study: Study, mend: Mend) -> str:
     if mend.is_lower_rate:
         return f"{sentence}, more than half: that is a strange way of reducing the learning rate; lower that instead."
     return f"{sentence}."
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _gain(study: Study, mend: Mend) -> str:

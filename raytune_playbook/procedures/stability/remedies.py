@@ -71,7 +71,7 @@ def then(study: Study, job: str) -> Iterator[NextCommand]:
     value = int(remedy.value) if remedy.name == "warmup_steps" else remedy.value
     low, high = study.best_rate / 2, largest_stable(remedy.sweep)
     sentence = (
-        f"In the job, under a new name, write fixed={{{remedy.name!r}: {value!r}}} and search learning_rate from "
+        f"In the job, under a new name, add {remedy.name!r}: {value!r} to fixed and search learning_rate from "
         f"{low:.2g} to {number_text(high, 3)}, up to which it is stable now; then run it."
     )
     yield NextCommand(sentence=sentence, command=run)

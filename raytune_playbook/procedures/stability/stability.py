@@ -157,15 +157,15 @@ class _Course:
 
 def _studied(course: _Course, best: TrialCurves, evidence: Evidence) -> Study:
     """Find what is unstable; where that limits the learning rate, try to mend it."""
-    baseline, rate = course.baseline, course.baseline.learning_rate
+    baseline, rate = course.baseline, parts.rounded(course.baseline.learning_rate)
     goal = f"Is training stable at and above {rate:g}, the best learning rate of {baseline.round.name}?"
     trained = course.trained("sweep", parts.sweep(baseline, goal, baseline.rates))
-    at_best = next((one for one in judged(trained) if one.learning_rate == parts.rounded(rate)), None)
+    at_best = next((one for one in judged(trained) if one.learning_rate == rate), None)
     reference = loss_of(at_best) if at_best is not None and at_best.is_stable else None
     sweep = judged(trained, reference=reference)
     goal = f"Does training at {2 * rate:.3g} start badly and recover, unseen by rare evaluations?"
     check = course.trained("check", parts.early_check(baseline, goal, evidence.num_validation_examples))
-    study = Study(baseline, best, sweep, judged(check, reference=reference))
+    study = Study(baseline, best, sweep, judged(check, reference=reference, whole_steps=baseline.max_train_steps))
     course.procedure.say(f"  {study.found}")
     if not study.is_limiting:
         return study
@@ -185,7 +185,8 @@ def _with_warmup(course: _Course, study: Study, reference: Curve | None) -> Stud
     for steps in lengths:
         goal = f"Does a warmup of {steps:,} steps make learning rates up to {base:g} stable?"
         round_ = parts.warmup_part(baseline, goal, rates, steps)
-        tried[steps] = judged(course.trained(f"warmup-{steps}", round_), reference=reference)
+        trained = course.trained(f"warmup-{steps}", round_)
+        tried[steps] = judged(trained, reference=reference, whole_steps=baseline.max_train_steps)
     study = replace(study, warmups=tried, base_rate=base)
     found = shortest_stable(tried)
     if found is None:

@@ -69,7 +69,7 @@ def test_in4_spikes_of_gradients_are_instability_unless_they_are_clipped():
 
 
 def test_in4_a_network_that_no_longer_learns_is_unstable_though_nothing_jumps():
-    evidence = part([stable(0.1), dead(0.4), dead(0.8, from_step=40), dead(1.0, from_step=300)])
+    evidence = part([stable(0.1), dead(0.4), dead(0.8, from_step=40), dead(1.0, from_step=380)])
     reference = loss_of(judged(evidence)[0])
     assert judged(evidence)[1].is_stable  # by jumps alone
     found = judged(evidence, reference=reference)
@@ -107,6 +107,12 @@ def test_un4_the_steps_of_a_warmup_belong_to_the_training():
     warm = blows_up(0.2, 120)
     assert judged(part([warm]))[0].instability is Instability.MID
     assert judged(part([warm], fixed={"warmup_steps": 200}))[0].instability is Instability.EARLY
+
+
+def test_un8_what_is_early_follows_from_a_whole_training_in_a_short_part_too():
+    short = part([blows_up(0.2, 20, 27)], 18, {"warmup_steps": 9})
+    assert judged(short)[0].instability is Instability.MID
+    assert judged(short, whole_steps=300)[0].instability is Instability.EARLY
 
 
 def test_widening_is_the_ratio_of_the_largest_stable_learning_rates():

@@ -182,6 +182,7 @@ def test_un4_un5_a_warmup_that_mends_is_written_into_the_job_and_its_length_is_w
     mended = Study(baseline, study.best, study.sweep, study.check, tried, 2.0, (mend,))
     record = recorded(mended)
     assert record.is_good is True
+    assert "A warmup of 40 steps mends it: training is stable up to 0.3 rather than 0.14" in record.verdict
     assert record.numbers["remedy"] == "warmup_steps"
     assert record.numbers["warmup_steps"] == 40
     assert record.numbers["widening_by_warmup"] == pytest.approx(0.3 / 0.14)
@@ -191,7 +192,7 @@ def test_un4_un5_a_warmup_that_mends_is_written_into_the_job_and_its_length_is_w
     assert "none is stable there, but up to 0.3, with 40 steps" in said
     assert "10% of max_train_steps, more than 5%" in said
     assert "raise max_train_steps to 800" in said
-    assert record.next[0].sentence.startswith("In the job, under a new name, write fixed={'warmup_steps': 40}")
+    assert record.next[0].sentence.startswith("In the job, under a new name, add 'warmup_steps': 40 to fixed")
     assert "from 0.05 to 0.3" in record.next[0].sentence
     study_table = record.tables[1]
     assert study_table.rows[0] == (13, "stable", "unstable, early", "unstable, early")

@@ -60,7 +60,7 @@ def test_un1_to_un8_the_whole_course_on_a_workload_that_is_truly_unstable(gangs,
     page = Path(tmp_path, "unstable/report/index.html").read_text()
     for plot in record.plots:
         assert plot.title in page
-    assert record.next[0].sentence.startswith("In the job, under a new name, write fixed={")
+    assert record.next[0].sentence.startswith("In the job, under a new name, add ")
     assert stability(round_, storage=str(tmp_path), gangs=gangs, console=quiet) == record  # done before
 
 

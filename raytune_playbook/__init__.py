@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from raytune_playbook.procedures.advise.advise import advise
     from raytune_playbook.procedures.batch_size.batch_size import batch_size
     from raytune_playbook.procedures.check_initial.check_initial import check_initial
+    from raytune_playbook.procedures.exploit.exploit import exploit
+    from raytune_playbook.procedures.launch.launch import launch
     from raytune_playbook.procedures.lengthen.lengthen import lengthen
     from raytune_playbook.procedures.new.new import new
     from raytune_playbook.procedures.propose.propose import propose
+    from raytune_playbook.procedures.stability.stability import stability
+    from raytune_playbook.procedures.test_set.test import test
     from raytune_playbook.procedures.train_steps.train_steps import train_steps
+    from raytune_playbook.procedures.variance.variance import variance
     from raytune_playbook.report.foreign.read import read_optuna, read_ray_tune, read_table
     from raytune_playbook.searchers.bayesian_search import BayesianSearch
     from raytune_playbook.searchers.halton_search import HaltonSearch
@@ -61,6 +66,8 @@ __all__ = [
     "advise",
     "batch_size",
     "check_initial",
+    "exploit",
+    "launch",
     "lengthen",
     "load_model",
     "new",
@@ -71,7 +78,10 @@ __all__ = [
     "read_table",
     "run",
     "score",
+    "stability",
+    "test",
     "train_steps",
+    "variance",
 ]
 
 _LATER = {
@@ -85,7 +95,9 @@ _LATER = {
     "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
     "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "exploit": "raytune_playbook.procedures.exploit.exploit",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
+    "launch": "raytune_playbook.procedures.launch.launch",
     "load_model": "raytune_playbook.engine.trained.load",
     "new": "raytune_playbook.procedures.new.new",
     "predict": "raytune_playbook.engine.trained.predict",
@@ -95,6 +107,9 @@ _LATER = {
     "read_table": "raytune_playbook.report.foreign.read",
     "run": "raytune_playbook.engine.rounds.run",
     "score": "raytune_playbook.engine.trained.score",
+    "stability": "raytune_playbook.procedures.stability.stability",
+    "test": "raytune_playbook.procedures.test_set.test",
+    "variance": "raytune_playbook.procedures.variance.variance",
     "train_steps": "raytune_playbook.procedures.train_steps.train_steps",
 }
 

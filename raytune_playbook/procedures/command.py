@@ -53,8 +53,13 @@ def job_path(job: Job | None) -> str:
     """A job file as a command names it from where we are; a placeholder for a round of the Python API."""
     if job is None:
         return "JOB.py"
+    return shown_path(job.path)
+
+
+def shown_path(path: Path) -> str:
+    """A file as a command names it from where we are: relative where it lies below."""
     here = Path.cwd()
-    return str(job.path.relative_to(here) if job.path.is_relative_to(here) else job.path)
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def is_same_command(a: str, b: str) -> bool:

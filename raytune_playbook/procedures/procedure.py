@@ -7,6 +7,7 @@ to its end is not run again for nothing: where nothing that it is bound to has c
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,13 +20,14 @@ from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.rounds.retrain import retrain
 from raytune_playbook.engine.rounds.run import Wishes, raise_if_failed, run_round
 from raytune_playbook.engine.rounds.running import Place
+from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import RunError
 from raytune_playbook.procedures.command import is_same_command
 from raytune_playbook.records.facts import facts_of
 from raytune_playbook.records.procedures import (
     ProcedureRecord,
     newest_procedure,
-    readable_procedures,
+    rounds_of,
     stale_facts,
     write_procedure,
 )
@@ -68,6 +70,12 @@ class Procedure:
         """What is known of the round by now, to bind a record to."""
         return facts_of(self.round.studies, self.round.resources, self._machine)
 
+    @property
+    def session(self) -> Gangs:
+        """Whose gangs train its rounds."""
+        assert self.place.gangs is not None, "a procedure runs in a session"
+        return self.place.gangs
+
     def run(self, what: str, round_: Round, *, prepare: Callable[[Round], None] | None = None) -> Result:
         """Run a round as part of the procedure; its name is made of ``what`` it is, such as ``sweep``.
 
@@ -90,9 +98,7 @@ class Procedure:
         self._require_finished(store, status)
         self.ran.append(named.name)
         write_page(store)
-        result = Result(store)
-        self._machine = next((t.machine for t in trials_of(result.trials) if t.machine.torch), self._machine)
-        return result
+        return self._seen(Result(store))
 
     def retrain(self, points: Sequence[tuple[str, int]], num_repeats: int, round_: Round | None = None) -> Result:
         """Retrain points of the round, or of another one, until each has so many repeats; raises as `run` does."""
@@ -100,7 +106,7 @@ class Procedure:
         status = retrain(retrained, points, num_repeats, self.place)
         store = RoundStore(Storage(self.place.storage), retrained.name)
         self._require_finished(store, status)
-        return Result(store)
+        return self._seen(Result(store))
 
     def renew_gangs(self) -> None:
         """End the session's gangs: the next round has fresh workers."""
@@ -141,22 +147,38 @@ class Procedure:
             ended_at=now(),
         )
 
+    def begun(self, what: str) -> RoundStore | None:
+        """The newest round of this kind that a run of the procedure has begun and was then cut off; None without one.
+
+        For a procedure whose rounds follow from those before: what was begun is gone on with as it is.
+        """
+        concluded, found = rounds_of(self.store, self.part.procedure), None
+        for store in self._stores(what):
+            if not store.exists():
+                break
+            found = None if store.name in concluded else store
+        return found
+
     def _named(self, what: str, round_: Round) -> Round:
         """Under the first name whose round is not of an earlier run of the procedure, nor a different one."""
-        concluded = {
-            name
-            for record in readable_procedures(self.store).found
-            if record.procedure == self.part.procedure
-            for name in record.rounds
-        }
-        base = f"{self.round.name}-{self.part.procedure}-{what}"
-        number = 1
-        while True:
-            named = round_.model_copy(update={"name": base if number == 1 else f"{base}-{number}"})
-            store = RoundStore(Storage(self.place.storage), named.name)
+        concluded = rounds_of(self.store, self.part.procedure)
+        for store in self._stores(what):
+            named = round_.model_copy(update={"name": store.name})
             if not store.exists() or (named.name not in concluded and store.round().fingerprint == named.fingerprint):
                 return named
-            number += 1
+        raise AssertionError("there is always another name")
+
+    def _stores(self, what: str) -> Iterator[RoundStore]:
+        """Under all names that a round of this kind may have, in order."""
+        base, storage = f"{self.round.name}-{self.part.procedure}-{what}", Storage(self.place.storage)
+        yield RoundStore(storage, base)
+        yield from (RoundStore(storage, f"{base}-{number}") for number in itertools.count(2))
+
+    def _seen(self, result: Result) -> Result:
+        """A result whose trials tell on what they ran; the newest say what is so now."""
+        machines = [trial.machine for trial in trials_of(result.trials) if trial.machine.torch]
+        self._machine = machines[-1] if machines else self._machine
+        return result
 
     def _require_finished(self, store: RoundStore, status: RoundStatus) -> None:
         raise_if_failed(store, status, then=self.part.command)

@@ -7,6 +7,7 @@ whether it still holds. A procedure of a job file may leave one before the round
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -184,6 +185,17 @@ def readable_procedures(store: RoundStore) -> Readable[list[ProcedureRecord]]:
 def newest_procedure(store: RoundStore, procedure: str) -> ProcedureRecord | None:
     """The newest readable record of one procedure of a round."""
     return next((each for each in readable_procedures(store).found if each.procedure == procedure), None)
+
+
+def rounds_of(store: RoundStore, procedure: str) -> frozenset[str]:
+    """Names of the rounds that all runs of one procedure of a round have run, as far as their records can be read."""
+    folder = f"{store.name}/{FOLDER}/{procedure}"
+    contents = [store.storage.read(f"{folder}/{file}") for file in store.storage.files(folder) if _number(file)]
+    found = set[str]()
+    for content in contents:
+        with contextlib.suppress(ValueError, TypeError, InputError):
+            found.update(ProcedureRecord(**json.loads(content or b"")).rounds)
+    return frozenset(found)
 
 
 def all_procedures(storage: Storage) -> list[ProcedureRecord]:

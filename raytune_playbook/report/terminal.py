@@ -54,6 +54,7 @@ def summary(store: RoundStore) -> RenderableType:
         *_left_out_lines(reading),
         _line(f"Judged by the {objective_text(reading.objective)}."),
         _line(insight.answer.sentence, "bold"),
+        *map(_line, insight.answer.beyond),
         *_open_lines([each for each in insight.answer.open_findings if each.sentence not in insight.answer.sentence]),
     ]
     lines += [_line(sentence, "yellow") for sentence in reading.broken]
@@ -187,6 +188,7 @@ def _best_table(reading: RoundReading, answer: Answer) -> Table:
     table.add_column("trial", no_wrap=True)
     table.add_column("values", overflow="fold")
     table.add_column("ended", justify="right", no_wrap=True)
+    tuned = [each.arm for each in answer.arms]
     winners = [arm.arm for arm in answer.arms if arm.is_leading and answer.verdict is Verdict.BETTER]
     for arm in reading.summary.leading(MAX_VALUES_SHOWN):
         trial = arm.best
@@ -194,7 +196,10 @@ def _best_table(reading: RoundReading, answer: Answer) -> Table:
         ended = f"{arm.counts.num_ended}/{arm.counts.planned}"
         cells = [values, ABSENT, ABSENT, ABSENT, "no completed trial", ended]
         if trial is not None:
-            varied = ", ".join(f"{name}={value_text(trial.values.get(name))}" for name in reading.varied)
+            here = next((a.space for a in tuned if a.study == arm.study and a.values == arm.arm), reading.varied)
+            varied = ", ".join(
+                f"{name}={value_text(trial.values.get(name))}" for name in reading.varied if name in here
+            )
             step = count_text(trial.best_step)
             cells = [values, number_text(trial.objective), step, trial.text, varied, ended]
         is_winner = any(winner.study == arm.study and winner.values == arm.arm for winner in winners)

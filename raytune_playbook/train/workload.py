@@ -136,6 +136,10 @@ class _Getters(Mapping[str, Value]):
         """The value as a number, or None."""
         return None if self[name] is None else self.number(name)
 
+    def strength(self, name: str) -> float:
+        """A regularizer's strength as a number: 0 where it does not exist beside the scientific values (rule SD5)."""
+        return 0.0 if self[name] is None else self.number(name)
+
     def integer(self, name: str) -> int:
         """The value as a whole number."""
         value = self[name]

@@ -61,7 +61,7 @@ class DigitsResNet(Workload):
         return {**batch, "image": shifted(batch["image"], values.integer("shift_pixels"))}
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.number("label_smoothing") if model.training else 0.0
+        smoothing = values.strength("label_smoothing") if model.training else 0.0
         return F.cross_entropy(model(batch["image"]), batch["label"], reduction="none", label_smoothing=smoothing)
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
@@ -120,7 +120,7 @@ class ResNet(nn.Module):
         )
         if norm_first:
             self.blocks.extend([image_norm(normalization, width), activation(values)])
-        self.dropout = nn.Dropout(values.number("dropout"))
+        self.dropout = nn.Dropout(values.strength("dropout"))
         self.head = nn.Linear(width * (IMAGE_PIXELS // 2) ** 2, NUM_CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class BreastCancer(Workload):
         return MLP(values, num_features=30, num_outputs=2)
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.number("label_smoothing") if model.training else 0.0
+        smoothing = values.strength("label_smoothing") if model.training else 0.0
         return F.cross_entropy(model(batch["row"]), batch["label"], reduction="none", label_smoothing=smoothing)
 
     def metrics(self, model: nn.Module, batch: Batch, values: Values) -> Mapping[str, Tensor]:
@@ -166,7 +166,7 @@ class MLP(nn.Module):
                     nn.Linear(width if i else num_features, width, bias=normalization == "none"),
                     feature_norm(normalization, width),
                     activation(values),
-                    nn.Dropout(values.number("dropout")),
+                    nn.Dropout(values.strength("dropout")),
                 )
             )
         self.head = nn.Linear(width if self.hidden else num_features, num_outputs)

@@ -114,7 +114,7 @@ class StandardLibraryText(Workload):
         return Transformer(values)
 
     def loss(self, model: nn.Module, batch: Batch, values: Values) -> Tensor:
-        smoothing = values.number("label_smoothing") if model.training else 0.0
+        smoothing = values.strength("label_smoothing") if model.training else 0.0
         logits, targets = self._predicted(model, batch, values)
         return _per_window(F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing), batch)
 
@@ -171,7 +171,7 @@ class Transformer(nn.Module):
         self.positions = nn.Embedding(values.integer("context"), width)
         for embedding in (self.bytes, self.positions):
             nn.init.normal_(embedding.weight, std=0.02)
-        self.dropout = nn.Dropout(values.number("dropout"))
+        self.dropout = nn.Dropout(values.strength("dropout"))
         self.layers = nn.Sequential()
         for _ in range(values.integer("depth")):
             self.layers.extend([Residual(Attention(values), values), Residual(Feedforward(values), values)])
@@ -194,7 +194,7 @@ class Residual(nn.Module):
         norm = feature_norm(values.text("normalization"), values.integer("width"))
         norm_last = values.choice("residual_order", RESIDUAL_ORDERS) == "norm_last"
         self.branch = nn.Sequential(function, norm) if norm_last else nn.Sequential(norm, function)
-        self.dropout = nn.Dropout(values.number("dropout"))
+        self.dropout = nn.Dropout(values.strength("dropout"))
         if flag(values, "zero_residual"):
             zero_([function.out, norm] if norm_last else [function.out])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
@@ -21,7 +22,7 @@ from raytune_playbook.report.page.extras import read_extras
 from raytune_playbook.report.page.page import read_insight, render_page
 from raytune_playbook.report.reading import read_curves, read_round
 from raytune_playbook.report.terminal import MAX_OPEN_LINES, _best_table, no_answer, rounds_table, summary
-from tests.report.conftest import STABILITY
+from tests.report.conftest import STABILITY, write_round
 
 JOB = """
 from raytune_playbook import Budget, Objective, Round
@@ -205,6 +206,20 @@ def test_rounds_of_a_storage(make_round, tmp_path):
     assert first.split()[-6:] == ["4/4", "0", "0", "0.02122", "2026-01-02", "03:04"]
     assert second.split()[:3] == ["second", "running", "[red]A"]
     assert second.split()[-6:] == ["6/12", "3", "3", "—", "2026-01-02", "03:04"]
+
+
+def test_sd5_the_values_of_a_best_trial_are_those_that_exist_beside_its_scientific_value(tmp_path):
+    names = ("nesterov", "adam")
+    store = write_round(tmp_path, arms=[{"optimizer": name} for name in names], trials_per_arm=3)
+    for name in names:
+        path = f"{store.name}/optimizer={name}/study.json"
+        study = json.loads(store.storage.read(path))
+        study["space"][f"{name}.learning_rate"] = study["space"].pop("learning_rate")
+        store.storage.write(path, json.dumps(study).encode())
+    rows = [line for line in table_lines_of(summary(store)) if line.startswith(names)]
+    assert [name in row for row, name in zip(rows, names, strict=True)] == [True, True]
+    assert ["adam.learning_rate" in row for row in rows] == [False, True]
+    assert ["nesterov.learning_rate" in row for row in rows] == [True, False]
 
 
 def test_rounds_of_procedures_say_of_which_they_are_part(make_round, tmp_path):

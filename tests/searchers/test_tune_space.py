@@ -95,7 +95,7 @@ def test_quantized_floats_are_decimals_and_reach_the_very_ends():
     assert max(values(tune.quniform(0, 1, 1 / 3))) == 1.0
 
 
-def test_sd10_dimensions_go_by_their_paths_whatever_the_order_and_the_constants():
+def test_qr2_dimensions_go_by_their_paths_whatever_the_order_and_the_constants():
     one = TuneSpace({"b": tune.uniform(0, 1), "a": {"z": tune.uniform(0, 1), "y": 3}}, emits_constants=True)
     other = TuneSpace({"a": {"z": tune.uniform(0, 1)}, "new": 1, "b": tune.uniform(0, 1)}, emits_constants=True)
     assert list(one.dims) == ["a/z", "b"]

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from raytune_playbook import Budget, Discrete, Float, Round
 from raytune_playbook.errors import SpecError
+from raytune_playbook.search.suggest import suggest
 from raytune_playbook.train.batch_norm import STATISTICS, BatchNorm, convert_batch_norm
 from raytune_playbook.train.group import Group
+from raytune_playbook.workloads.digits import DigitsResNet
 
 C = 3
 TORCHS = [(nn.BatchNorm1d, ()), (nn.BatchNorm1d, (5,)), (nn.BatchNorm2d, (4, 4)), (nn.BatchNorm3d, (2, 3, 2))]
@@ -167,6 +170,21 @@ def test_bn4_the_default_virtual_batch_size_is_64():
     assert_all_close((step(layer, inputs(128))[0],), (step(batch_norm(C, "ghost", 64).double(), inputs(128))[0],))
     with pytest.raises(SpecError, match="but got 64 with 32 examples"):
         layer(inputs(32))
+
+
+def test_bn4_the_virtual_batch_size_is_held_fixed_when_batch_sizes_are_compared():
+    round_ = Round(
+        name="sizes",
+        goal="Which batch size needs the fewest steps?",
+        workload=DigitsResNet(),
+        scientific={"batch_size": Discrete([64, 256])},
+        nuisance={"learning_rate": Float(0.01, 1.0, scale="log")},
+        fixed={"batch_norm": "ghost"},
+        budget=Budget(num_trials=4, max_train_steps=10, evaluation_interval_steps=5),
+    )
+    trials = [suggest(study, index) for study in round_.studies for index in range(2)]
+    assert {trial.values["batch_size"] for trial in trials} == {64, 256}
+    assert {trial.values["virtual_batch_size"] for trial in trials} == {64}
 
 
 class Nested(nn.Module):

@@ -27,7 +27,7 @@ from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.checkpoints import Checkpoints, read_weights
+from raytune_playbook.train.checkpoints import Checkpoints, kept_steps, read_weights
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
@@ -163,6 +163,9 @@ def experiments(group: Group, folder: Path) -> dict[str, Any]:
     for cut in (5, 7, 9, 13):
         attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial, group=group), cut_at=cut)
     found["often"] = attempt(group, trial, Checkpoints(Storage(str(folder / "often")), FOLDER, trial, group=group))
+    own = Storage(str(folder / f"own {group.rank}"))  # where this worker would write, and no other
+    attempt(group, trial, Checkpoints(own, FOLDER, trial, group=group))
+    found["written"] = kept_steps(own, FOLDER)
     for what, path in (("unwritable", "unwritable/0"), ("unreadable", "unreadable")):
         if group.rank == 0:
             (folder / path).parent.mkdir(exist_ok=True)
@@ -272,6 +275,13 @@ def test_bn3_a_checkpoint_evaluates_as_its_evaluation_did_and_gives_each_worker_
     batch = {name: torch.from_numpy(column) for name, column in ARRAYS["validation"].items()}
     loss = workload.loss(model.eval(), batch, Values(trial.values)).mean().item()
     assert loss == pytest.approx(found[size][0]["adam"]["whole"]["rows"][-1]["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_mh1_rank_0_alone_writes_checkpoints(found, size):
+    first, *others = (each["written"] for each in found[size])
+    assert first
+    assert others == [[]] * (size - 1)
 
 
 @pytest.mark.parametrize("size", SIZES)

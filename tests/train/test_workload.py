@@ -46,6 +46,7 @@ def test_typed_access():
     assert VALUES.choice("text", ["a", "b"]) == "a"
     assert VALUES.optional_number("nothing") is None
     assert VALUES.optional_number("real") == 0.5
+    assert (VALUES.strength("nothing"), VALUES.strength("real")) == (0.0, 0.5)
     assert dict(VALUES) == {"number": 1, "real": 0.5, "text": "a", "flag": True, "nothing": None}
     assert len(VALUES) == 5
 
@@ -77,6 +78,7 @@ def test_values_are_a_mapping_all_the_same():
         (lambda: VALUES.choice("text", ["b", "c"]), "text must be one of b, c, but got 'a'; choose one of them"),
         (lambda: VALUES.choice("nothing", ["b"]), "nothing must be one of b, but got None"),
         (lambda: VALUES.optional_number("text"), "text must be a number"),
+        (lambda: VALUES.strength("text"), "text must be a number"),
     ],
 )
 def test_wrong_types_are_one_sentence(get, words):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ from raytune_playbook.analysis.answer.arm_comparison import Comparison, compare
 from raytune_playbook.analysis.answer.study_variance import SURE
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.sampled.sensitivity import sensitivity, sensitivity_text
 
 NUM_TO_BE_SURE = math.ceil(-math.log2(1 - SURE))
 """With fewer completed trials a value's lead may be luck whatever they came to."""
@@ -73,6 +74,7 @@ class Answer:
         resolution: the smallest step of the metric, such as one validation example; None where that is not known.
         open_findings: those that withhold or qualify it, the most serious first.
         caveats: the fixed hyperparameters to whose values it is bound.
+        beyond: what is told beyond what the playbook asks for, marked as such: it changes nothing of the verdict.
     """
 
     verdict: Verdict
@@ -85,10 +87,11 @@ class Answer:
     resolution: float | None
     open_findings: tuple[Finding, ...]
     caveats: tuple[str, ...]
+    beyond: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Its sentence and what that rests on, a line each."""
-        return "\n".join((self.sentence, *self.reasons))
+        return "\n".join((self.sentence, *self.reasons, *self.beyond))
 
 
 def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence[str]) -> Answer:
@@ -124,7 +127,16 @@ def answer_of(evidence: Evidence, findings: Sequence[Finding], caveats: Sequence
         resolution=1 / found.num_scored if found.num_scored else None,
         open_findings=tuple(still_open),
         caveats=tuple(caveats),
+        beyond=tuple(_beyond(evidence, found)),
     )
+
+
+def _beyond(evidence: Evidence, found: Comparison) -> Iterator[str]:
+    """How sensitive the round's best trial is to its learning rate; of trials that end at a target nothing is."""
+    if found.leader is None or evidence.target is not None:
+        return
+    if (known := sensitivity(evidence, evidence.arms[found.leader])) is not None:
+        yield sensitivity_text(evidence, known)
 
 
 def _reasons(evidence: Evidence, found: Comparison) -> Iterable[str]:

@@ -77,6 +77,11 @@ class Finding:
         return self.status in (Status.PROBLEM, Status.LOOK)
 
 
+def by_stability(evidence: Evidence) -> str:
+    """Which command looks into an instability, in brackets; none for what another tool has trained."""
+    return " (raytune-playbook stability ROUND)" if evidence.is_planned_here else ""
+
+
 Detector: TypeAlias = Callable[[Evidence], Sequence[Finding]]
 """Answers one question. It returns at least one finding, of which all have the detector's question; where nothing is
 wrong a single one that passes; where the records do not tell, one that says so. It never raises, whatever the records

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Status
+from raytune_playbook.analysis.next_study.beyond import beyond_the_playbook
 from raytune_playbook.analysis.next_study.search_ranges import (
     Wanted,
     at_most,
@@ -79,6 +80,9 @@ def next_study_of(evidence: Evidence, findings: Sequence[Finding]) -> NextStudy:
     for finding in asking:
         if finding.proposal is not None and not finding.proposal.changes:
             advice.setdefault(finding.proposal.sentence, finding)
+    changed = [(proposed.change, proposed.findings[0]) for proposed in found]
+    for sentence, finding in beyond_the_playbook(evidence, changed, asking):
+        advice.setdefault(sentence, finding)
     return NextStudy(tuple(sorted(found, key=lambda each: place[id(each.findings[0])])), tuple(advice.items()))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from raytune_playbook.cli.arguments import ADDRESS, JOB, ROUND, STORAGE
-from raytune_playbook.records.storage import Storage
 from raytune_playbook.submission.staging import require_job_file
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def job_at(path: str, storage: str) -> Job:
     Raises:
         InputError: there is none, it defines no round, or the storage cannot be written.
     """
+    from raytune_playbook.records.storage import Storage
+
     require_job_file(Path(path))  # before ray and torch are imported, which takes seconds
     Storage(storage).check_writable()
     from raytune_playbook.engine.jobs.job_file import load_job
@@ -52,6 +53,7 @@ def job_of_round(name: str, storage: str) -> Job:
             another round by now, or the storage cannot be written.
     """
     from raytune_playbook.engine.rounds.recorded import as_recorded, job_of
+    from raytune_playbook.records.storage import Storage
     from raytune_playbook.records.store import RoundStore
 
     store = RoundStore(Storage(storage), name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from raytune_playbook.analysis.input_pipeline import InputBound
 from raytune_playbook.procedures.batch_size.scaling import StepScaling
-from raytune_playbook.procedures.batch_size.throughput import StepTimes
+from raytune_playbook.procedures.batch_size.throughput import Bottleneck, Scaling, StepTimes
 from raytune_playbook.study.frozen import Value
 
 
@@ -39,6 +39,15 @@ class Measured:
     next_size: int
     num_examples: int
     input_bound: Mapping[int, InputBound]
+
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What ends the doubling of the throughput; a worker that waits for its batches makes the others wait for it,
+        which is no fault of theirs."""
+        found = Scaling(self.sizes).bottleneck
+        if found is not None and found.part == "synchronization" and found.larger in self.input_bound:
+            return replace(found, part="input")
+        return found
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def _sentences(about: About, amount: float, unit: str) -> list[str]:
 
 def _numbers(about: About) -> dict[str, JsonValue]:
     scaling, to_target = about.scaling, about.to_target
-    bottleneck = scaling.bottleneck
+    bottleneck = about.measured.bottleneck
     numbers: dict[str, JsonValue] = {
         "sizes": [each.size for each in scaling.sizes],
         "examples_per_s": [each.examples_per_s for each in scaling.sizes],

@@ -55,14 +55,16 @@ def throughput_sentences(scaling: Scaling, measured: Measured) -> list[str]:
         ]
     else:
         found = [f"Throughput still grows at {largest:,}, the largest size that was tried."]
-    bottleneck = scaling.bottleneck
+    bottleneck = measured.bottleneck
     if bottleneck is None:
         if len(scaling.sizes) > 1:
             found.append(f"Each doubling nearly doubles the throughput up to {largest:,}: there is no bottleneck.")
     else:
         found.append(_bottleneck(bottleneck))
-    if (bound := measured.input_bound.get(stops_at)) is not None:
-        found.append(f"At {stops_at:,}: {bound.sentence}")
+    waiting = {stops_at} | ({bottleneck.larger} if bottleneck and bottleneck.part == "input" else set())
+    found += [
+        f"At {size:,}: {measured.input_bound[size].sentence}" for size in sorted(waiting & measured.input_bound.keys())
+    ]
     return found
 
 

@@ -145,6 +145,11 @@ class Verdict:
         return self.best_short.arm_text == self.best_long.arm_text
 
     @property
+    def is_same_point(self) -> bool:
+        """Whether the same point is the best at both lengths."""
+        return self.best_short is self.best_long
+
+    @property
     def has_answer(self) -> bool:
         """Whether there was more than one scientific value to compare."""
         return len(self.leads) > 1

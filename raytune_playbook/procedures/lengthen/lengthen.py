@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from raytune_playbook.analysis.answer.answer import Verdict as Answered
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.engine.jobs.job_file import Job
@@ -64,7 +65,8 @@ def lengthen(
 
     Their schedules are extended, not scaled. Where the round was lengthened to fewer steps before, the points are those
     of the longest such round. The record's ``numbers``: ``short_steps``, ``max_train_steps``, ``num_points``,
-    ``is_same_answer`` and ``is_same_point`` (what is best at both lengths), ``rank_correlation`` with
+    ``is_same_answer`` and ``is_same_point`` (what is best at both lengths), ``holds`` (the short round can be relied
+    on), ``rank_correlation`` with
     ``rank_correlation_low`` and ``_high`` (where enough points tell), ``objective_short``, ``objective_long`` and
     ``best`` (the values of the best point of the long round), and of branches ``best_decay_steps``,
     ``objective_branch``, ``objective_constant``, ``branches_s`` and ``whole_runs_s``.
@@ -109,8 +111,9 @@ def lengthen(
         verdict = _require_verdict(compared, p)
         best = points[[point.trial.text for point in points].index(verdict.best_long.name)]
         branched = run_branches(p, round, best.values, decays, max_train_steps) if decays else None
+        was_shown = read_insight(store).answer.verdict is Answered.BETTER
         draft = p.draft("", bound_to=[MODEL, CODE, OPTIMIZER, NUM_STEPS])
-        came_to = Lengthened(judged, compared, verdict, best, branched, short.name, short.num_trials)
+        came_to = Lengthened(judged, compared, verdict, best, branched, was_shown, short.name, short.num_trials)
         return p.conclude(completed_record(draft, round, place, came_to))
 
 

@@ -10,12 +10,14 @@ from pydantic import JsonValue
 
 from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.engine.rounds.running import Place
-from raytune_playbook.procedures.command import command_of
+from raytune_playbook.errors import JobFileError
+from raytune_playbook.procedures.candidate import candidate_of, write_candidate
+from raytune_playbook.procedures.command import command_of, shown_path
 from raytune_playbook.procedures.lengthen.branch_rounds import Branched
-from raytune_playbook.procedures.lengthen.branches import best_of, whole_s
+from raytune_playbook.procedures.lengthen.branches import best_of, decaying_values, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Compared, Verdict
 from raytune_playbook.procedures.lengthen.points import Point
-from raytune_playbook.procedures.lengthen.schedules import extended_schedule, small_rates_text
+from raytune_playbook.procedures.lengthen.schedules import extended_schedule, extension_text, small_rates_text
 from raytune_playbook.procedures.lengthen.words import (
     GROWTH,
     MOST_GROWTH,
@@ -24,6 +26,7 @@ from raytune_playbook.procedures.lengthen.words import (
     branches_table,
     branches_texts,
     carried_table,
+    chance_text,
     correlation_text,
     growth_text,
     moved_text,
@@ -32,7 +35,11 @@ from raytune_playbook.procedures.lengthen.words import (
     verdict_text,
 )
 from raytune_playbook.records.procedures import NextCommand, ProcedureRecord
+from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.round import Round
+
+LEAST_CORRELATION = 0.3
+"""With less, short trainings hardly tell which points are better in long ones."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Lengthened:
         compared: the points at both lengths.
         best: the best point of the long round.
         branched: of it; None where that was not asked for.
+        was_shown: whether the user's round had shown that its best scientific value is better.
         short_name, num_short_trials: the round whose points they were, and how many trials of it had ended.
     """
 
@@ -51,8 +59,31 @@ class Lengthened:
     verdict: Verdict
     best: Point
     branched: Branched | None
+    was_shown: bool
     short_name: str
     num_short_trials: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether what the short round says can be relied on at the long length."""
+        verdict, ranks = self.verdict, self.verdict.correlation
+        is_same = verdict.is_same_answer or not self.was_shown if verdict.has_answer else verdict.is_same_point
+        return is_same and (ranks is None or ranks.value >= LEAST_CORRELATION)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """All hyperparameters of the candidate: the best point of the long round, with the best decay of its branches
+        where that is better."""
+        lengths, objective = self.lengths, self.lengths.objective
+        values = extended_schedule(self.best.values, lengths.short, lengths.long)
+        ends = () if self.branched is None else self.branched.ends
+        best, reached = (
+            best_of(ends, is_minimized=objective.goal == "minimize"),
+            lengths.value(self.verdict.best_long.long),
+        )
+        if best is None or best.objective is None or not objective.is_better(best.objective, reached):
+            return values
+        return {**decaying_values(values), "decay_steps": best.branch.decay_steps}
 
 
 def completed_record(draft: ProcedureRecord, round_: Round, place: Place, found: Lengthened) -> ProcedureRecord:
@@ -60,7 +91,9 @@ def completed_record(draft: ProcedureRecord, round_: Round, place: Place, found:
     lengths, verdict, branched = found.lengths, found.verdict, found.branched
     sentences = [
         growth_text(lengths.short, lengths.long),
+        extension_text(found.best.values, lengths.short, lengths.long),
         correlation_text(verdict, len(found.compared)),
+        chance_text(verdict),
         moved_text(verdict),
         small_rates_text(found.best.values, lengths.short, lengths.long),
     ]
@@ -70,11 +103,10 @@ def completed_record(draft: ProcedureRecord, round_: Round, place: Place, found:
         sentences += branches_texts(branched.ends, branched.constant, lengths.objective)
         tables.append(branches_table(branched.ends, branched.constant, lengths.objective))
         plots.append(branches_plot(branched.ends, branched.constant, lengths.objective))
-    is_same_point = verdict.best_short is verdict.best_long
     return draft.model_copy(
         update={
-            "verdict": verdict_text(verdict, lengths),
-            "is_good": verdict.is_same_answer if verdict.has_answer else is_same_point,
+            "verdict": verdict_text(verdict, lengths, was_shown=found.was_shown),
+            "is_good": None if verdict.has_answer and not found.was_shown else found.holds,
             "sentences": tuple(sentence for sentence in sentences if sentence),
             "numbers": _numbers(found),
             "tables": tuple(tables),
@@ -93,10 +125,11 @@ def _numbers(found: Lengthened) -> dict[str, JsonValue]:
         "max_train_steps": lengths.long,
         "num_points": len(found.compared),
         "is_same_answer": verdict.is_same_answer,
-        "is_same_point": verdict.best_short is verdict.best_long,
+        "is_same_point": verdict.is_same_point,
+        "holds": found.holds,
         "objective_short": lengths.value(verdict.best_short.short),
         "objective_long": lengths.value(verdict.best_long.long),
-        "best": dict(extended_schedule(found.best.values, lengths.short, lengths.long)),
+        "best": dict(found.values),
     }
     if verdict.correlation is not None:
         numbers["rank_correlation"] = verdict.correlation.value
@@ -113,21 +146,7 @@ def _numbers(found: Lengthened) -> dict[str, JsonValue]:
 
 
 def _next(round_: Round, place: Place, found: Lengthened) -> list[NextCommand]:
-    lengths, verdict = found.lengths, found.verdict
-    steps, longer = f"max_train_steps={lengths.long}", f"{count_text(lengths.long)} steps"
-    new = extended_schedule(found.best.values, lengths.short, lengths.long)
-    decay = (
-        "" if new.get("decay_steps") == found.best.values.get("decay_steps") else f", decay_steps={new['decay_steps']}"
-    )
-    nexts = []
-    holds = verdict.is_same_answer if verdict.has_answer else verdict.best_short is verdict.best_long
-    if not holds:
-        nexts.append(
-            NextCommand(
-                sentence=f"What {count_text(lengths.short)} steps concluded does not hold at {longer}: tune again "
-                f"there, in a round with {steps}{decay} over narrow ranges around these points."
-            )
-        )
+    lengths, nexts = found.lengths, list[NextCommand]()
     if lengths.long > MOST_GROWTH * lengths.short:
         asked = {"max_train_steps": lengths.short * GROWTH}
         nexts.append(
@@ -144,11 +163,49 @@ def _next(round_: Round, place: Place, found: Lengthened) -> list[NextCommand]:
                 command=command_of("lengthen", round_.name, place.storage, asked_all),
             )
         )
-    if holds:
-        nexts.append(
-            NextCommand(
-                sentence=f"Make the best point the candidate: a round of its own with {steps}{decay}, whose variance "
-                "and launch are the next steps."
-            )
-        )
-    return nexts
+    return [_candidate(round_, place, found) if found.holds else _tuned_again(round_, place, found), *nexts]
+
+
+def _candidate(round_: Round, place: Place, found: Lengthened) -> NextCommand:
+    """The best point of the long round as a job of its own."""
+    steps = found.lengths.long
+    goal = f"The best point of {round_.name} after {count_text(steps)} steps: is it to be launched?"
+    candidate = candidate_of(_of_length(round_, found.lengths), found.values, f"{round_.name}_{steps}_best", goal)
+    what = "The best point is the candidate, and {} its job: run it, then see how much retraining it varies (variance)."
+    return _as_job(place, candidate, goal, what)
+
+
+def _tuned_again(round_: Round, place: Place, found: Lengthened) -> NextCommand:
+    """The user's round at the long length."""
+    lengths = found.lengths
+    steps, new = count_text(lengths.long), extended_schedule(round_.fixed_values, lengths.short, lengths.long)
+    longer = _of_length(round_, lengths).model_copy(update={"name": f"{round_.name}_{lengths.long}_steps"})
+    if "decay_steps" in round_.fixed_values and new["decay_steps"] != round_.fixed_values["decay_steps"]:
+        longer = longer.model_copy(update={"fixed": {**longer.fixed, "decay_steps": new["decay_steps"]}})
+    what = (
+        f"What {count_text(lengths.short)} steps say does not carry over to {steps}: tune again at that length. {{}} "
+        "is the round for it; narrow its ranges around the best points above first."
+    )
+    return _as_job(place, longer, f"{round_.goal}\n{round_.name} again, with {steps} steps.", what)
+
+
+def _of_length(round_: Round, lengths: Lengths) -> Round:
+    interval = math.ceil(round_.budget.evaluation_interval_steps * lengths.long / lengths.short)
+    longer = {
+        "max_train_steps": lengths.long,
+        "evaluation_interval_steps": min(interval, lengths.long),
+        "checkpoint_interval_steps": None,
+    }
+    return round_.model_copy(update={"budget": round_.budget.model_copy(update=longer)})
+
+
+def _as_job(place: Place, round_: Round, header: str, what: str) -> NextCommand:
+    """A round to run next, written as a job file where the procedure came from one."""
+    if place.job is None:
+        settings = f"max_train_steps={round_.budget.max_train_steps} and fixed={round_.fixed}"
+        return NextCommand(sentence=what.format(f"The same Round with {settings}"))
+    try:
+        path = shown_path(write_candidate(place.job, round_, header))
+    except JobFileError as error:
+        return NextCommand(sentence=f"{what.format('A job file made by hand')} {error}")
+    return NextCommand(sentence=what.format(path), command=command_of("run", path, place.storage))

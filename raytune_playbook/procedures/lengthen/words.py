@@ -54,13 +54,17 @@ def growth_text(short_steps: int, long_steps: int) -> str | None:
     return None
 
 
-def verdict_text(verdict: Verdict, lengths: Lengths) -> str:
-    """Whether the short round's conclusion holds (rule LN6)."""
+def verdict_text(verdict: Verdict, lengths: Lengths, *, was_shown: bool) -> str:
+    """Whether the short round's conclusion holds (rule LN6).
+
+    Args:
+        was_shown: whether the short round had shown that its best value is better; else it concluded nothing.
+    """
     short, long = f"{count_text(lengths.short)} steps", f"{count_text(lengths.long)} steps"
     best, name = verdict.best_long, lengths.objective.name
     reached = f"{lengths.text(best.long)} {name}"
     if not verdict.has_answer:
-        if best is verdict.best_short:
+        if verdict.is_same_point:
             return f"The best point of {short} is the best of {long}, too: {best.name}, with {reached}."
         return (
             f"Another point is best after {long}: {best.name} with {reached}; the best of {short}, "
@@ -68,6 +72,12 @@ def verdict_text(verdict: Verdict, lengths: Lengths) -> str:
         )
     ahead = min((leads[1] for arm, leads in verdict.leads.items() if arm != best.arm_text), default=0.0)
     others = "all others are infeasible" if math.isinf(ahead) else f"{number_text(ahead, 3)} ahead of the next value"
+    if not was_shown:
+        too = f", as its best trial was after {short}" if verdict.is_same_answer else ""
+        return (
+            f"After {short} no difference between the values was shown; after {long} the best trial is of "
+            f"{best.arm_text}{too}: {reached}, {others}."
+        )
     if verdict.is_same_answer:
         return f"The answer holds: {best.arm_text} is the best after {long} as after {short}, with {reached}, {others}."
     return (
@@ -97,6 +107,16 @@ def correlation_text(verdict: Verdict, num_points: int) -> str:
     )
 
 
+def chance_text(verdict: Verdict) -> str | None:
+    """What the lead of a value in the long round rests on; None where nothing is compared."""
+    if not verdict.has_answer:
+        return None
+    return (
+        "Each point was trained once at each length: how much of a lead is chance, only retraining the best points of "
+        "both values would tell (variance)."
+    )
+
+
 def moved_text(verdict: Verdict) -> str:
     """Which hyperparameters have another best value (rules LN5 and LN6)."""
     moved = [change for change in verdict.changes if change.has_moved]
@@ -123,11 +143,12 @@ def points_table(points: Sequence[Compared], verdict: Verdict, lengths: Lengths)
         ranks = (place[point.name], number)
         rows.append((point.name, *(point.values[n] for n in names), lengths.value(point.short), long, *ranks))
     return ShownTable(
-        title=f"The same points after {count_text(lengths.short)} and after {count_text(lengths.long)} steps",
+        title=f"{lengths.objective.name} of the same points after {count_text(lengths.short)} and after "
+        f"{count_text(lengths.long)} steps",
         columns=(
-            "trial of the short round",
+            "trial",
             *names,
-            f"{lengths.objective.metric} after {count_text(lengths.short)}",
+            f"after {count_text(lengths.short)}",
             f"after {count_text(lengths.long)}",
             "rank, short",
             "rank, long",
@@ -220,7 +241,11 @@ def branches_plot(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Obj
         own = [end for end in ends if end.branch.max_train_steps == total]
         x = tuple(float(end.branch.decay_steps) for end in own)
         series.append(ShownSeries(name=f"{count_text(total)} steps in all", x=x, y=tuple(end.objective for end in own)))
-    lines = () if constant.objective is None else (ShownLine(text="no decay", y=constant.objective),)
+    lines = (
+        ()
+        if constant.objective is None
+        else (ShownLine(text=f"{count_text(constant.branch.max_train_steps)} steps, no decay", y=constant.objective),)
+    )
     return ShownPlot(
         title="How long should the decay be?",
         label=f"The {objective.name} of trainings that decay over so many of their last steps.",

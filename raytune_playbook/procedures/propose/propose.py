@@ -143,12 +143,12 @@ def next_name(store: RoundStore, job: Path | None = None, output: Path | None = 
         return RoundStore(store.storage, name).exists()
 
     def is_written(name: str) -> bool:
-        return job is not None and (job.parent / _file_name(name)).exists()
+        return job is not None and (job.parent / file_name(name)).exists()
 
     def is_taken(name: str) -> bool:
         if job is None or output is None:
             return is_round(name) and not is_written(name)
-        return is_round(name) or (is_written(name) and job.parent / _file_name(name) != output)
+        return is_round(name) or (is_written(name) and job.parent / file_name(name) != output)
 
     base, number = store.name, 2
     counted = re.fullmatch(r"(.+)_(\d+)", store.name)
@@ -159,14 +159,14 @@ def next_name(store: RoundStore, job: Path | None = None, output: Path | None = 
     return f"{base}_{number}"
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A round's name as that of a Python file, which others can import."""
     stem = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"{'round_' if stem[0].isdigit() else ''}{stem}.py"
 
 
 def _unwritten(job: Job, name: str) -> Path:
-    target = job.path.parent / _file_name(name)
+    target = job.path.parent / file_name(name)
     if target.exists():
         raise JobFileError(
             f"A job file is never overwritten, but {_shown(target)} is there; run it, or name another with --output."

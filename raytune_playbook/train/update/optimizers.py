@@ -79,7 +79,7 @@ def optimizer(model: nn.Module, values: Values) -> Optimizer:
     """
     chosen = values.choice("optimizer", OPTIMIZERS)
     params = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    strength = _in_range(values, "weight_decay", math.inf)
+    strength = 0.0 if values["weight_decay"] is None else _in_range(values, "weight_decay", math.inf)
     of_decay = values if strength else values.unused()
     kind = "decoupled" if chosen == "torch_adamw" else of_decay.choice("weight_decay_kind", WEIGHT_DECAYS)
     coupled_decay, decoupled_decay = WEIGHT_DECAYS[kind](strength)

@@ -248,3 +248,32 @@ def test_a_round_without_open_findings_has_no_next_study() -> None:
     assert next_study_of(Evidence((), evidence().objective, ()), [finding("IN8", LOOK, TrainSteps(9))]) == NextStudy(
         (), ()
     )
+
+
+def advice(asked: Finding, **fixed: int | float | str | None) -> list[str]:
+    """What only a person can do, beyond the playbook."""
+    found = next_study_of(evidence(weight_decay=0.0, **fixed), [asked])
+    return [sentence for sentence, _ in found.advice if sentence.startswith("Beyond the playbook: ")]
+
+
+def test_beyond_the_playbook_a_change_of_weight_decay_asks_for_the_schedule_again():
+    more = finding("IN6", LOOK, SearchOver("weight_decay", Float(1e-5, 1e-2, scale="log")))
+    (sentence,) = advice(more, schedule="cosine")
+    assert "after a change of it tune the schedule again" in sentence
+    assert advice(finding("IN6", LOOK, Fix("weight_decay", 0.01)), schedule="linear") == [sentence]
+    assert advice(more, schedule="constant") == advice(more) == []  # there is no schedule to tune
+    assert advice(finding("IN6", LOOK, SearchOver("dropout", Float(0.0, 0.9))), schedule="cosine") == []
+    tuned = dataclasses.replace(evidence(schedule="linear", weight_decay=0.0))
+    space = {**SPACE, "decay_steps": Int(10, 200)}
+    studies = tuple(study.model_copy(update={"space": space}) for study in tuned.studies)
+    found = next_study_of(dataclasses.replace(tuned, studies=studies), [more])
+    assert found.advice == ()
+
+
+def test_beyond_the_playbook_a_schedule_free_optimizer_is_named_as_a_scientific_choice_only():
+    hidden = finding("IN8", LOOK, advice="Train the best few points again for 400 steps.")
+    (sentence,) = advice(hidden, schedule="cosine")
+    assert "as a value of a scientific hyperparameter" in sentence and "not in its place" in sentence
+    assert advice(hidden, schedule="constant") == []
+    assert advice(finding("IN8", LOOK, TrainSteps(400)), schedule="cosine") == []
+    assert advice(finding("IN8", PASSES, advice="Nothing."), schedule="cosine") == []

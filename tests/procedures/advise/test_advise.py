@@ -150,7 +150,7 @@ def test_each_stage_that_is_done_says_what_it_found_when_and_of_which_round():
     assert stage(advice, "stability").sentence == "No finding of digits speaks of instability."
 
 
-def test_ba9_ad1_what_a_change_makes_stale_is_named_and_holds_up_only_what_rests_on_it():
+def test_ba9_what_a_change_makes_stale_is_named_and_holds_up_only_what_rests_on_it():
     bound = {"optimizer": "momentum", "model": FACTS["model"]}
     before = project(
         STARTED[0], STARTED[1].model_copy(update={"bound_to": bound}), record("train-steps", 3, bound_to=FACTS)
@@ -192,7 +192,7 @@ def test_what_is_said_of_an_older_round_is_not_said_of_the_newest():
         ({}, False),
     ],
 )
-def test_ad3_only_a_candidate_that_is_adopted_is_launched(given, is_launched):
+def test_only_a_candidate_that_is_adopted_is_launched(given, is_launched):
     more = NextCommand(sentence="Retrain more.", command="raytune-playbook variance digits --num-retrains 40")
     first = NextCommand(sentence="Test it.", command="raytune-playbook test other")
     then = NextCommand(sentence="Test it.", command="raytune-playbook test best --storage rounds")
@@ -213,7 +213,7 @@ def test_ad3_only_a_candidate_that_is_adopted_is_launched(given, is_launched):
         assert advice.launched is None
 
 
-def test_ad6_a_look_at_the_test_set_after_the_launch_is_the_last_stage():
+def test_a_look_at_the_test_set_after_the_launch_is_the_last_stage():
     ends = tuple(record(verb, 20, is_good=True) for verb in ("exploit", "variance", "launch"))
     for minute, is_last in ((19, False), (30, True)):
         score = ScoreRecord(
@@ -253,7 +253,7 @@ def test_a_round_that_has_not_finished_comes_first(state, command):
     assert (advice.next.name, advice.next.command) == ("rounds", command)
 
 
-def test_ln1_ln2_the_number_of_steps_is_chosen_only_where_training_is_not_compute_bound():
+def test_the_number_of_steps_is_chosen_only_where_training_is_not_compute_bound():
     without = (STARTED[0], STARTED[1])
     bound = advised(project(*without, rounds=(round_(),), learned=learned(finding("IN8", num_improving=1.0))))
     assert stage(bound, "train-steps").standing is Standing.NOT_NEEDED

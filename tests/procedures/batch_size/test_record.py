@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from raytune_playbook.analysis.input_pipeline import InputBound, StepTime
 from raytune_playbook.procedures.batch_size.measured import Ended, Measured, Proof, ToTarget
 from raytune_playbook.procedures.batch_size.record import About, completed_record, nothing_fits
 from raytune_playbook.procedures.batch_size.scaling import StepScaling, steps_of
 from raytune_playbook.procedures.batch_size.throughput import StepTimes
 from raytune_playbook.records.procedures import ProcedureRecord
+from raytune_playbook.records.types import TimeByPart
 from tests.procedures.batch_size.test_sizes import round_of
 
 SIZES = (16, 32, 64, 128, 256)
@@ -64,6 +66,21 @@ def test_ba4_without_steps_two_answers_and_what_each_rests_on():
     assert record.next[0].command == "raytune-playbook train-steps made.py"
     assert '"batch_size": 256' in record.next[0].sentence
     assert "learning_rate, dropout" in record.next[0].sentence or "dropout, learning_rate" in record.next[0].sentence
+
+
+def test_pi1_workers_that_wait_for_one_that_waits_for_its_input_are_not_to_blame():
+    known = measured_of(lambda size: 10.0 if size < 64 else size / 6)
+    times = [
+        replace(each, parts_s={"input": 0.0, "synchronization": each.step_s, "compute": 0.0}) for each in known.sizes
+    ]
+    waiting = replace(known, sizes=tuple(times))
+    assert waiting.bottleneck is not None
+    assert (waiting.bottleneck.larger, waiting.bottleneck.part) == (128, "synchronization")
+    time = StepTime(100, TimeByPart(wait_s=9.0, compute_s=1.0), {"decode": 9.0})
+    bound = replace(waiting, input_bound={128: InputBound(None, time, "Training is input-bound: preprocess once.")})
+    record = completed_record(DRAFT, replace(about(lambda size: 10.0), measured=bound))
+    assert record.numbers["bottleneck"] == "input"
+    assert has(record, "waiting for batches: make the input", "At 128: Training is input-bound: preprocess once.")
 
 
 def test_a_batch_of_much_of_the_training_set_is_not_taken_by_a_rule_of_thumb_alone():

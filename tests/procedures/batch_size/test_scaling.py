@@ -95,6 +95,12 @@ def test_ba5_training_time_is_time_per_step_times_steps_and_consumption_the_same
     ("step_ms", "steps", "up_to", "size"),
     [
         (lambda size: 10.0, lambda size: max(256, 2**16 / size), 1024, 256),  # the smallest of equal ones
+        (
+            lambda size: 10.0,
+            lambda size: max(256, 2**16 / size) * (0.97 if size > 256 else 1.0),
+            1024,
+            256,
+        ),  # or nearly
         (lambda size: size / 10, lambda size: 200 + 2**13 / size, 1024, 16),  # past the critical size time only grows
         (lambda size: 10.0, lambda size: 2**16 / size, 128, 128),  # no further than where throughput grows
         (lambda size: 10.0 + size / 100, lambda size: 100 * (1 + 400 / size), 1024, 512),  # diminishing returns pay

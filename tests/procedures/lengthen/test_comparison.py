@@ -69,16 +69,20 @@ def test_ln6_a_conclusion_that_holds_and_one_that_does_not():
     assert verdict is not None
     assert verdict.is_same_answer
     assert verdict.leads == {"norm=pre": (0.0, 0.0), "norm=post": (pytest.approx(0.1), pytest.approx(0.2))}
-    assert "The answer holds: norm=pre" in verdict_text(verdict, LENGTHS)
-    assert "0.2 ahead" in verdict_text(verdict, LENGTHS)
+    assert "The answer holds: norm=pre" in verdict_text(verdict, LENGTHS, was_shown=True)
+    assert "0.2 ahead" in verdict_text(verdict, LENGTHS, was_shown=True)
     assert "No hyperparameter" in moved_text(verdict)
 
     points[1] = point("post", 0, 1.1, 0.3, rate=0.02)
     changed = compare(points)
     assert changed is not None
     assert not changed.is_same_answer
-    text = verdict_text(changed, LENGTHS)
+    text = verdict_text(changed, LENGTHS, was_shown=True)
     assert "after 200 steps norm=pre was the best, after 2,000 steps norm=post is, with 0.3 validation error" in text
+    tie = verdict_text(changed, LENGTHS, was_shown=False)  # which the short round called a tie
+    assert tie.startswith(
+        "After 200 steps no difference between the values was shown; after 2,000 steps the best trial"
+    )
     moved = moved_text(changed)
     assert "learning_rate from 0.1 to 0.02 (carries over: perhaps, to be checked)" in moved
     assert "norm from pre to post (carries over: likely)" in moved
@@ -87,10 +91,10 @@ def test_ln6_a_conclusion_that_holds_and_one_that_does_not():
 def test_ln6_without_scientific_values_the_best_point_is_what_is_checked():
     same = compare([point(None, 0, 1.0, 0.5), point(None, 1, 1.1, 0.6)])
     assert same is not None
-    assert "The best point of 200 steps is the best of 2,000 steps" in verdict_text(same, LENGTHS)
+    assert "The best point of 200 steps is the best of 2,000 steps" in verdict_text(same, LENGTHS, was_shown=False)
     other = compare([point(None, 0, 1.0, math.inf), point(None, 1, 1.1, 0.6)])
     assert other is not None
-    text = verdict_text(other, LENGTHS)
+    text = verdict_text(other, LENGTHS, was_shown=False)
     assert "all/00001 with 0.6 validation error" in text
     assert "comes to infeasible" in text
     assert compare([point(None, 0, 1.0, math.inf)]) is None
@@ -101,7 +105,7 @@ def test_ln6_values_of_a_metric_to_maximize_are_shown_as_they_are():
     lengths = Lengths(10, 100, Objective(metric="accuracy", goal="maximize"))
     verdict = compare([point("a", 0, -0.8, -0.9), point("b", 0, -0.7, -0.85)])
     assert verdict is not None
-    assert "with 0.9 validation accuracy, 0.05 ahead" in verdict_text(verdict, lengths)
+    assert "with 0.9 validation accuracy, 0.05 ahead" in verdict_text(verdict, lengths, was_shown=True)
 
 
 @pytest.mark.parametrize(

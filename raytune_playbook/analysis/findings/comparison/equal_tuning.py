@@ -39,7 +39,8 @@ def equal_tuning(evidence: Evidence) -> Sequence[Finding]:
         return found
     numbers = sorted({_num_tried(arm) for arm in arms})
     each = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    sentence = f"Each of {len(arms)} values was tuned with {each} trials, over the same ranges."
+    where = "over the same ranges" if all(arm.space == arms[0].space for arm in arms) else "each over its own ranges"
+    sentence = f"Each of {len(arms)} values was tuned with {each} trials, {where}."
     return [Finding(RULE, QUESTION, Status.PASSES, sentence, {"num_trials": numbers[0], "num_values": len(arms)})]
 
 

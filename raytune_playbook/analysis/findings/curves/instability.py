@@ -7,11 +7,13 @@ learning rate is too large; "instability is only an issue when it forces you to 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import replace
 
-from raytune_playbook.analysis.evidence import Evidence
+from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.changes import Change, Fix
 from raytune_playbook.analysis.findings.curves.looked_at import (
     WARMUP_SHARE,
+    arm_text,
     best_of_arms,
     completed,
     fixed_values,
@@ -33,6 +35,7 @@ from raytune_playbook.analysis.series.stacks import Stack, stacked, training_los
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.analysis.wording import count_text, form_for, number_text
 from raytune_playbook.records.columns import GRADIENT_NORM
+from raytune_playbook.study.hyperparameters.known import is_learning_rate
 
 RULE, QUESTION = "IN4", "Is optimization unstable, and does that keep the learning rate small?"
 
@@ -49,7 +52,41 @@ _ADVICE = (
 
 
 def instability(evidence: Evidence) -> Sequence[Finding]:
-    """Looks at the training loss and gradient norms of all trials, and at those that diverged."""
+    """Looks at the training loss and gradient norms of all trials, and at those that diverged.
+
+    Where values have learning rates of their own, as two optimizers have, each is looked at by itself: what is too
+    large for one says nothing of the other (rule SD5).
+    """
+    branches = _branches(evidence)
+    if len(branches) < 2:
+        return _instability(evidence)
+    return [
+        replace(finding, sentence=f"{whose}: {finding.sentence}")
+        for whose, branch in branches.items()
+        for finding in _instability(branch)
+    ]
+
+
+def _branches(evidence: Evidence) -> dict[str, Evidence]:
+    """The studies of each learning rate that is searched under a name of its own, by what they are called."""
+    by_rate: dict[str, list[Arm]] = {}
+    if any(study.arms for study in evidence.studies):  # joint ones have trials of all values
+        return {}
+    for arm in evidence.arms:
+        name = next((name for name in arm.space if is_learning_rate(name)), "")
+        by_rate.setdefault(name, []).append(arm)
+    names = [{arm.study for arm in arms} for arms in by_rate.values()]
+    return {
+        ", ".join(arm_text(arm) for arm in arms): replace(
+            evidence,
+            studies=tuple(study for study in evidence.studies if study.name in studies),
+            trials=tuple(trial for trial in evidence.trials if trial.study in studies),
+        )
+        for arms, studies in zip(by_rate.values(), names, strict=True)
+    }
+
+
+def _instability(evidence: Evidence) -> Sequence[Finding]:
     unstable = unstable_trials(evidence)
     stacks = _losses(evidence)
     known = [trial for stack in stacks if stack.values.shape[1] >= MIN_POINTS for trial in stack.trials]
@@ -160,7 +197,8 @@ def _proposal(
     reach = ""
     if onset is not None:
         reach = f" Then search learning rates up to {number_text(10 * onset, 2)}, ten times where instability begins."
-    return Proposal(f"{'; '.join(parts)}. {_ADVICE}.{reach}", tuple(changes))
+    tried = " raytune-playbook stability ROUND tries warmup and clipping." if evidence.is_planned_here else ""
+    return Proposal(f"{'; '.join(parts)}. {_ADVICE}.{reach}{tried}", tuple(changes))
 
 
 def _warmup(evidence: Evidence) -> int | None:

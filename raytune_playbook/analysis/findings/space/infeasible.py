@@ -17,7 +17,7 @@ from scipy.stats import hypergeom
 
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import SearchOver
-from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status, by_stability
 from raytune_playbook.analysis.findings.space.instability import wall_of
 from raytune_playbook.analysis.findings.space.ranges import cut, end_text, on_log_scale, range_text, value_at
 from raytune_playbook.analysis.sampled.points import Floats, Group, groups_of
@@ -146,7 +146,7 @@ def _many(evidence: Evidence, infeasible: Sequence[Trial], tried: int) -> Findin
     if region is not None:
         group, where = region
         sentences.append(_where_text(where, len(infeasible)))
-        proposal = _narrower(group, where)
+        proposal = _narrower(evidence, group, where)
     if is_nearly_all:
         sentences.append("So many hint at a bug in the training code, or at a space that is far off.")
         if region is None:
@@ -227,14 +227,15 @@ def _where_text(where: _Region, num_infeasible: int) -> str:
     )
 
 
-def _narrower(group: Group, where: _Region) -> Proposal:
+def _narrower(evidence: Evidence, group: Group, where: _Region) -> Proposal:
     """A space that avoids most of them, and keeps the best trial."""
     name, hyperparameter = where.name, where.hyperparameter
     if where.upward and is_learning_rate(name):
         wall = wall_of(group, name)
         if wall is not None and wall.is_limiting:
             return Proposal(
-                f"Find out whether warmup or gradient clipping mends the instability; if not, cut {name} off below it."
+                f"Find out whether warmup or gradient clipping mends the instability{by_stability(evidence)}; if not, "
+                f"cut {name} off below it."
             )
     spans_decades = isinstance(hyperparameter, Float) and (
         hyperparameter.scale == "linear" and 0 <= hyperparameter.low * WIDE_FACTOR <= hyperparameter.high

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from raytune_playbook.analysis.evidence import Evidence
-from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status, by_stability
 from raytune_playbook.analysis.sampled.points import Group, groups_of, scores_of
 from raytune_playbook.analysis.sampled.response import responses
 from raytune_playbook.analysis.trials import Trial
@@ -61,7 +61,7 @@ def limited_by_instability(evidence: Evidence) -> Sequence[Finding]:
         sentence = "No learning rate was tuned, or no trial has ended, so nothing tells where training gets unstable."
         return (Finding(RULE, QUESTION, Status.CANNOT_TELL, sentence),)
     walls = [(group, wall) for group, name in pairs if (wall := wall_of(group, name)) is not None]
-    found = tuple(_finding(group, wall) for group, wall in walls if wall.is_limiting)
+    found = tuple(_finding(evidence, group, wall) for group, wall in walls if wall.is_limiting)
     if found:
         return found
     sentence = "No learning rate was found above which nearly all trials are infeasible."
@@ -113,7 +113,7 @@ def _at(wall: Wall) -> str:
     return value_text(wall.highest.values.get(wall.name))
 
 
-def _finding(group: Group, wall: Wall) -> Finding:
+def _finding(evidence: Evidence, group: Group, wall: Wall) -> Finding:
     best = group.best
     at_best = "" if best is None else f", and the best trials lie just below it ({value_text(best.values[wall.name])})"
     sentence = (
@@ -121,8 +121,8 @@ def _finding(group: Group, wall: Wall) -> Finding:
         "training gets unstable there, and that keeps the learning rate small."
     )
     proposal = Proposal(
-        f"Do not widen the range of {wall.name}; find out whether warmup or gradient clipping mends the instability, "
-        "and search larger learning rates then."
+        f"Do not widen the range of {wall.name}; find out whether warmup or gradient clipping mends the instability"
+        f"{by_stability(evidence)}, and search larger learning rates then."
     )
     return Finding(
         RULE,

@@ -64,6 +64,7 @@ class AnswerView:
         judged_by: the objective, in words; ``instead_of`` the round's own where it is another one.
         sure: how often a value has to be the best for its lead to be no luck.
         caveats: the fixed hyperparameters.
+        beyond: what is told beyond what the playbook asks for.
     """
 
     verdict: str
@@ -81,6 +82,7 @@ class AnswerView:
     instead_of: str | None
     sure: str
     caveats: tuple[str, ...]
+    beyond: tuple[str, ...]
 
 
 def answer_view(insight: Insight, metrics: Mapping[TrialId, Mapping[Evaluation, float]]) -> AnswerView:
@@ -112,6 +114,7 @@ def answer_view(insight: Insight, metrics: Mapping[TrialId, Mapping[Evaluation, 
         instead_of=None if evidence.objective == own else objective_text(own),
         sure=f"{SURE:.1%}",
         caveats=answer.caveats,
+        beyond=answer.beyond,
     )
 
 
@@ -164,7 +167,7 @@ def _row(
     values = [value_text(arm.values[name]) if name in arm.values else ABSENT for name in insight.evidence.scientific]
     details: list[str] = []
     if trial is not None:
-        details = [step_text(trial), *(trial_value(trial, name) for name in insight.reading.varied)]
+        details = [step_text(trial), *_values(arm, trial, insight.reading.varied)]
         details += [number_text(measured.get(trial.id, {}).get(name)) for name in others]
         details.append(duration_text(trial.training.train_s if trial.training else None))
     ended = counts(arm.ended, planned=arm.planned)
@@ -180,6 +183,11 @@ def _row(
         num_ended=ended.num_ended,
         counts=counts_text(ended),
     )
+
+
+def _values(arm: Arm, trial: Trial, names: Sequence[str]) -> list[str]:
+    """Of the hyperparameters that were tuned; one of another scientific value does not exist here (rule SD5)."""
+    return [trial_value(trial, name) if name in arm.space else ABSENT for name in names]
 
 
 def _standing(answer: Answer, given: ArmAnswer) -> str:

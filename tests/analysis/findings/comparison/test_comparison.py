@@ -46,6 +46,17 @@ def test_sd13_a_value_that_had_fewer_trials_is_named():
     assert equal_tuning(plain())[0].sentence == "Each of 2 values was tuned with 8 trials, over the same ranges."
 
 
+def test_sd5_sd13_values_with_spaces_of_their_own_are_tuned_as_much():
+    evidence = plain()
+    own = tuple(
+        study.model_copy(update={"space": {f"{place}.learning_rate": Float(0.01 * 10**place, 1.0, scale="log")}})
+        for place, study in enumerate(evidence.studies)
+    )
+    (found,) = equal_tuning(replace(evidence, studies=own))
+    assert found.status is Status.PASSES
+    assert found.sentence == "Each of 2 values was tuned with 8 trials, each over its own ranges."
+
+
 def test_sd13_what_a_random_search_of_another_tool_has_drawn_is_about_as_many():
     nobodys = WorkloadSpec(module="", name="csv", settings={}, source_hash="")
 

@@ -236,6 +236,7 @@ def test_un8_early_instability_asks_for_warmup_first_and_that_in_the_middle_for_
     words = ["clip", "another optimizer", "residual connections", "a lower learning rate comes last"]
     places = [found.proposal.sentence.lower().index(word) for word in words]
     assert places == sorted(places)
+    assert "raytune-playbook stability ROUND" in found.proposal.sentence
 
 
 def test_un6_what_is_clipped_already_is_clipped_more_unless_most_updates_would_be():
@@ -283,6 +284,43 @@ def test_in4_trials_that_diverged_are_unstable_and_those_out_of_memory_are_not()
     assert found.numbers["num_ended"] == sum(number(t.values, "learning_rate") > UNSTABLE_FROM for t in evidence.trials)
     (found,) = instability(_infeasible(evidence, "out of memory: 3 GiB"))
     assert found.numbers["num_unstable"] == 0
+
+
+def test_sd5_in4_learning_rates_of_two_optimizers_are_looked_at_each_by_itself():
+    def branch(evidence, optimizer, factor):
+        """The same as a study of its own, whose learning rates are larger and have a name of their own."""
+        name, (study,) = f"optimizer={optimizer}", evidence.studies
+        rates = {each.id: factor * number(each.values, "learning_rate") for each in evidence.trials}
+        trials = tuple(
+            replace(
+                each,
+                study=name,
+                values={**each.values, "learning_rate": rates[each.id], f"{optimizer}.learning_rate": rates[each.id]},
+            )
+            for each in evidence.trials
+        )
+        space = {
+            f"{optimizer}.learning_rate" if each == "learning_rate" else each: given
+            for each, given in study.space.items()
+        }
+        curves = {(name, key): replace(each, trial=(name, key)) for (_, key), each in evidence.curves.items()}
+        return study.model_copy(update={"name": name, "arm": {"optimizer": optimizer}, "space": space}), trials, curves
+
+    shaky = best_at_edge(round_of(0, Shapes(loss=jumps, norm=norms)))
+    calm = round_of(1, Shapes(loss=learns, norm=norms))
+    (alone,) = instability(shaky)
+    parts = [branch(shaky, "nesterov", 1), branch(calm, "adam", 0.01)]
+    both = replace(
+        shaky,
+        studies=tuple(study for study, _, _ in parts),
+        trials=tuple(trial for _, trials, _ in parts for trial in trials),
+        curves={trial: each for _, _, curves in parts for trial, each in curves.items()},
+    )
+    nesterov, adam = instability(both)
+    assert nesterov.sentence == f"optimizer=nesterov: {alone.sentence}".replace("(all/", "(optimizer=nesterov/")
+    assert nesterov.numbers == alone.numbers
+    assert adam.status is Status.PASSES
+    assert adam.sentence.startswith("optimizer=adam: No trial is unstable, of ")
 
 
 def _infeasible(evidence, reason):

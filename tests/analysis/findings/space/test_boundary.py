@@ -95,6 +95,7 @@ def test_un10_instability_is_no_narrow_range() -> None:
     assert found.proposal is not None
     assert not found.proposal.changes
     assert "warmup" in found.proposal.sentence
+    assert "(raytune-playbook stability ROUND)" in found.proposal.sentence
 
 
 def test_un10_few_infeasible_trials_at_the_very_end_are_instability_as_well() -> None:

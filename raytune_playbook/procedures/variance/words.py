@@ -1,0 +1,277 @@
+"""What `variance` says: sentences, tables and plots of its record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, stdev
+from typing import TypedDict
+
+from pydantic import JsonValue
+
+from raytune_playbook.analysis.answer.study_variance import interval_of_best
+from raytune_playbook.analysis.judging.best import best_trial
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.analysis.wording import form_for, number_text, values_text
+from raytune_playbook.procedures.command import command_of
+from raytune_playbook.procedures.launch.comparison import median_interval
+from raytune_playbook.procedures.variance.retrainings import Point, Retrainings, histogram_points
+from raytune_playbook.records.procedures import Cell, NextCommand, ShownLine, ShownPlot, ShownSeries, ShownTable
+from raytune_playbook.records.types import Outcome
+from raytune_playbook.study.data_split import DATA_SPLIT
+from raytune_playbook.study.settings import Objective
+
+
+@dataclass(frozen=True)
+class Variances:
+    """What was measured.
+
+    Fields:
+        point: that was trained again.
+        picked: its own run, which the search has picked.
+        trials: of the round.
+        searches: all trials of each further search.
+        splits: the trials in other divisions of the examples.
+    """
+
+    point: Point
+    picked: Trial
+    trials: Sequence[Trial]
+    retrainings: Retrainings
+    searches: tuple[tuple[Trial, ...], ...] = ()
+    splits: tuple[Trial, ...] = ()
+
+
+class Fields(TypedDict):
+    """Of a `ProcedureRecord`."""
+
+    sentences: tuple[str, ...]
+    numbers: dict[str, JsonValue]
+    tables: tuple[ShownTable, ...]
+    plots: tuple[ShownPlot, ...]
+    next: tuple[NextCommand, ...]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The verdict, and the other fields of the record."""
+
+    verdict: str
+    fields: Fields
+
+
+def words(found: Variances, storage: str) -> Words:
+    """What a procedure's record says of them."""
+    retrainings = found.retrainings
+    verdict = (
+        f"Retraining with other seeds changes the {retrainings.objective.name} by a standard deviation of "
+        f"{number_text(retrainings.deviation, 3)} about a median of {number_text(retrainings.median)} "
+        f"({retrainings.num} retrainings of {found.point.text})."
+    )
+    if retrainings.deviation is None:
+        verdict = (
+            f"Of {retrainings.num} retrainings of {found.point.text} {retrainings.num_infeasible} were infeasible, so "
+            "its result cannot be relied on."
+        )
+    return Words(
+        verdict,
+        Fields(
+            sentences=tuple(_sentences(found)),
+            numbers=_numbers(found),
+            tables=tuple(_tables(found)),
+            plots=(_plot(found),) if retrainings.values else (),
+            next=(
+                NextCommand(
+                    sentence="Is it better than what is in use? Compare it with its baseline:",
+                    command=command_of("launch", found.point.round.name, storage, {"complexity": "none"}),
+                ),
+            ),
+        ),
+    )
+
+
+def _sentences(found: Variances) -> list[str]:
+    retrainings = found.retrainings
+    said = []
+    if (interval := median_interval(retrainings.losses)) and all(map(math.isfinite, interval)):
+        low, high = retrainings.of_losses(interval)
+        said.append(f"The true median lies between {number_text(low)} and {number_text(high)} in 9 of 10 cases.")
+    said += _on_luck(found)
+    if retrainings.deviation:
+        chance = NormalDist().inv_cdf(0.975) * math.sqrt(2) * retrainings.deviation
+        said.append(
+            f"Two single trainings that differ by less than {number_text(chance, 2)} may differ by chance alone."
+        )
+    if retrainings.num_outdated:
+        count = retrainings.num_outdated
+        said.append(
+            f"{count} earlier {form_for(count, 'retraining', 'retrainings')} of other code did not count (rule AD1)."
+        )
+    if retrainings.num_failed:
+        said.append(f"{retrainings.num_failed} crashed and did not count; their tracebacks stand on the page.")
+    said += _on_searches(found)
+    said += _on_splits(found)
+    return said
+
+
+def _on_luck(found: Variances) -> list[str]:
+    picked, losses = found.picked.objective, found.retrainings.losses
+    if picked is None or not losses:
+        return []
+    own = picked if found.retrainings.objective.goal == "minimize" else -picked
+    share = sum(own < loss for loss in losses) / len(losses)
+    told = f"The run that the search picked had {number_text(picked)}, better than {share:.0%} of the retrainings"
+    return [f"{told}: it was lucky, so expect the median." if share > 0.5 else f"{told}: it was not lucky."]
+
+
+def _on_searches(found: Variances) -> list[str]:
+    own = [each for each in found.trials if each.study == found.point.study and not each.repeat]
+    interval = _study_interval(own, found.retrainings.objective)
+    said = []
+    if interval is not None:
+        said.append(
+            f"Another search of as many trials would find a best of {number_text(interval[0])} to "
+            f"{number_text(interval[1])} in 8 of 10 cases, by leaving out trials of this one (rule AD2)."
+        )
+    bests = _bests(found)
+    if len(bests) > 1 and (spread := _spread(bests)) is not None:
+        said.append(
+            f"{len(bests)} searches with different seeds found a best of {number_text(min(bests))} to "
+            f"{number_text(max(bests))}, with a standard deviation of {number_text(spread, 3)}"
+            f"{_beside(spread, found.retrainings)} (study variance, rule AD2)."
+        )
+    return said
+
+
+def _on_splits(found: Variances) -> list[str]:
+    values = _values(found.splits)
+    if (spread := _spread(values)) is None:
+        return []
+    return [
+        f"In {len(values)} other divisions of the examples it had {number_text(min(values))} to "
+        f"{number_text(max(values))}, with a standard deviation of {number_text(spread, 3)}"
+        f"{_beside(spread, found.retrainings)} (data sampling variance, rule AD7)."
+    ]
+
+
+def _beside(spread: float, retrainings: Retrainings) -> str:
+    return (
+        f", {number_text(spread / retrainings.deviation, 2)} times that of retraining" if retrainings.deviation else ""
+    )
+
+
+def _numbers(found: Variances) -> dict[str, JsonValue]:
+    retrainings = found.retrainings
+    interval = median_interval(retrainings.losses)
+    own = [each for each in found.trials if each.study == found.point.study and not each.repeat]
+    study_interval = _study_interval(own, retrainings.objective)
+    numbers: dict[str, JsonValue] = {
+        "trial": found.point.text,
+        "num_retrains": retrainings.num,
+        "num_infeasible": retrainings.num_infeasible,
+        "values": [*retrainings.values],
+        "median": retrainings.median,
+        "std": retrainings.deviation,
+        "interval": [*retrainings.of_losses(interval)] if interval and all(map(math.isfinite, interval)) else None,
+        "searched": found.picked.objective,
+        "study_interval": [*study_interval] if study_interval else None,
+    }
+    if found.searches:
+        numbers |= {"study_values": [*_bests(found)], "study_std": _spread(_bests(found))}
+    if found.splits:
+        numbers |= {"split_values": [*_values(found.splits)], "split_std": _spread(_values(found.splits))}
+    return numbers
+
+
+def _tables(found: Variances) -> list[ShownTable]:
+    retrainings = found.retrainings
+    rows: list[tuple[Cell, ...]] = [
+        ("other seeds of training", retrainings.num, *_row(retrainings.values), retrainings.num_infeasible)
+    ]
+    if found.searches:
+        rows.append(("other seeds of the search", len(_bests(found)), *_row(_bests(found)), 0))
+    if found.splits:
+        infeasible = sum(each.outcome is Outcome.INFEASIBLE for each in found.splits)
+        rows.append(("other divisions of the examples", len(found.splits), *_row(_values(found.splits)), infeasible))
+    name = retrainings.objective.name
+    columns = ("by", "runs", "lowest", "median", "highest", "standard deviation", "infeasible")
+    tables = [ShownTable(title=f"What chance does to the {name}", columns=columns, rows=tuple(rows))]
+    if found.searches:
+        varied = sorted(found.point.round.space.keys() | found.point.round.scientific.keys())
+        winners = [(found.point.round.seed, found.picked), *_winners(found)]
+        tables.append(
+            ShownTable(
+                title="The best trial of each search",
+                columns=("seed", name, "values"),
+                rows=tuple(
+                    (str(seed), each.objective, values_text({n: each.values.get(n) for n in varied}))
+                    for seed, each in winners
+                ),
+            )
+        )
+    return tables
+
+
+def _winners(found: Variances) -> list[tuple[int, Trial]]:
+    objective, seed = found.retrainings.objective, found.point.round.seed
+    bests = [(seed + number, best_trial(trials, objective)) for number, trials in enumerate(found.searches, 1)]
+    return [(number, best) for number, best in bests if best is not None]
+
+
+def _row(values: Sequence[float]) -> tuple[Cell, ...]:
+    if not values:
+        return (None,) * 4
+    ordered = sorted(values)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return ordered[0], middle, ordered[-1], _spread(values)
+
+
+def _bests(found: Variances) -> list[float]:
+    """Of each search, the round's own first."""
+    every = [found.picked, *(each for _, each in _winners(found))]
+    return [each.objective for each in every if each.objective is not None]
+
+
+def _values(trials: Sequence[Trial]) -> list[float]:
+    ordered = sorted(trials, key=lambda trial: str(trial.values.get(DATA_SPLIT)))
+    return [each.objective for each in ordered if each.objective is not None and not each.repeat]
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
+def _study_interval(trials: Sequence[Trial], objective: Objective) -> tuple[float, float] | None:
+    sign = 1.0 if objective.goal == "minimize" else -1.0
+    losses = [
+        math.inf if each.outcome is Outcome.INFEASIBLE or each.objective is None else sign * each.objective
+        for each in trials
+        if each.outcome in (Outcome.COMPLETED, Outcome.INFEASIBLE)
+    ]
+    found = interval_of_best(losses)
+    if found is None or not all(map(math.isfinite, found)):
+        return None
+    low, high = sorted(sign * each for each in found)
+    if sign > 0 and min(losses) >= 0:
+        low = max(0.0, low)  # a metric of which nothing negative was seen: an error, a loss
+    return low, high
+
+
+def _plot(found: Variances) -> ShownPlot:
+    retrainings = found.retrainings
+    x, y = histogram_points(retrainings.values)
+    lines = []
+    if retrainings.median is not None:
+        lines.append(ShownLine(text="median", x=retrainings.median))
+    if found.picked.objective is not None:
+        lines.append(ShownLine(text="the run that the search picked", x=found.picked.objective))
+    name = retrainings.objective.name
+    return ShownPlot(
+        title="Retrainings with other seeds",
+        label=f"The share of {len(x)} retrainings whose {name} is at most as large",
+        x_name=name,
+        y_name="share of retrainings at most as large",
+        series=(ShownSeries(name=f"{len(x)} retrainings", x=x, y=y, style="both"),),
+        lines=tuple(lines),
+    )

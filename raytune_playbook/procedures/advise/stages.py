@@ -279,7 +279,10 @@ def _with(stage: Stage, more: str) -> Stage:
 
 
 def _is_adopted(record: ProcedureRecord) -> bool:
-    """Whether a launch's verdict is to adopt; of the others one is against it, and one has too little evidence."""
+    """Whether a launch's verdict is to adopt, or it was launched anyway; of the others one is against it, and one has
+    too little evidence."""
+    if record.numbers.get("launch") is not None:
+        return True
     return record.numbers.get("verdict", "adopt" if record.is_good else None) == "adopt"
 
 

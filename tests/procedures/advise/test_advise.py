@@ -129,7 +129,8 @@ def test_the_walk_goes_through_the_playbook_in_its_order_to_the_launch():
     go(records, "exploit", "raytune-playbook exploit digits_3")
     done = list(STARTED)
     for minute, verb in enumerate(("exploit", "variance", "launch", "test"), 20):
-        go(replace(records, procedures=tuple(done)), verb, f"raytune-playbook {verb} digits_3")
+        asked = " --complexity none" if verb == "launch" else ""  # rule AD4: it has to be said
+        go(replace(records, procedures=tuple(done)), verb, f"raytune-playbook {verb} digits_3{asked}")
         done.append(record(verb, minute, is_good=True if verb == "launch" else None))
     assert walked[-4:] == ["exploit", "variance", "launch", "test"]
     finished = advised(replace(records, procedures=tuple(done)))
@@ -186,6 +187,8 @@ def test_what_is_said_of_an_older_round_is_not_said_of_the_newest():
     [
         ({"numbers": {"verdict": "adopt"}}, True),
         ({"is_good": True}, True),
+        ({"numbers": {"verdict": "do not adopt", "launch": 2}}, True),  # anyway
+        ({"numbers": {"verdict": "do not adopt", "launch": None}}, False),
         ({"numbers": {"verdict": "do not adopt"}}, False),
         ({"numbers": {"verdict": "not enough evidence"}}, False),
         ({"is_good": False}, False),

@@ -12,11 +12,13 @@ from ray.cluster_utils import Cluster
 
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.cli import main
+from raytune_playbook.engine.trained.by_example import metric_by_example
 from raytune_playbook.records.procedures import newest_procedure
 from raytune_playbook.records.registry import read_launches, read_tests
 from raytune_playbook.records.scores import read_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.workloads.tabular import BreastCancer
 
 JOB = """
 from raytune_playbook import Budget, Float, Objective, Resources, Round
@@ -87,6 +89,10 @@ def test_ad1_to_ad8_a_round_is_launched_and_tested_by_commands_alone(
     assert len(candidate_values) == decided.numbers["baseline_num_retrains"] == 8
     (launched,) = read_launches(storage)
     assert (launched.round, launched.trial, launched.replaced_launch) == ("first", numbers["trial"], None)
+    by_example = metric_by_example(first, launched.trial, "loss", "validation", workload=BreastCancer())
+    assert by_example is not None
+    assert by_example.mean() == pytest.approx(launched.best, rel=1e-5)
+    assert metric_by_example(first, launched.trial, "average_precision", "validation", workload=BreastCancer()) is None
     by_names = {change.names: change for change in launched.changes}
     assert by_names.keys() == {("learning_rate",), ("dropout",)}
     assert by_names["learning_rate",].has_evidence

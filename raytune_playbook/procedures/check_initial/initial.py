@@ -58,7 +58,9 @@ def fixed_at(round_: Round, values: dict[str, Value], goal: str) -> Round:
             "configurations": (),
             "search": "halton",
             "fixed": {name: value for name, value in round_.fixed.items() if name in round_.defaults} | values,
-            "reasons": {},
+            "reasons": {
+                name: "It is one configuration." for name in round_.defaults if purpose_of(name) == "optimizer"
+            },
             "budget": round_.budget.model_copy(update={"num_trials": 1}),
         }
     )

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from raytune_playbook.data.columns import Columns, concatenated, num_examples
 from raytune_playbook.data.datasets import find_source
-from raytune_playbook.data.decode import Recipe
-from raytune_playbook.data.reading import read_in_order
+from raytune_playbook.data.materialized.parts import parts_of
 from raytune_playbook.errors import DataError, PlaybookError, SpecError
 from raytune_playbook.study.datasets import Files
 
@@ -84,8 +83,8 @@ def look_at_files(source: str, label: str | None, task: Task | None) -> Look:
     """Of files, or a folder or pattern of them; raises as `look_at_arrays` does."""
     found = find_source(Files(source), "train", "the data")
     blocks, number = list[Columns](), 0
-    for block in read_in_order("the data", found, Recipe()):
-        blocks.append(block)
+    for part in parts_of("the data", found):
+        blocks.append(block := part.read())  # as it is: text is for the job's `preprocess`
         number += num_examples(block)
         if number >= MOST_EXAMPLES:
             break

@@ -54,7 +54,7 @@ class Sweeps:
     def perfect(self) -> str:
         """What counts as a perfect fit, in words."""
         if self.objective.metric == "error":
-            return "no training example misclassified"
+            return "a training error of 0"
         return f"a training {self.objective.metric} of at most {number_text(self.target)}"
 
 
@@ -151,9 +151,9 @@ def _scored(sweeps: Sweeps) -> str:
     if num is None or total is None:
         return "in evaluation mode"
     if num == total:
-        return f"of all {count_text(total)}, in evaluation mode"
+        return f"on all {count_text(total)} training examples, in evaluation mode"
+    sample = f"on a fixed sample of {count_text(num)} of the {count_text(total)} training examples, in evaluation mode"
+    if sweeps.objective.metric != "error":
+        return sample
     # The rule of three: of so many without a single miss, with 95% confidence.
-    return (
-        f"of a fixed sample of {count_text(num)} of {count_text(total)}, in evaluation mode (then at most "
-        f"{3 / num:.1%} of all are, with 95% confidence)"
-    )
+    return f"{sample} (then at most {3 / num:.1%} of all are misclassified, with 95% confidence)"

@@ -113,7 +113,7 @@ def test_st1_a_new_job_of_any_data_runs_as_it_is(here, capsys, data, task, make)
     assert "raytune-playbook check-initial my_job.py" in capsys.readouterr().out
     text = (here / "my_job.py").read_text()
     assert text.count("CHANGE") >= 12
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(len(line) for line in text.splitlines() if not line.startswith("SOURCE")) <= 120
     round_ = load_job("my_job.py").round
     assert round_.name == "my_job"
     check_values(round_)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from raytune_playbook import Budget, Float, Gangs, Objective, Resources, Round, SpecError, run, train_steps
+from raytune_playbook import Budget, Float, Gangs, Objective, Resources, Round, run, train_steps
 from raytune_playbook.analysis.trials import trials_of
+from raytune_playbook.errors import SpecError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.workloads.tabular import BreastCancer

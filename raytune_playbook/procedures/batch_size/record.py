@@ -28,7 +28,7 @@ from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Resources
 
 FEW_STEPS = 10
-"""Where an epoch has fewer the rule of thumb that more examples need fewer steps is not to be relied on."""
+"""Where an epoch has fewer, the rule of thumb that more examples need fewer steps is not relied on."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,18 @@ class About:
     @property
     def least_time(self) -> int:
         """Of measured steps; else where throughput stops growing, for steps halve as the batch doubles."""
-        return self.scaling.stops_at if self.least is None else self.least.size
+        return self._supposed(self.scaling.stops_at) if self.least is None else self.least.size
 
     @property
     def least_resources(self) -> int:
         """Of measured steps; else a doubled batch has to pay with steps that fall by less than they should."""
-        return self.scaling.pays_to if self.least is None else self.least.size
+        return self._supposed(self.scaling.pays_to) if self.least is None else self.least.size
+
+    def _supposed(self, size: int) -> int:
+        """The size, or the largest below it at which an epoch has enough steps for the rule of thumb."""
+        sizes = [each.size for each in self.measured.sizes]
+        relied_on = [each for each in sizes if each <= size and each * FEW_STEPS <= self.measured.num_examples]
+        return max(relied_on, default=sizes[0])
 
 
 def consumption(resources: Resources) -> tuple[float, str]:
@@ -173,11 +179,12 @@ def _sentences(about: About, amount: float, unit: str) -> list[str]:
             "batch halves them, as it does up to the critical batch size; the least consumption takes a doubling "
             f"only where it would pay even if it made the steps 1.4 times fewer instead of twice. {same}."
         )
-        if about.measured.num_examples < FEW_STEPS * about.least_time:
-            epoch = max(1, about.measured.num_examples // about.least_time)
+        if (stops_at := about.scaling.stops_at) > about.least_time:
+            epoch = max(1, about.measured.num_examples // stops_at)
             found.append(
-                f"But an epoch at {about.least_time:,} has only {epoch} {form_for(epoch, 'step', 'steps')}, which is "
-                "often beyond the critical batch size: measure the steps before you take it."
+                f"Larger sizes have more throughput, up to {stops_at:,}, but an epoch at that has only {epoch} "
+                f"{form_for(epoch, 'step', 'steps')}: below {FEW_STEPS} the rule of thumb is not to be relied on. "
+                "Measure the steps before you take one of them."
             )
     else:
         found += steps_sentences(about.to_target, tuple(tuned_anew(round_)))

@@ -86,8 +86,13 @@ def test_pi1_workers_that_wait_for_one_that_waits_for_its_input_are_not_to_blame
 def test_a_batch_of_much_of_the_training_set_is_not_taken_by_a_rule_of_thumb_alone():
     many = about(lambda size: 10.0)
     few = replace(many, measured=replace(many.measured, num_examples=600))
-    assert not has(completed_record(DRAFT, many), "But an epoch")
-    assert has(completed_record(DRAFT, few), "But an epoch at 256 has only 2 steps")
+    assert not has(completed_record(DRAFT, many), "an epoch at that")
+    record = completed_record(DRAFT, few)
+    assert has(record, "up to 256, but an epoch at that has only 2 steps")
+    assert (record.numbers["least_time"], record.numbers["least_resources"]) == (32, 32)  # 64 would leave 9 steps
+    assert record.numbers["stops_growing_at"] == 256
+    fewer = replace(many, measured=replace(many.measured, num_examples=3))
+    assert completed_record(DRAFT, fewer).numbers["least_time"] == many.measured.sizes[0].size
 
 
 def test_ba5_and_ba6_measured_steps_decide_and_name_the_critical_batch_size():

@@ -122,7 +122,7 @@ def _text(file: Path, data: Kind, source: str | None, task: Task | None, label: 
         label=repr(look.label),
         numbered=lambda expression: _numbered(expression, look),
         workload="".join(part.capitalize() for part in name.split("_")) + "Workload",
-        learning_rate=0.01 if is_regression else 0.05,
+        learning_rate=0.01,
         low=0.001 if is_regression else 0.005,
         high=0.1 if is_regression else 0.5,
         batch_size=32 if is_regression else 64,

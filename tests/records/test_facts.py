@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.records.facts import CODE, HARDWARE, MODEL, NUM_STEPS, OPTIMIZER, WORKERS, facts_of
+from raytune_playbook.records.facts import (
+    AUGMENTATION,
+    BATCH_SIZE,
+    CODE,
+    DROPOUT,
+    HARDWARE,
+    MODEL,
+    NUM_STEPS,
+    OPTIMIZER,
+    WORKERS,
+    facts_of,
+)
 from raytune_playbook.records.types import Machine
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Float
 from raytune_playbook.study.round import Round
@@ -18,7 +29,7 @@ def round_of(**options: object) -> Round:
     given: dict[str, object] = {
         "name": "round",
         "goal": "Is it bound?",
-        "workload": PlainWorkload(DEFAULTS | {"dropout": 0.0}),
+        "workload": PlainWorkload(DEFAULTS | {"dropout": 0.0, "data_augmentation": True}),
         "nuisance": {"learning_rate": Float(0.01, 1.0, scale="log")},
         "budget": Budget(num_trials=4, max_train_steps=100, evaluation_interval_steps=10),
     }
@@ -39,7 +50,10 @@ def facts(**options: object) -> dict[str, str]:
         (WORKERS, {"resources": Resources(num_workers=2)}),
         (NUM_STEPS, {"budget": Budget(num_trials=4, max_train_steps=200, evaluation_interval_steps=10)}),
         (None, {"fixed": {"weight_decay": 0.1}}),
-        (None, {"fixed": {"dropout": 0.1}}),
+        (DROPOUT, {"fixed": {"dropout": 0.1}}),
+        (DROPOUT, {"nuisance": {"dropout": Float(0.0, 0.3)}}),
+        (BATCH_SIZE, {"fixed": {"batch_size": 128}}),
+        (AUGMENTATION, {"fixed": {"data_augmentation": False}}),
         (None, {"fixed": {"batch_size": 64}}),
         (None, {"nuisance": {"learning_rate": Float(0.1, 1.0, scale="log")}}),
         (None, {"seed": 3}),

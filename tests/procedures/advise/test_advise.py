@@ -377,6 +377,9 @@ def test_a_candidate_explores_nothing_and_is_run_retrained_and_launched_under_it
     varied = replace(records, candidates=(candidate,), procedures=(*records.procedures, record("variance", 30)))
     advice = advised(varied)
     assert advice.next is not None
-    assert (advice.next.name, advice.next.command) == ("launch", "raytune-playbook launch digits_exploited")
+    assert (advice.next.name, advice.next.command) == (
+        "launch",
+        "raytune-playbook launch digits_exploited --complexity none",
+    )
     older = replace(varied, rounds=(round_(minute=28),))
     assert advised(older).next.command == "raytune-playbook exploit digits"

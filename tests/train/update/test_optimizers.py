@@ -385,7 +385,7 @@ def test_gpu_updates_do_not_wait_and_a_state_from_the_cpu_comes_to_the_parameter
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, but got 1; correct it"),
         ({"momentum": -0.1}, "momentum must be at least 0 and below 1"),
         ({"weight_decay": -1e-4}, "weight_decay must be at least 0"),
-        ({"weight_decay": None}, "weight_decay must be a number"),
+        ({"weight_decay": "none"}, "weight_decay must be a number"),
         ({"weight_decay_kind": "l2"}, "weight_decay_kind must be one of coupled, decoupled, but got 'l2'"),
         ({"optimizer": "adam", "beta1": 1.0}, "beta1 must be at least 0 and below 1"),
         ({"optimizer": "nadam", "beta2": 1.0}, "beta2 must be at least 0 and below 1"),
@@ -400,3 +400,10 @@ def test_gpu_updates_do_not_wait_and_a_state_from_the_cpu_comes_to_the_parameter
 def test_bad_values_are_one_sentence(values, words):
     with pytest.raises(SpecError, match=words):
         optimizer(Model(), Values(TRAINING_DEFAULTS | values))
+
+
+@pytest.mark.parametrize("kind", ["momentum", "torch_adamw"])
+def test_sd5_a_weight_decay_that_does_not_exist_is_none(kind):
+    absent, zero, some = (run(kind, weight_decay=value) for value in (None, 0.0, 0.03))
+    assert all(np.array_equal(a, z) for a, z in zip(absent[-1], zero[-1], strict=True))
+    assert not all(np.array_equal(a, s) for a, s in zip(absent[-1], some[-1], strict=True))

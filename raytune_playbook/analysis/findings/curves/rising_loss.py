@@ -6,7 +6,7 @@ the training pipeline". A learning rate that is too large makes it rise as well,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,18 +84,20 @@ def _finding(
     rank = {trial.id: place for place, trial in enumerate(evidence.ranked)}
     risen = sorted(risen, key=lambda one: rank.get(one.trial.id, len(rank)))
     ids = tuple(one.trial.id for one in risen)
-    too_large = _learning_rate_that_is_too_large(evidence, risen, looked_at)
+    too_large = _rate_that_is_too_large(evidence, risen, looked_at)
     if too_large is not None:
-        rate = number_text(too_large, 3)
-        with_rates = form_for(
-            len(risen), f"with a learning rate of {rate}", f"all of them with learning rates from {rate} on"
+        name, rate = too_large
+        from_on = form_for(
+            len(risen),
+            f"with a {name} of {number_text(rate, 3)}",
+            f"all of them with a {name} from {number_text(rate, 3)} on",
         )
         sentence = (
             f"The training loss rises in {len(risen)} of {count_text(len(looked_at))} completed trials "
-            f"({trials_text([one.trial for one in risen])}), {with_rates}, above those of the best: the cause is "
+            f"({trials_text([one.trial for one in risen])}), {from_on}, above those of the best: the cause is "
             "optimization, not the pipeline."
         )
-        return Finding(RULE, QUESTION, Status.PASSES, sentence, numbers | {"learning_rate": too_large}, ids)
+        return Finding(RULE, QUESTION, Status.PASSES, sentence, numbers | {"learning_rate": rate}, ids)
     first = risen[0]
     sentence = (
         f"The training loss rises in {len(risen)} of {count_text(len(looked_at))} completed trials, whatever their "
@@ -112,16 +114,36 @@ def _finding(
     return Finding(RULE, QUESTION, status, sentence, numbers, ids, withholds=is_problem, proposal=Proposal(advice))
 
 
-def _learning_rate_that_is_too_large(
+def _rate_that_is_too_large(
     evidence: Evidence, risen: Sequence[_Risen], looked_at: Sequence[Trial]
-) -> float | None:
+) -> tuple[str, float] | None:
     """The smallest learning rate of the trials whose loss rises, where the best trials and most others have smaller
-    ones; None where the learning rate does not tell them apart."""
+    ones; else the same of the step that momentum adds up to. None where neither tells them apart."""
+    for name, rate_of in (("learning rate", _learning_rate), ("learning_rate / (1 - momentum)", _summed_rate)):
+        rate = _smallest_above_the_best(rate_of, evidence, risen, looked_at)
+        if rate is not None:
+            return name, rate
+    return None
+
+
+def _learning_rate(trial: Trial) -> float | None:
+    return number_of(trial, "learning_rate")
+
+
+def _summed_rate(trial: Trial) -> float | None:
+    """What a constant gradient moves a weight by at each step, once momentum has built up."""
+    rate, momentum = number_of(trial, "learning_rate"), number_of(trial, "momentum")
+    return None if rate is None or momentum is None or momentum >= 1 else rate / (1 - momentum)
+
+
+def _smallest_above_the_best(
+    rate_of: Callable[[Trial], float | None], evidence: Evidence, risen: Sequence[_Risen], looked_at: Sequence[Trial]
+) -> float | None:
     ids = {one.trial.id for one in risen}
-    rates = [(trial.id in ids, number_of(trial, "learning_rate")) for trial in looked_at]
+    rates = [(trial.id in ids, rate_of(trial)) for trial in looked_at]
     rising = np.array([rate for is_rising, rate in rates if is_rising and rate is not None])
     others = np.array([rate for is_rising, rate in rates if not is_rising and rate is not None])
-    best = [number_of(trial, "learning_rate") for trial in best_of_arms(evidence)]
+    best = [rate_of(trial) for trial in best_of_arms(evidence)]
     if not len(others) or len(rising) < len(risen) or any(rate is None or rate >= rising.min() for rate in best):
         return None
     return float(rising.min()) if float(np.mean(others < rising.min())) >= 0.75 else None

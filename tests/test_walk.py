@@ -35,7 +35,7 @@ def test_every_command_of_the_walk_does_what_it_says(cluster, tmp_path, monkeypa
     assert run_here("raytune-playbook advise")  # again, and to no other end
     assert walked[0].command == walked[-1].command == "raytune-playbook advise"
     assert walked[0].printed[0] == "Choose a batch size"
-    assert "Launched" in last[0]
+    assert (last[0], last[-1].split(":")[0]) == ("DigitsWorkload: launched", "Launched")
     done = {record.procedure for record in all_procedures(Storage("rounds"))}
     assert done >= {"check-initial", "batch-size", "train-steps", "stability", "variance", "launch", "test"}
     for step in walked:

@@ -56,7 +56,17 @@ def _project(records: ProjectRecords, storage: str) -> ProjectAdvice:
         judge.test(),
     ]
     is_exploring = records.learned is not None and records.learned.best is not None
-    return _with_next(records.workload, stages, is_exploring=is_exploring, launched=judge.launched())
+    launched = judge.launched()
+    if launched is not None and stages[-1].standing is Standing.DONE:
+        stages = [_settled(stage) for stage in stages]
+    return _with_next(records.workload, stages, is_exploring=is_exploring, launched=launched)
+
+
+def _settled(stage: Stage) -> Stage:
+    """A stage that is open where the newest round's candidate was launched and tested: it may follow, and need not."""
+    if stage.standing is not Standing.LATER:
+        return stage
+    return replace(stage, standing=Standing.NOT_NEEDED, sentence=f"It was launched without. {stage.sentence}")
 
 
 def _with_next(

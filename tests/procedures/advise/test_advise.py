@@ -227,6 +227,20 @@ def test_a_look_at_the_test_set_after_the_launch_is_the_last_stage():
         assert (advice.next is None) == is_last
 
 
+def test_what_was_left_open_does_not_hold_up_who_has_launched_and_tested():
+    records = replace(EXPLORED, learned=learned(finding("IN1"), finding("UN10", Status.PROBLEM)))
+    launched = tuple(record(verb, 20, is_good=True) for verb in ("variance", "launch"))
+    before = advised(replace(records, procedures=(*STARTED, *launched)))
+    assert (before.next and before.next.name, before.headline) == ("rounds", "Net: explore in rounds")
+    after = advised(replace(records, procedures=(*STARTED, *launched, record("test", 21))))
+    assert (after.next, after.headline) == (None, "Net: launched")
+    assert after.lines[-1].startswith("Launched: ")
+    open_ones = [stage(after, name) for name in ("rounds", "stability", "exploit")]
+    assert {each.standing for each in open_ones} == {Standing.NOT_NEEDED}
+    assert all(each.sentence.startswith("It was launched without. ") for each in open_ones)
+    assert open_ones[0].command == "raytune-playbook propose digits"  # a new question begins with it
+
+
 def test_a_procedure_that_was_cut_off_is_gone_on_with_and_its_rounds_explore_nothing():
     part = Part(procedure="batch-size", round="digits", command="raytune-playbook batch-size jobs/digits.py --max 64")
     cut = round_("digits-batch-size-64", 5, part_of=part, state=RoundState.STOPPED)

@@ -64,7 +64,7 @@ def retrain(round_: Round, points: Sequence[tuple[str, int]], num_repeats: int, 
         gone = driver_gone(f"retrained trials of {round_.name!r}", "Those that ended are kept; run it again to go on.")
         try:
             with told_if_killed(gone), logged(store), session_of(round_, place.gangs, place.address) as session:
-                running = RunningRound(round_, packed, session, console, found)
+                running = RunningRound(round_, packed, session, console, found, says_examples=False)
                 status = _retrain(running, HeldRound(store, claim), recorder, todo)
         finally:
             if before is not None:  # that of the round, whose own trials nobody has touched

@@ -21,7 +21,7 @@ class RunningRound:
         session: whose gangs train it.
         console: where to print.
         found: its examples; None where finding them needs Ray.
-        says_examples: whether to say what they are; a procedure's later rounds have the same.
+        says_examples: whether to say what they are; a retraining and the later rounds of a procedure have known ones.
     """
 
     round: Round

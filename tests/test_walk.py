@@ -8,6 +8,8 @@ import re
 import shlex
 import sys
 
+import pytest
+
 from raytune_playbook.cli import main
 from raytune_playbook.records.procedures import all_procedures
 from raytune_playbook.records.storage import Storage
@@ -25,6 +27,7 @@ def run_here(command: str) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.timeout(900)
 def test_every_command_of_the_walk_does_what_it_says(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", COLUMNS)

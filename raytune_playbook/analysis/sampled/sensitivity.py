@@ -66,7 +66,8 @@ class Sensitivity:
 
 
 def sensitivity(evidence: Evidence, arm: Arm) -> Sensitivity | None:
-    """Of an arm's best trial; None where its learning rate was not searched on a log scale, or too few points tell."""
+    """Of an arm's best trial; None where its learning rate was not searched on a log scale, too few points tell, or no
+    bowl fits them."""
     name = next((each for each in arm.space if is_learning_rate(each)), None)
     range_ = arm.space[name] if name is not None else None
     best = arm.best.values.get(name) if arm.best is not None and name is not None else None
@@ -88,7 +89,8 @@ def sensitivity(evidence: Evidence, arm: Arm) -> Sensitivity | None:
         for factor in (0.5, 2.0)
         if found is not None and range_.low <= factor * best <= range_.high
     )
-    if not shifts:
+    # Errors and losses have no values below zero; a bowl that does is not that of these points.
+    if not shifts or (usual.min() >= 0 and any(usual.min() + shift.worse < 0 for shift in shifts)):
         return None
     return Sensitivity(arm, name, best, shifts, int(above.sum()), int((above & ~points.completed).sum()))
 

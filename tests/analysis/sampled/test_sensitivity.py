@@ -75,6 +75,23 @@ def test_where_points_do_not_tell_nothing_is_said(plan):
     assert found(plan) is None
 
 
+def test_where_the_bowl_goes_below_zero_nothing_is_said():
+    """A cliff above the best rate bends it so much that at half of the best an error would be negative."""
+
+    def cliff(values: Values, lowest: float) -> float:
+        return lowest + (0.01 * abs(doublings(values)) if doublings(values) <= 0 else 2.0)
+
+    silent = 0
+    for seed in range(40):
+        low = generated(Plan(space=BOTH, trials_per_arm=24), seed, lambda values, rng: cliff(values, 0.07))
+        high = generated(Plan(space=BOTH, trials_per_arm=24), seed, lambda values, rng: cliff(values, 70.0))
+        known, known_high = sensitivity(low, low.arms[0]), sensitivity(high, high.arms[0])
+        best = low.arms[0].best.objective
+        assert known is None or all(best + shift.worse >= 0 for shift in known.shifts)
+        silent += known is None and known_high is not None
+    assert silent >= 5
+
+
 def test_what_lies_outside_of_the_range_is_not_told_and_infeasible_trials_above_are():
     narrow = {"learning_rate": Float(0.02, 0.035, scale="log")}
     known = found(Plan(space=narrow, trials_per_arm=24))

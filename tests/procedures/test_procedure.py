@@ -69,6 +69,7 @@ def test_parts_share_warm_gangs_and_leave_one_record_that_is_not_made_twice(gang
         status = part.status()
         assert status is not None
         assert status.state is RoundState.FINISHED
+        assert part.round().warnings == []  # rules of thumb are for rounds that somebody asks for
     assert f"{tmp_path}/whole-sweep-size-1/report/index.html" in said(place)
     assert "4 trials." in Path(tmp_path, "whole-sweep-size-1/report/index.html").read_text()
 

@@ -118,3 +118,6 @@ def test_a_procedure_stands_on_the_pages_of_its_parts_whose_own_facts_make_nothi
     html = Path(write_page(part)).read_text()
     assert "Take &lt;128&gt;." in html
     assert "may not hold any more" not in html
+    assert html.index('id="procedures"') < html.index('id="answer"')  # what it is for comes first
+    assert 'id="next"' not in html and 'href="#next"' not in html
+    assert 'id="next"' in Path(write_page(RoundStore(part.storage, "other"))).read_text()

@@ -76,7 +76,7 @@ def round_record(round_: Round, provenance: Provenance, examples: ExamplesRecord
         reasons=round_.reasons,
         caveats=round_.caveats,
         warnings=[
-            *warnings(round_),
+            *(warnings(round_) if provenance.part is None else ()),  # a procedure knows what it asks of its parts
             *(f"IN10: {sentence}" for sentence in (examples.overlaps or () if examples else ())),
         ],
         objective=round_.objective,

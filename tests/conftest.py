@@ -6,6 +6,7 @@ cluster run in one process of pytest-xdist; so do the tests of each other file, 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import subprocess
@@ -55,17 +56,24 @@ def _started_by(item: pytest.Item) -> str | None:
     return next((name for name in RAY_FIXTURES if name in getattr(item, "fixturenames", ())), None)
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A head node of `NUM_CPUS` logical CPUs, to which tests may add nodes; this process is connected to it."""
+@contextlib.contextmanager
+def running_cluster(num_cpus: int) -> Iterator[Cluster]:
+    """A head node of so many logical CPUs, to which this process is connected."""
     # The default port may be another cluster's.
-    head = {"num_cpus": NUM_CPUS, "include_dashboard": True, "dashboard_port": free_port(), **forked_ray.NODE}
+    head = {"num_cpus": num_cpus, "include_dashboard": True, "dashboard_port": free_port(), **forked_ray.NODE}
     with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as folder, forked_ray.forks(Path(folder)):
         running = Cluster(initialize_head=True, connect=False, head_node_args=head)
         ray.init(address=running.address, log_to_driver=False, logging_level=logging.ERROR)
         yield running
         ray.shutdown()
         running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A head node of `NUM_CPUS` logical CPUs, to which tests may add nodes; this process is connected to it."""
+    with running_cluster(NUM_CPUS) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import json
 import re
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -13,42 +13,37 @@ import pytest
 from raytune_playbook.cli import main
 from raytune_playbook.records.procedures import all_procedures
 from raytune_playbook.records.storage import Storage
-from tests.walk import COLUMNS, DOCUMENT, Step, steps, with_printed
-
-
-def run_here(command: str) -> str:
-    """Run a command of the walk in this process, which is connected to a cluster, and return what it prints."""
-    program, *arguments = shlex.split(command)
-    assert program == "raytune-playbook"
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        code = main(arguments)
-    assert code == 0, f"{command}: {code}\n{printed.getvalue()}"
-    return printed.getvalue()
+from tests.walk import DOCUMENT, PRINTED, Step, steps, with_printed
 
 
 @pytest.mark.timeout(900)
-def test_every_command_of_the_walk_does_what_it_says(cluster, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", COLUMNS)
-    monkeypatch.setattr(sys, "path", sys.path[:])
+@pytest.mark.cluster
+def test_every_command_of_the_walk_does_what_it_says(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.walk", str(tmp_path)],
+        cwd=DOCUMENT.parents[1], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    printed = [each.splitlines() for each in json.loads((tmp_path / PRINTED).read_text())]
     walked = steps(DOCUMENT.read_text())
-    said = {step.command: run_here(step.command).splitlines() for step in walked[:-1]}
-    last = run_here(walked[-1].command).splitlines()
-    assert run_here("raytune-playbook advise")  # again, and to no other end
     assert walked[0].command == walked[-1].command == "raytune-playbook advise"
-    assert walked[0].printed[0] == "Choose a batch size"
-    assert (last[0], last[-1].split(":")[0]) == ("DigitsWorkload: launched", "Launched")
-    done = {record.procedure for record in all_procedures(Storage("rounds"))}
-    assert done >= {"check-initial", "batch-size", "train-steps", "stability", "variance", "launch", "test"}
-    for step in walked:
-        assert step.printed, step.command
-        named = [line for line in step.printed if _is_a_command(line)]
-        assert all(main([*shlex.split(line)[1:2], "--help"]) == 0 for line in named)
-    assert said
+    assert walked[0].printed[0] == printed[0][0] == "Choose a batch size"
+    for last in (printed[-1], walked[-1].printed):
+        assert (last[0], last[-1].split(":")[0]) == ("DigitsWorkload: launched", "Launched")
+    done = {record.procedure for record in all_procedures(Storage(str(tmp_path / "rounds")))}
+    assert done == {"check-initial", "batch-size", "train-steps", "stability", "variance", "launch", "test"}
+    assert [not step.printed for step in walked] == [not lines for lines in printed]
 
 
-def _is_a_command(line: str) -> bool:
+def test_the_walk_names_commands_that_there_are(capsys):
+    walked = steps(DOCUMENT.read_text())
+    named = [step.command for step in walked] + [line for step in walked for line in step.printed if _is_one(line)]
+    assert len(named) > 20
+    for verb in {shlex.split(command)[1] for command in named}:
+        assert main([verb, "--help"]) == 0, verb
+
+
+def _is_one(line: str) -> bool:
     return re.match(r"\s+raytune-playbook ", line) is not None
 
 

@@ -8,10 +8,10 @@ from typing import TypedDict
 
 from raytune_playbook.errors import InputError
 from raytune_playbook.report.figures.figure import Figure, Json
+from raytune_playbook.report.figures.plot import Plot
 from raytune_playbook.report.figures.style import looks_of
 from raytune_playbook.report.figures.training_curves import with_smoothed
 from raytune_playbook.report.insight import Insight
-from raytune_playbook.report.page.views.plot import Plot
 from raytune_playbook.report.page.views.plots import plots_view
 
 FORMATS = ("png", "svg")

@@ -15,7 +15,6 @@ from raytune_playbook.records.columns import SPLIT, STEP, MeasurementRow, averag
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.evaluation_settings import CHOSEN, FULL_VALIDATION, is_sampled
 from raytune_playbook.study.seeds import worker_seed
-from raytune_playbook.train.checkpoints import Checkpoints
 from raytune_playbook.train.checks.trainable import require_gradient
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions, evaluate, examine, rescore
@@ -25,6 +24,7 @@ from raytune_playbook.train.model import TrialModel, initial_model
 from raytune_playbook.train.precision import compile_, mean_loss
 from raytune_playbook.train.process.memory import PeakMemory, limited_memory
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
+from raytune_playbook.train.saved.checkpoints import Checkpoints
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.update.averaging import WeightAverage, weight_average
 from raytune_playbook.train.update.clipping import clipping_factor, clipping_threshold

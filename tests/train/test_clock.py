@@ -21,11 +21,11 @@ from raytune_playbook.records.types import PIPELINE_STAGES
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.checkpoints import TRAINING, Checkpoints
 from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.end import End
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.saved.checkpoints import TRAINING, Checkpoints
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from tests.workers import Notes, Workers

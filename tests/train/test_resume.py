@@ -27,10 +27,10 @@ from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.checkpoints import Checkpoints, kept_steps, read_weights
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
+from raytune_playbook.train.saved.checkpoints import Checkpoints, kept_steps, read_weights
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from tests.workers import KILLED, Notes, Workers, found_by

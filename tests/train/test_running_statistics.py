@@ -21,11 +21,11 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.checkpoints import Checkpoints, read_weights
 from raytune_playbook.train.evaluation import WEIGHT, evaluate
 from raytune_playbook.train.group import Group, synchronized_buffers
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import TrialModel
+from raytune_playbook.train.saved.checkpoints import Checkpoints, read_weights
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Batch, Values, Workload
 from tests.workers import Notes, Workers

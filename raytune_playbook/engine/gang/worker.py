@@ -40,7 +40,6 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import profile_path
 from raytune_playbook.study.data_split import data_split
 from raytune_playbook.study.settings import Resources
-from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.checks.given_examples import require_finite_losses
 from raytune_playbook.train.end import End
 from raytune_playbook.train.evaluation import SavePredictions
@@ -49,6 +48,7 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
 from raytune_playbook.train.process.reset import LeakCheck, reset
 from raytune_playbook.train.profiler import Profile
+from raytune_playbook.train.saved.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 

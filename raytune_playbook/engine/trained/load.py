@@ -15,9 +15,9 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.trial import TrialSpec, trial_key
-from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps, read_weights
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.model import TrialModel, initial_model
+from raytune_playbook.train.saved.checkpoints import checkpoints_folder, kept_steps, read_weights
 from raytune_playbook.train.workload import Values, Workload
 
 

@@ -42,7 +42,7 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.round import Round
-from raytune_playbook.train.checkpoints import checkpoints_folder, kept_steps
+from raytune_playbook.train.saved.checkpoints import checkpoints_folder, kept_steps
 
 VERB = "check-initial"
 

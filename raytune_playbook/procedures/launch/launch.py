@@ -19,7 +19,7 @@ from raytune_playbook.procedures.launch.configuration import round_of
 from raytune_playbook.procedures.launch.examples import SamplingError, sampling_error
 from raytune_playbook.procedures.launch.gains import Gain
 from raytune_playbook.procedures.launch.path import End, unmeasured, walk
-from raytune_playbook.procedures.launch.words import Decision, words
+from raytune_playbook.procedures.launch.words import Decision, completed
 from raytune_playbook.procedures.procedure import Procedure, procedure
 from raytune_playbook.procedures.variance.points import best_point, done_for, retrained, trained_alone
 from raytune_playbook.procedures.variance.retrainings import (
@@ -111,8 +111,7 @@ def launch(
         return record
     with procedure(part, candidate.round, place) as p:
         decision = _decided(p, candidate, baseline, asked)
-        text = words(decision, storage)
-        return p.conclude(p.draft(text.verdict, bound_to=BOUND_TO).model_copy(update=text.fields))
+        return p.conclude(completed(p.draft("", bound_to=BOUND_TO), decision, storage))
 
 
 def _decided(p: Procedure, candidate: Point, baseline: Baseline, asked: _Asked) -> Decision:

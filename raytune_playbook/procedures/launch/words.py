@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypedDict
 
 from pydantic import JsonValue
 
@@ -16,7 +15,15 @@ from raytune_playbook.procedures.launch.examples import SamplingError
 from raytune_playbook.procedures.launch.gains import Gain, is_saturated
 from raytune_playbook.procedures.launch.path import Step, without_evidence
 from raytune_playbook.procedures.variance.retrainings import Point, Retrainings, histogram_points
-from raytune_playbook.records.procedures import Cell, NextCommand, ShownLine, ShownPlot, ShownSeries, ShownTable
+from raytune_playbook.records.procedures import (
+    Cell,
+    NextCommand,
+    ProcedureRecord,
+    ShownLine,
+    ShownPlot,
+    ShownSeries,
+    ShownTable,
+)
 from raytune_playbook.records.registry import LaunchRecord
 
 
@@ -51,36 +58,19 @@ class Decision:
         return self.candidate.configuration.values.get("schedule") == "constant"
 
 
-class Fields(TypedDict):
-    """Of a `ProcedureRecord`."""
-
-    is_good: bool
-    sentences: tuple[str, ...]
-    numbers: dict[str, JsonValue]
-    tables: tuple[ShownTable, ...]
-    plots: tuple[ShownPlot, ...]
-    next: tuple[NextCommand, ...]
-
-
-@dataclass(frozen=True)
-class Words:
-    """The verdict, and the other fields of the record."""
-
-    verdict: str
-    fields: Fields
-
-
-def words(decision: Decision, storage: str) -> Words:
-    """What a procedure's record says of a decision."""
-    fields = Fields(
-        is_good=decision.comparison.verdict is Verdict.ADOPT,
-        sentences=tuple(_sentences(decision)),
-        numbers=_numbers(decision),
-        tables=tuple(_tables(decision)),
-        plots=(_plot(decision),) if all(each.values for each in decision.ends) else (),
-        next=tuple(_next(decision, storage)),
+def completed(draft: ProcedureRecord, decision: Decision, storage: str) -> ProcedureRecord:
+    """The record of a decision."""
+    return draft.model_copy(
+        update={
+            "verdict": _verdict(decision),
+            "is_good": decision.comparison.verdict is Verdict.ADOPT,
+            "sentences": tuple(_sentences(decision)),
+            "numbers": _numbers(decision),
+            "tables": tuple(_tables(decision)),
+            "plots": (_plot(decision),) if all(each.values for each in decision.ends) else (),
+            "next": tuple(_next(decision, storage)),
+        }
     )
-    return Words(_verdict(decision), fields)
 
 
 def _verdict(decision: Decision) -> str:

@@ -17,8 +17,8 @@ from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete, is_same
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.trial import trial_key
-from raytune_playbook.train.branching import KeptWhole
-from raytune_playbook.train.checkpoints import checkpoints_folder
+from raytune_playbook.train.saved.branching import KeptWhole
+from raytune_playbook.train.saved.checkpoints import checkpoints_folder
 
 
 @dataclass(frozen=True)

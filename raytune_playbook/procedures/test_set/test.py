@@ -19,7 +19,7 @@ from raytune_playbook.procedures.launch.configuration import Configuration, roun
 from raytune_playbook.procedures.procedure import Procedure, procedure
 from raytune_playbook.procedures.test_set.folding import fixed_length, folded
 from raytune_playbook.procedures.test_set.looks import Look, looks_of
-from raytune_playbook.procedures.test_set.words import Tested, words
+from raytune_playbook.procedures.test_set.words import Tested, completed
 from raytune_playbook.procedures.variance.variance import BOUND_TO
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.procedures import ProcedureRecord
@@ -146,8 +146,7 @@ def _tested_folded(p: Procedure, found: Tested) -> Tested:
 def _concluded(p: Procedure, found: Tested) -> ProcedureRecord:
     if found.score is not None:
         write_test(p.store.storage, _record(found, found.score, p.store.name))
-    text = words(found, p.place.storage)
-    return p.conclude(p.draft(text.verdict, bound_to=BOUND_TO).model_copy(update=text.fields))
+    return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, p.place.storage))
 
 
 def _record(found: Tested, scored: ScoreRecord, round_name: str) -> TestRecord:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 from pydantic import JsonValue
 
 from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.procedures.command import command_of
 from raytune_playbook.procedures.test_set.looks import Look
-from raytune_playbook.records.procedures import NextCommand
+from raytune_playbook.records.procedures import NextCommand, ProcedureRecord
 from raytune_playbook.records.registry import LaunchRecord
 from raytune_playbook.records.scores import ScoreRecord
 
@@ -49,25 +48,8 @@ class Tested:
         return None if self.score is None else self.score.metrics.get(f"standard_error.{self.launch.objective.metric}")
 
 
-class Fields(TypedDict):
-    """Of a `ProcedureRecord`."""
-
-    is_good: bool | None
-    sentences: tuple[str, ...]
-    numbers: dict[str, JsonValue]
-    next: tuple[NextCommand, ...]
-
-
-@dataclass(frozen=True)
-class Words:
-    """The verdict, and the other fields of the record."""
-
-    verdict: str
-    fields: Fields
-
-
-def words(found: Tested, storage: str) -> Words:
-    """What a procedure's record says of a look at the test set."""
+def completed(draft: ProcedureRecord, found: Tested, storage: str) -> ProcedureRecord:
+    """The record of a look at the test set."""
     launch, metric = found.launch, found.launch.objective.metric
     error = "" if found.standard_error is None else f" ± {number_text(found.standard_error, 2)}"
     num_examples = 0 if found.score is None else found.score.num_examples
@@ -86,13 +68,15 @@ def words(found: Tested, storage: str) -> Words:
         "is_folded": found.folded_round is not None,
         "num_steps": found.num_steps or launch.max_train_steps,
     }
-    fields = Fields(
-        is_good=None if _surprise(found) is None else not _surprise(found),
-        sentences=tuple(_sentences(found)),
-        numbers=numbers,
-        next=tuple(_next(found, storage)),
+    return draft.model_copy(
+        update={
+            "verdict": verdict,
+            "is_good": None if _surprise(found) is None else not _surprise(found),
+            "sentences": tuple(_sentences(found)),
+            "numbers": numbers,
+            "next": tuple(_next(found, storage)),
+        }
     )
-    return Words(verdict, fields)
 
 
 def _surprise(found: Tested) -> bool | None:

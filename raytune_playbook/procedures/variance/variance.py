@@ -21,7 +21,7 @@ from raytune_playbook.procedures.variance.retrainings import (
     price_sentence,
     seconds_of,
 )
-from raytune_playbook.procedures.variance.words import Variances, words
+from raytune_playbook.procedures.variance.words import Variances, completed
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.facts import CODE, HARDWARE, MODEL, NUM_STEPS, OPTIMIZER, WORKERS
 from raytune_playbook.records.procedures import ProcedureRecord
@@ -93,8 +93,7 @@ def variance(
             searches=tuple(_searched_again(p, point.round, number) for number in range(1, study_seeds + 1)),
             splits=_trained_in(p, divided) if divided is not None else (),
         )
-        text = words(found, storage)
-        return p.conclude(p.draft(text.verdict, bound_to=BOUND_TO).model_copy(update=text.fields))
+        return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, storage))
 
 
 def _refuse_numbers(num_retrains: int | None, study_seeds: int, data_splits: int) -> None:

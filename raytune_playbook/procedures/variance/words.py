@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, stdev
-from typing import TypedDict
 
 from pydantic import JsonValue
 
@@ -17,7 +16,15 @@ from raytune_playbook.analysis.wording import form_for, number_text, values_text
 from raytune_playbook.procedures.command import command_of
 from raytune_playbook.procedures.launch.comparison import median_interval
 from raytune_playbook.procedures.variance.retrainings import Point, Retrainings, histogram_points
-from raytune_playbook.records.procedures import Cell, NextCommand, ShownLine, ShownPlot, ShownSeries, ShownTable
+from raytune_playbook.records.procedures import (
+    Cell,
+    NextCommand,
+    ProcedureRecord,
+    ShownLine,
+    ShownPlot,
+    ShownSeries,
+    ShownTable,
+)
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.data_split import DATA_SPLIT
 from raytune_playbook.study.settings import Objective
@@ -43,26 +50,8 @@ class Variances:
     splits: tuple[Trial, ...] = ()
 
 
-class Fields(TypedDict):
-    """Of a `ProcedureRecord`."""
-
-    sentences: tuple[str, ...]
-    numbers: dict[str, JsonValue]
-    tables: tuple[ShownTable, ...]
-    plots: tuple[ShownPlot, ...]
-    next: tuple[NextCommand, ...]
-
-
-@dataclass(frozen=True)
-class Words:
-    """The verdict, and the other fields of the record."""
-
-    verdict: str
-    fields: Fields
-
-
-def words(found: Variances, storage: str) -> Words:
-    """What a procedure's record says of them."""
+def completed(draft: ProcedureRecord, found: Variances, storage: str) -> ProcedureRecord:
+    """The record of them."""
     retrainings = found.retrainings
     verdict = (
         f"Retraining with other seeds changes the {retrainings.objective.name} by a standard deviation of "
@@ -74,20 +63,18 @@ def words(found: Variances, storage: str) -> Words:
             f"Of {retrainings.num} retrainings of {found.point.text} {retrainings.num_infeasible} were infeasible, so "
             "its result cannot be relied on."
         )
-    return Words(
-        verdict,
-        Fields(
-            sentences=tuple(_sentences(found)),
-            numbers=_numbers(found),
-            tables=tuple(_tables(found)),
-            plots=(_plot(found),) if retrainings.values else (),
-            next=(
-                NextCommand(
-                    sentence="Is it better than what is in use? Compare it with its baseline:",
-                    command=command_of("launch", found.point.round.name, storage, {"complexity": "none"}),
-                ),
+    launch = command_of("launch", found.point.round.name, storage, {"complexity": "none"})
+    return draft.model_copy(
+        update={
+            "verdict": verdict,
+            "sentences": tuple(_sentences(found)),
+            "numbers": _numbers(found),
+            "tables": tuple(_tables(found)),
+            "plots": (_plot(found),) if retrainings.values else (),
+            "next": (
+                NextCommand(sentence="Is it better than what is in use? Compare it with its baseline:", command=launch),
             ),
-        ),
+        }
     )
 
 

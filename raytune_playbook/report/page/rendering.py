@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from raytune_playbook.report.figures.plot import Plot
 from raytune_playbook.report.page.views.page import PageView
-from raytune_playbook.report.page.views.plot import Plot
 
 _PACKAGE = "raytune_playbook.report.page"
 

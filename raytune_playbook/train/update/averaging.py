@@ -26,7 +26,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.train.batch_norm import BatchNorm
-from raytune_playbook.train.state import State, restore_, snapshot
+from raytune_playbook.train.saved.state import State, restore_, snapshot
 from raytune_playbook.train.workload import Batch, Values
 
 NUM_STATISTICS_BATCHES = 16

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS
-from raytune_playbook.train.state import State, restore_, snapshot
+from raytune_playbook.train.saved.state import State, restore_, snapshot
 from raytune_playbook.train.workload import Values
 
 WEIGHT_DECAYS: dict[str, Callable[[float], tuple[float, float]]] = {

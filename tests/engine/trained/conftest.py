@@ -28,10 +28,10 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ColumnRecord, ExamplesRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.datasets import Split
-from raytune_playbook.train.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.prediction import examples_table
+from raytune_playbook.train.saved.checkpoints import Checkpoints, checkpoints_folder
 from raytune_playbook.train.trial_run import TrialRun
 
 JOB = """

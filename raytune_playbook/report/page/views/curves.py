@@ -8,9 +8,9 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.judging.best import best_of_each_study
 from raytune_playbook.analysis.series.curves import Curve, TrialCurves, thinned
 from raytune_playbook.analysis.trials import Trial, TrialId
+from raytune_playbook.report.figures.plot import Plot, PlotSection
 from raytune_playbook.report.figures.style import Looks
 from raytune_playbook.report.figures.training_curves import TrialLines, curves_figure
-from raytune_playbook.report.page.views.plot import Plot, PlotSection
 
 BEST_PER_STUDY = 3
 """Trials of each study whose curves are shown at first."""

@@ -21,13 +21,13 @@ from raytune_playbook.report.figures.hyperparameter_axis import axis_figure
 from raytune_playbook.report.figures.importance import CHANCE_LEVEL, importance_figure
 from raytune_playbook.report.figures.isolation import isolation_figure
 from raytune_playbook.report.figures.parallel_coordinates import MOST_LINES, parallel_figure
+from raytune_playbook.report.figures.plot import Plot, PlotSection
 from raytune_playbook.report.figures.progress import best_so_far_figure, tuning_curve_figure
 from raytune_playbook.report.figures.style import Looks
 from raytune_playbook.report.formatting import arm_values_text
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.answer import arm_names
 from raytune_playbook.report.page.views.curves import BEST_PER_STUDY, curve_plots
-from raytune_playbook.report.page.views.plot import Plot, PlotSection
 
 MAX_TRIALS_WITH_CURVES = 200
 """More trials than this show the curves of the best ones, and of those that findings point to: the page stays small."""

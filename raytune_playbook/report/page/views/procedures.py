@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from raytune_playbook.analysis.wording import ABSENT, count_text, number_text
 from raytune_playbook.records.procedures import Cell, NextCommand, ProcedureRecord, ShownTable
+from raytune_playbook.report.figures.plot import Plot
 from raytune_playbook.report.figures.procedure import procedure_figure
-from raytune_playbook.report.page.views.plot import Plot
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from raytune_playbook.errors import SpecError, StorageError, StorageFailure
 from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.settings import Budget, Objective
-from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.model import initial_model
+from raytune_playbook.train.saved.checkpoints import MODEL, TRAINING, Checkpoints, best_steps, kept_steps, read_weights
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.workload import Values
 from tests.train.conftest import batches_of

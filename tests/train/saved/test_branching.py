@@ -15,10 +15,10 @@ from raytune_playbook.records.columns import TIME_COLUMNS
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Budget
-from raytune_playbook.train.branching import KeptWhole
-from raytune_playbook.train.checkpoints import MODEL, TRAINING, Checkpoints
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
+from raytune_playbook.train.saved.branching import KeptWhole
+from raytune_playbook.train.saved.checkpoints import MODEL, TRAINING, Checkpoints
 from raytune_playbook.train.trial_run import TrialRun
 from tests.train.conftest import batches_of
 from tests.workers import Notes

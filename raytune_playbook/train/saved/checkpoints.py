@@ -66,7 +66,7 @@ class Checkpoints:
         num_best: how many evaluations keep their checkpoint beside the latest.
         interval_steps: a checkpoint every so many steps, at an evaluation; None for every evaluation.
         whole_steps: evaluations whose checkpoints are kept whole beside these, so that another training can go on from
-            them (`raytune_playbook.train.branching`).
+            them (`raytune_playbook.train.saved.branching`).
         group: the trial's workers.
 
     Fields:

@@ -17,7 +17,7 @@ import torch
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.trial import TrialSpec
-from raytune_playbook.train.checkpoints import MODEL, TRAINING
+from raytune_playbook.train.saved.checkpoints import MODEL, TRAINING
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,14 @@ def branches_texts(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
     if best is None:
         return [saved, "No branch of the full length could be trained."]
     steps, decay = best.branch.max_train_steps, best.branch.decay_steps
+    if best.objective is None or (
+        constant.objective is not None and not objective.is_better(best.objective, constant.objective)
+    ):
+        return [
+            saved,
+            f"Of {count_text(steps)} steps no decay is better than none: {number_text(best.objective)} "
+            f"{objective.name} at best, against {number_text(constant.objective)} at the constant learning rate.",
+        ]
     against = "" if constant.objective is None else f", against {number_text(constant.objective)} without a decay"
     found = (
         f"Of {count_text(steps)} steps a decay over the last {count_text(decay)} ({decay / steps:.0%}) is the best: "

@@ -67,3 +67,10 @@ def test_sc1_the_best_decay_and_what_the_branches_saved_are_said():
     )
     assert "beyond" not in found
     assert "longest that was tried" in branches_texts(ends[:3], constant, Objective())[1]
+
+
+@pytest.mark.parametrize("constant_error", [0.40, 0.39])
+def test_sc1_a_decay_that_only_reaches_the_constant_rate_is_no_better(constant_error):
+    ends = [BranchEnd(Branch(100, 20, 80), 0.40, 100.0, 20.0)]
+    (_, found) = branches_texts(ends, BranchEnd(Branch(100, 0, 0), constant_error, 100.0, 100.0), Objective())
+    assert found.startswith("Of 100 steps no decay is better than none: 0.4 validation error at best, against ")

@@ -11,8 +11,9 @@ import sys
 import pytest
 
 from raytune_playbook.cli import main
-from raytune_playbook.records.procedures import all_procedures
+from raytune_playbook.records.procedures import readable_procedures
 from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.store import RoundStore
 from tests.walk import DOCUMENT, PRINTED, Step, steps, with_printed
 
 
@@ -30,7 +31,8 @@ def test_every_command_of_the_walk_does_what_it_says(tmp_path):
     assert walked[0].printed[0] == printed[0][0] == "Choose a batch size"
     for last in (printed[-1], walked[-1].printed):
         assert (last[0], last[-1].split(":")[0]) == ("DigitsWorkload: launched", "Launched")
-    done = {record.procedure for record in all_procedures(Storage(str(tmp_path / "rounds")))}
+    rounds = [RoundStore(Storage(str(tmp_path / "rounds")), name) for name in ("digits", "digits_2")]
+    done = {record.procedure for store in rounds for record in readable_procedures(store).found}
     assert done == {"check-initial", "batch-size", "train-steps", "stability", "variance", "launch", "test"}
     assert [not step.printed for step in walked] == [not lines for lines in printed]
 

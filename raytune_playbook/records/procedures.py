@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.creation import create_if_absent
-from raytune_playbook.records.storage import Storage, first_line
+from raytune_playbook.records.storage import first_line
 from raytune_playbook.records.store import Readable, RoundStore
 from raytune_playbook.study.frozen import FrozenSpec
 
@@ -196,12 +196,6 @@ def rounds_of(store: RoundStore, procedure: str) -> frozenset[str]:
         with contextlib.suppress(ValueError, TypeError, InputError):
             found.update(ProcedureRecord(**json.loads(content or b"")).rounds)
     return frozenset(found)
-
-
-def all_procedures(storage: Storage) -> list[ProcedureRecord]:
-    """The newest records of every procedure of every round in a storage that can be read, the latest last."""
-    found = [record for name in storage.folders() for record in readable_procedures(RoundStore(storage, name)).found]
-    return sorted(found, key=lambda record: record.ended_at)
 
 
 def stale_facts(record: ProcedureRecord, facts: Mapping[str, str]) -> dict[str, tuple[str, str]]:

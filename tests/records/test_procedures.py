@@ -15,14 +15,12 @@ from raytune_playbook.records.procedures import (
     ShownPlot,
     ShownSeries,
     ShownTable,
-    all_procedures,
     newest_procedure,
     readable_procedures,
     stale_facts,
     write_procedure,
 )
-from raytune_playbook.records.storage import Storage
-from raytune_playbook.records.store import RoundStore, round_names
+from raytune_playbook.records.store import round_names
 
 RECORD = ProcedureRecord(
     procedure="batch-size",
@@ -79,17 +77,13 @@ def test_a_torn_record_is_named_and_the_one_before_it_stands(store):
     assert "round/procedures/batch-size/00002.json" in found.broken[0]
 
 
-def test_a_storage_lists_the_newest_of_every_procedure_by_time(tmp_path):
-    storage = Storage(str(tmp_path))
-    for round_, procedure, hour in (("b", "stability", 2), ("a", "variance", 3), ("a", "launch", 1)):
-        record = RECORD.model_copy(
-            update={"round": round_, "procedure": procedure, "ended_at": f"2026-01-02T0{hour}:00:00+00:00"}
+def test_a_round_has_the_newest_of_every_procedure_the_latest_last(store):
+    for procedure, hour in (("stability", 2), ("variance", 3), ("launch", 1)):
+        write_procedure(
+            store, RECORD.model_copy(update={"procedure": procedure, "ended_at": f"2026-01-02T0{hour}:00:00+00:00"})
         )
-        write_procedure(RoundStore(storage, round_), record)
-    assert [(each.round, each.procedure) for each in all_procedures(storage)] == [
-        ("a", "launch"), ("b", "stability"), ("a", "variance"),
-    ]  # fmt: skip
-    assert round_names(storage) == []  # a round that has not begun is none
+    assert [each.procedure for each in readable_procedures(store).found] == ["launch", "stability", "variance"]
+    assert round_names(store.storage) == []  # a round that has not begun is none
 
 
 def test_ba9_a_record_is_stale_where_a_fact_that_it_is_bound_to_has_changed():

@@ -29,7 +29,7 @@ def ended_sentence(measured: Measured, proof: Proof) -> list[str]:
                 "memory had not run out."
             )
         case Ended.MAX:
-            ended = f"The doubling ended at --max, before {size}; memory had not run out."
+            ended = f"The doubling ended at {size}, for --max allows no more; memory had not run out."
         case Ended.DECLARED:
             ended = f"The workload says that {size} examples are infeasible ({measured.reason})."
     found = [ended]

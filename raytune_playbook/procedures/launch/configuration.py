@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raytune_playbook.analysis.wording import value_text
@@ -143,8 +143,3 @@ def round_of(
 
 _LISTED = "learning_rate"
 """A round of one configuration lists one hyperparameter, which every workload has and every training reads."""
-
-
-def changed_values(found: Sequence[Change]) -> dict[str, Value]:
-    """The new values of all changes."""
-    return {name: value for change in found for name, value in zip(change.names, change.now, strict=True)}

@@ -55,12 +55,7 @@ def retrained(p: Procedure, point: Point, num_retrains: int) -> Retrainings:
     source_hash = _source_hash(point)
     no_use = sum(each.outcome is Outcome.FAILED or is_outdated(each, source_hash) for each in repeats)
     p.retrain([(point.study, point.index)], num_retrains + no_use - _num_first(store, point), point.round)
-    return _found(store, point)
-
-
-def found_retrainings(point: Point, storage: str) -> Retrainings:
-    """What retraining a point has come to so far."""
-    return _found(RoundStore(Storage(storage), point.round.name), point)
+    return found_retrainings(store, point)
 
 
 def trained_alone(p: Procedure, what: str, round_: Round) -> Point:
@@ -99,7 +94,8 @@ def _trained_before(p: Procedure, what: str, round_: Round) -> str | None:
         number += 1
 
 
-def _found(store: RoundStore, point: Point) -> Retrainings:
+def found_retrainings(store: RoundStore, point: Point) -> Retrainings:
+    """What retraining a point has come to so far."""
     return retrainings_of(
         _trials(store, point),
         (point.study, point.index),

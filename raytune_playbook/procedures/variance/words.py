@@ -109,7 +109,8 @@ def _on_luck(found: Variances) -> list[str]:
     own = picked if found.retrainings.objective.goal == "minimize" else -picked
     share = sum(own < loss for loss in losses) / len(losses)
     told = f"The run that the search picked had {number_text(picked)}, better than {share:.0%} of the retrainings"
-    return [f"{told}: it was lucky, so expect the median." if share > 0.5 else f"{told}: it was not lucky."]
+    luck = "a search picks lucky runs, so expect the median" if share > 0.5 else "it was not lucky"
+    return [f"{told}: {luck}."]
 
 
 def _on_searches(found: Variances) -> list[str]:

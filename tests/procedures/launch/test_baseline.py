@@ -172,5 +172,5 @@ def test_ad1_retrainings_are_found_in_the_rounds_own_records(candidate: Point, s
     for repeat, value in enumerate((0.04, 0.05, 0.06), 1):
         write_trial(store, a_round("other"), 2, repeat, value)
     point, picked = best_point(a_round("other"), storage.uri)
-    assert found_retrainings(point, storage.uri).values == (0.04, 0.05, 0.06)
+    assert found_retrainings(store, point).values == (0.04, 0.05, 0.06)
     assert picked.objective == 0.03

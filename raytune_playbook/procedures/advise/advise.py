@@ -66,7 +66,7 @@ def _settled(stage: Stage) -> Stage:
     """A stage that is open where the newest round's candidate was launched and tested: it may follow, and need not."""
     if stage.standing is not Standing.LATER:
         return stage
-    return replace(stage, standing=Standing.NOT_NEEDED, sentence=f"It was launched without. {stage.sentence}")
+    return replace(stage, standing=Standing.NOT_NEEDED, sentence=f"The launch did not wait for it. {stage.sentence}")
 
 
 def _with_next(

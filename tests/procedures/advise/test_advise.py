@@ -237,7 +237,7 @@ def test_what_was_left_open_does_not_hold_up_who_has_launched_and_tested():
     assert after.lines[-1].startswith("Launched: ")
     open_ones = [stage(after, name) for name in ("rounds", "stability", "exploit")]
     assert {each.standing for each in open_ones} == {Standing.NOT_NEEDED}
-    assert all(each.sentence.startswith("It was launched without. ") for each in open_ones)
+    assert all(each.sentence.startswith("The launch did not wait for it. ") for each in open_ones)
     assert open_ones[0].command == "raytune-playbook propose digits"  # a new question begins with it
 
 

@@ -68,8 +68,9 @@ def lengthen(
     ``is_same_answer`` and ``is_same_point`` (what is best at both lengths), ``holds`` (the short round can be relied
     on), ``rank_correlation`` with
     ``rank_correlation_low`` and ``_high`` (where enough points tell), ``objective_short``, ``objective_long`` and
-    ``best`` (the values of the best point of the long round), and of branches ``best_decay_steps``,
-    ``objective_branch``, ``objective_constant``, ``branches_s`` and ``whole_runs_s``.
+    ``best`` (the values of the best point of the long round), and of branches ``best_decay_steps``
+    (None where no decay is better than none), ``objective_branch`` (of the steps after its branch alone),
+    ``objective_constant``, ``branches_s`` and ``whole_runs_s``.
 
     Args:
         round: that was run.

@@ -14,7 +14,7 @@ from raytune_playbook.errors import JobFileError
 from raytune_playbook.procedures.candidate import candidate_of, write_candidate
 from raytune_playbook.procedures.command import command_of, shown_path
 from raytune_playbook.procedures.lengthen.branch_rounds import Branched
-from raytune_playbook.procedures.lengthen.branches import best_of, decaying_values, whole_s
+from raytune_playbook.procedures.lengthen.branches import best_of, better_than_none, decaying_values, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Compared, Verdict
 from raytune_playbook.procedures.lengthen.points import Point
 from raytune_playbook.procedures.lengthen.schedules import extended_schedule, extension_text, small_rates_text
@@ -137,7 +137,8 @@ def _numbers(found: Lengthened) -> dict[str, JsonValue]:
         numbers["rank_correlation_high"] = verdict.correlation.high
     if branched is not None:
         best = best_of(branched.ends, is_minimized=lengths.objective.goal == "minimize")
-        numbers["best_decay_steps"] = None if best is None else best.branch.decay_steps
+        better = better_than_none(branched.ends, branched.constant, lengths.objective)
+        numbers["best_decay_steps"] = None if better is None else better.branch.decay_steps
         numbers["objective_branch"] = None if best is None else best.objective
         numbers["objective_constant"] = branched.constant.objective
         numbers["branches_s"] = branched.constant.whole_s + math.fsum(end.own_s for end in branched.ends)

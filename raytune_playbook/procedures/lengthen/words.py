@@ -211,7 +211,7 @@ def branches_texts(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
             saved,
             f"Of {count_text(steps)} steps no decay is better than none: {number_text(best.objective)} "
             f"{objective.name} at best in the steps after a branch, against {number_text(constant.objective)} that "
-            f"the constant learning rate reached{_when(best, constant)}.",
+            f"the constant learning rate reached{_when(best, constant)}.{_shorter_text(ends, constant, objective)}",
         ]
     against = "" if constant.objective is None else f", against {number_text(constant.objective)} without a decay"
     found = (
@@ -222,6 +222,18 @@ def branches_texts(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
     if len(others) > 1 and decay in (others[0], others[-1]):
         found += f" It is the {'shortest' if decay == others[0] else 'longest'} that was tried, so try beyond it."
     return [saved, found]
+
+
+def _shorter_text(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Objective) -> str:
+    """That a shorter training with a decay is better than all of the full length, where one is."""
+    shorter = [end for end in ends if end.branch.max_train_steps < constant.branch.max_train_steps]
+    best = better_than_none(shorter, constant, objective)
+    if best is None:
+        return ""
+    return (
+        f" {count_text(best.branch.max_train_steps)} steps with a decay over the last "
+        f"{count_text(best.branch.decay_steps)} had {number_text(best.objective)}: train for fewer steps."
+    )
 
 
 def _when(best: BranchEnd, constant: BranchEnd) -> str:
@@ -254,7 +266,7 @@ def branches_table(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
             "branched at step",
             f"{objective.name} after it",
             "at step",
-            "training, s",
+            "own training, s",
         ),
         rows=tuple(rows),
         leading=(shown.index(best or constant),),

@@ -83,6 +83,10 @@ def test_sc1_a_decay_that_only_reaches_the_constant_rate_is_no_better(constant_e
         f"{constant_error:g} that the constant learning rate reached at step 70, before the best decay branched off."
     )
     assert branches_table(ends, constant, Objective()).leading == (0,)
+    shorter = [*ends, BranchEnd(Branch(50, 20, 30), constant_error - 0.1, 50.0, 20.0)]
+    assert branches_texts(shorter, constant, Objective())[1].endswith(
+        f"off. 50 steps with a decay over the last 20 had {constant_error - 0.1:.4g}: train for fewer steps."
+    )
     later = dataclasses.replace(constant, best_step=90)
     assert branches_texts(ends, later, Objective())[1].endswith("that the constant learning rate reached at step 90.")
 

@@ -11,7 +11,17 @@ ALL = "all"
 """What ``--branch-decays`` stands for without lengths."""
 
 
-@commands.command("lengthen")
+class _Lengthen(click.Command):
+    """The command, which click would tell of ``--branch-decays=-5`` that there is no option ``-5``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for each in args:
+            if each.startswith("--branch-decays="):
+                _lengths(each.partition("=")[2])
+        return super().parse_args(ctx, args)
+
+
+@commands.command("lengthen", cls=_Lengthen)
 @of_round
 @click.option(
     "--max-train-steps", type=int, required=True, metavar="N", help="Of the long round; about 10 x the short one's."

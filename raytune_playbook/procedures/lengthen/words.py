@@ -54,6 +54,22 @@ def growth_text(short_steps: int, long_steps: int) -> str | None:
     return None
 
 
+def paid_text(lengths: Lengths, short: float, long: float, *, has_paid: bool) -> str:
+    """Whether training for longer has paid.
+
+    Args:
+        short, long: the best objective at each length.
+    """
+    after = f"{number_text(long)} {lengths.objective.name} at best after {count_text(lengths.long)} steps"
+    before = f"{number_text(short)} after {count_text(lengths.short)}"
+    if has_paid:
+        return f"Longer training paid: {after}, against {before}."
+    return (
+        f"Longer training did not pay: {after}, against {before}. The search picked the short run for being the best, "
+        "which is partly luck: a small difference says little."
+    )
+
+
 def verdict_text(verdict: Verdict, lengths: Lengths, *, was_shown: bool) -> str:
     """Whether the short round's conclusion holds (rule LN6).
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from raytune_playbook.cli.group import commands
+from raytune_playbook.cli.group import Command, commands
 from raytune_playbook.cli.procedures.given import job_of_round, of_round
 
 ALL = "all"
 """What ``--branch-decays`` stands for without lengths."""
 
 
-class _Lengthen(click.Command):
+class _Lengthen(Command):
     """The command, which click would tell of ``--branch-decays=-5`` that there is no option ``-5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -108,7 +108,7 @@ def lengthen(
         if text := share_text(short.points, len(points), num_trials):
             p.say(text)
         longer = longer_round(round, points, short.num_steps, max_train_steps)
-        result = p.run(f"steps-{max_train_steps}", longer)
+        result = p.run(f"steps-{max_train_steps}", longer, is_used_again=not again)
         judged = Lengths(short.num_steps, max_train_steps, round.objective)
         trials = read_insight(result.store).evidence.first_runs
         compared = compared_points(round, points, trials, round.objective)

@@ -90,8 +90,11 @@ def variance(
             picked=picked,
             trials=trials,
             retrainings=retrained(p, point, number),
-            searches=tuple(_searched_again(p, point.round, number) for number in range(1, (study_seeds or 0) + 1)),
-            splits=_trained_in(p, divided) if divided is not None else (),
+            searches=tuple(
+                _searched_again(p, point.round, number, is_used_again=not again)
+                for number in range(1, (study_seeds or 0) + 1)
+            ),
+            splits=_trained_in(p, divided, is_used_again=not again) if divided is not None else (),
         )
         return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, storage))
 
@@ -122,15 +125,15 @@ def _divided(point: Point, number: int) -> Round:
     return found
 
 
-def _searched_again(p: Procedure, round_: Round, number: int) -> tuple[Trial, ...]:
+def _searched_again(p: Procedure, round_: Round, number: int, *, is_used_again: bool) -> tuple[Trial, ...]:
     """All trials of the same search with another seed."""
     p.say(f"Searching the same space with another seed, {number}:")
     seeded = round_.model_copy(
         update={"seed": (round_.seed + number) % 2**64, "goal": "How much does the best trial depend on the search?"}
     )
-    return trials_of(p.run(f"seed-{number}", seeded).trials)
+    return trials_of(p.run(f"seed-{number}", seeded, is_used_again=is_used_again).trials)
 
 
-def _trained_in(p: Procedure, divided: Round) -> tuple[Trial, ...]:
+def _trained_in(p: Procedure, divided: Round, *, is_used_again: bool) -> tuple[Trial, ...]:
     p.say(f"Training the best configuration in {divided.budget.num_trials} other divisions of the examples:")
-    return trials_of(p.run("splits", divided).trials)
+    return trials_of(p.run("splits", divided, is_used_again=is_used_again).trials)

@@ -8,7 +8,7 @@ import ray
 import ray.exceptions
 
 from raytune_playbook.data.columns import num_examples
-from raytune_playbook.data.datasets import Sources, find_sources
+from raytune_playbook.data.datasets import Source, Sources, find_sources
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.engine.cluster.ray_internals import automatic_start_off
 from raytune_playbook.engine.jobs.preflight import check_batch_sizes, datasets_of, workload_of
@@ -52,15 +52,19 @@ def find_with_ray(round_: Round) -> FoundExamples:
     datasets = datasets_of(workload)
     refuse_data_split(round_, datasets)
     sources = find_sources(datasets)
-    number = _num_training_examples(sources)
+    number = _num_of(sources.by_split.get("train"))
     if number is not None and not workload.preprocesses():  # which may leave some out
         check_batch_sizes(round_, lambda trial: number)
     return FoundExamples(datasets, sources)
 
 
-def _num_training_examples(sources: Sources) -> int | None:
-    """None where only reading tells, as of a `Split`."""
-    source = sources.by_split.get("train")
+def most_training_examples(found: FoundExamples) -> int | None:
+    """So many there are at most: of a `Split` all of its source's; None where only reading tells."""
+    return _num_of(found.sources.by_split.get("train", found.sources.by_split.get("all")))
+
+
+def _num_of(source: Source | None) -> int | None:
+    """None where only reading tells."""
     if isinstance(source, Listing):
         return source.num_examples
     return num_examples(source) if isinstance(source, dict) and source else None

@@ -13,6 +13,7 @@ from rich.console import Console
 from raytune_playbook.analysis.input_pipeline import input_bound
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.engine.jobs.job_file import Job
+from raytune_playbook.engine.rounds.found_examples import find_before_ray, most_training_examples
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.engine.session import Gangs
@@ -129,8 +130,21 @@ def batch_size(
     part = part_of_job("batch-size", round, place, options)
     if not again and (before := done_before(part, round, place)) is not None:
         return before
+    if min is not None:
+        _refuse_beyond(round, min, sizes[0])
     with procedure(part, round, place) as running:
         return running.conclude(_concluded(running, asked))
+
+
+def _refuse_beyond(round_: Round, given: int, smallest: int) -> None:
+    """Refuse a ``min`` beyond the training set before Ray starts, where its size is known by then."""
+    found = find_before_ray(round_)
+    most = None if found is None else most_training_examples(found)
+    if most is not None and smallest > most:
+        raise SpecError(
+            f"--min: the smallest size from {given:,} on is {smallest:,}, but no batch is larger than the training "
+            f"set, which has at most {most:,} examples; give less."
+        )
 
 
 def _concluded(running: Procedure, asked: _Asked) -> ProcedureRecord:

@@ -105,7 +105,24 @@ def sentences(sweeps: Sweeps, off: dict[str, Value], noise: Sequence[str]) -> tu
             "Training may be compute-bound, the model too small to fit, or labels contradict each other; or more steps "
             "are needed than were tried (--max-steps), or a low loss is all there is to reach (--loss)."
         )
+        found += _goal(sweeps)
     return tuple(found)
+
+
+def _goal(sweeps: Sweeps) -> list[str]:
+    """What may be wrong with a goal that nothing has reached."""
+    if sweeps.objective.metric == "error":
+        return [
+            "An error that is no share of misclassified examples, such as a regression's, hardly reaches 0: say with "
+            "--loss which training loss is good enough."
+        ]
+    lowest = None if sweeps.best is None else sweeps.best.lowest
+    if sweeps.target < 0 and lowest is not None and lowest >= 0:
+        return [
+            f"No training loss was below 0: where it cannot be, as a squared one, give a --loss above "
+            f"{number_text(lowest)}."
+        ]
+    return []
 
 
 def fits_table(sweeps: Sweeps) -> ShownTable:

@@ -9,7 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raytune_playbook import Batch, Budget, Float, Gangs, Objective, Resources, Round, Values, Workload, batch_size
+from raytune_playbook import (
+    Batch,
+    Budget,
+    Float,
+    Gangs,
+    Objective,
+    Resources,
+    Round,
+    Split,
+    Values,
+    Workload,
+    batch_size,
+)
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.procedures import newest_procedure
 from raytune_playbook.records.storage import Storage
@@ -38,6 +50,13 @@ class Hungry(Workload):
         if not model.training:
             return loss
         return loss + 0.0 * (batch["target"][:, None] + torch.zeros(2**21)).sum(1)
+
+
+class Divided(Hungry):
+    """The same examples, which are divided when they are read."""
+
+    def datasets(self) -> Split:
+        return Split(super().datasets()["train"], train=0.8, validation=0.2)
 
 
 SPLITS = {"train": 1000, "validation": 200}
@@ -74,6 +93,11 @@ def test_bad_input_is_refused_in_a_sentence_before_anything_is_written(refused):
     assert "with no target; give both, or neither." in refused(round_of(), num_trials=5)
     assert "at least 2, but got 1" in refused(round_of(), num_trials=1, steps_to_target=0.5)
     assert "must leave a power of two times the 1 worker(s)" in refused(round_of(), min=33, max=60)
+    assert refused(round_of(), min=900) == (
+        "--min: the smallest size from 900 on is 1,024, but no batch is larger than the training set, which has at "
+        "most 1,000 examples; give less."
+    )
+    assert "the smallest size from 5,000 on is 8,192" in refused(round_of(workload=Divided()), min=5000)
     assert "tunes none; make learning_rate nuisance." in refused(round_of(nuisance={}), steps_to_target=0.5)
 
 

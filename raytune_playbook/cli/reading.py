@@ -53,7 +53,7 @@ def _report(round: str | None, *, static: str | None, storage: str, **given: obj
 
 @commands.command("propose")
 @ROUND
-@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, in place of what is there.")
+@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, under a name that is free.")
 @click.option("--num-trials", type=int, metavar="N", help="Of the next round, in place of what follows from this one.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @STORAGE

@@ -9,6 +9,7 @@ import click
 from raytune_playbook.cli.arguments import ROUND, STORAGE
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.report_options import ReportOptions, report_options, write_foreign_page
+from raytune_playbook.errors import InputError
 from raytune_playbook.records import DEFAULT_STORAGE
 
 
@@ -53,7 +54,7 @@ def _report(round: str | None, *, static: str | None, storage: str, **given: obj
 
 @commands.command("propose")
 @ROUND
-@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, in place of what is there.")
+@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, under a name that is free.")
 @click.option("--num-trials", type=int, metavar="N", help="Of the next round, in place of what follows from this one.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @STORAGE
@@ -110,6 +111,8 @@ def _note(round: str, text: str | None, storage: str) -> None:
 
     store = RoundStore(Storage(storage), round)
     store.round()
+    if text is not None and not text.strip():
+        raise InputError("A note says something, but got an empty text; write it, or leave it out to see the notes.")
     if text is not None:
         before = store.notes()
         store.write_notes(f"{before}{'' if not before or before.endswith(chr(10)) else chr(10)}{text}\n")

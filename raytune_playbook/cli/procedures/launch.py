@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_playbook.cli.arguments import ADDRESS, STORAGE
+from raytune_playbook.cli.arguments import ADDRESS, STORAGE, require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.procedures.given import AGAIN, job_of_round
 from raytune_playbook.errors import InputError
@@ -51,6 +51,7 @@ def _launch(
     registry of launches is shown or written.
     """
     if is_list or output is not None:
+        require_named_storage(storage)
         _show_registry(storage, output)
         return
     if round is None:

@@ -183,7 +183,7 @@ def _with_registry(storage: Storage, project: ProjectRecords, rounds: list[Round
         return project
     launches = read_launches(storage, rounds[-1].workload)
     numbers = {each.number for each in launches}
-    tests = sorted((t for t in read_tests(storage) if t.launch in numbers), key=lambda test: test.tested_at)
+    tests = [test for test in read_tests(storage) if test.launch in numbers]
     closed = closed_workload(storage, rounds[-1].workload)
     return replace(project, launches=tuple(launches), tests=tuple(tests), closed=closed)
 

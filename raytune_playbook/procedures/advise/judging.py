@@ -10,6 +10,7 @@ from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.procedures.advise.checklist import Stage, Standing
 from raytune_playbook.procedures.advise.commands import named_next, of_round
 from raytune_playbook.procedures.advise.recorded import ProjectRecords, RecordedRound
+from raytune_playbook.records.facts import CODE, SOURCE
 from raytune_playbook.records.procedures import ProcedureRecord, stale_facts
 from raytune_playbook.records.registry import LaunchRecord, TestRecord
 from raytune_playbook.records.types import RoundState
@@ -79,7 +80,10 @@ class Judging:
             return stage_of(name, Standing.LATER, ask, command)
         stale = stale_facts(record, self.project.facts)
         if stale:
-            changed = "; ".join(f"the {fact} was {was} and is {now}" for fact, (was, now) in stale.items())
+            changed = "; ".join(
+                "the code has changed" if fact in (CODE, SOURCE) else f"the {fact} was {was} and is {now}"
+                for fact, (was, now) in stale.items()
+            )
             return stage_of(name, Standing.STALE, f"{evidence(record)} Since then {changed}.", command)
         if record.is_good is False and name in _MUST_BE_GOOD:
             following = next((each.command for each in record.next if each.command is not None), record.command)

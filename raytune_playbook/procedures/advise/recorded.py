@@ -9,7 +9,7 @@ from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.next_study.next_study import NextStudy
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.errors import InputError
-from raytune_playbook.records.facts import facts_of
+from raytune_playbook.records.facts import CODE, SOURCE, facts_of
 from raytune_playbook.records.procedures import ProcedureRecord, readable_procedures
 from raytune_playbook.records.registry import (
     ClosedRecord,
@@ -110,7 +110,11 @@ class ProjectRecords:
     def facts(self) -> dict[str, str]:
         """What is known by now, to see what is stale: as the rounds have it, and before the first as procedures do."""
         if self.newest is not None:
-            return dict(self.newest.facts)
+            found = dict(self.newest.facts)
+            for record in self.procedures:  # the code may have changed since the round began
+                if record.round == self.newest.name and record.ended_at >= self.newest.created_at:
+                    found |= {name: record.bound_to[name] for name in (CODE, SOURCE) if name in record.bound_to}
+            return found
         known: dict[str, str] = {}
         for record in self.procedures:
             known |= record.bound_to

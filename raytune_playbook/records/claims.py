@@ -153,10 +153,18 @@ class Claim:
                 return
             if record.run != self.run:
                 self._is_lost = True
+                self._withdraw()
                 return
             self._record = self._record.model_copy(update={"beat": self._record.beat + 1})
             self._write(self._record)
             self._seen_at_s = _steady_s()
+
+    def _withdraw(self) -> None:
+        """Delete what a beat wrote that had begun before this process slept, when the claim was another's already."""
+        with contextlib.suppress(FileNotFoundError):
+            own = _at(self._subject, self._number)
+            if own is not None and own.run == self.run:
+                self._subject.storage.delete(_path(self._subject, self._number))
 
     def _write(self, record: ClaimRecord) -> None:
         self._subject.storage.write(_path(self._subject, self._number), _content(record))

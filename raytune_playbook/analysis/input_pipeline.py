@@ -139,7 +139,7 @@ def _is_known(training: Training) -> bool:
 
 
 def of_round(trials: Iterable[Trial]) -> StepTime | None:
-    """Of all completed trials."""
+    """Of all completed trials; retraining one later does not change what a round has shown."""
     return step_time(_completed(trials))
 
 
@@ -153,7 +153,7 @@ def of_each_study(trials: Iterable[Trial]) -> dict[str, StepTime]:
 
 
 def _completed(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.outcome == Outcome.COMPLETED]
+    return [trial for trial in trials if trial.outcome == Outcome.COMPLETED and trial.repeat == 0]
 
 
 @dataclass(frozen=True)

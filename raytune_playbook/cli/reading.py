@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from raytune_playbook.cli.arguments import ROUND, STORAGE
+from raytune_playbook.cli.arguments import ROUND, STORAGE, require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.report_options import ReportOptions, report_options, write_foreign_page
+from raytune_playbook.errors import InputError
 from raytune_playbook.records import DEFAULT_STORAGE
 
 
@@ -53,7 +54,7 @@ def _report(round: str | None, *, static: str | None, storage: str, **given: obj
 
 @commands.command("propose")
 @ROUND
-@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, in place of what is there.")
+@click.option("--output", metavar="FILE", type=click.Path(), help="Job file to write, under a name that is free.")
 @click.option("--num-trials", type=int, metavar="N", help="Of the next round, in place of what follows from this one.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and write nothing.")
 @STORAGE
@@ -74,13 +75,17 @@ def _propose(round: str, *, output: str | None, num_trials: int | None, dry_run:
 
 
 @commands.command("rounds")
+@click.option("--all", "has_parts", is_flag=True, help="Also those that procedures ran.")
 @STORAGE
-def _rounds(storage: str) -> None:
-    """List the rounds in a storage."""
+def _rounds(has_parts: bool, storage: str) -> None:
+    """List the rounds in a storage, and count those that procedures ran."""
+    require_named_storage(storage)
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.report.terminal import new_console, rounds_table
 
-    new_console().print(rounds_table(Storage(storage)))
+    console = new_console()
+    width = console.width if console.is_terminal else None
+    console.print(rounds_table(Storage(storage), width=width, has_parts=has_parts), crop=False)
 
 
 @commands.command("serve")
@@ -93,6 +98,7 @@ def _serve(storage: str, host: str, port: int, no_token: bool) -> None:
 
     The pages are made fresh from the records, and those of running rounds refresh themselves.
     """
+    require_named_storage(storage)
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.report.serve.server import Address, serve
 
@@ -110,6 +116,8 @@ def _note(round: str, text: str | None, storage: str) -> None:
 
     store = RoundStore(Storage(storage), round)
     store.round()
+    if text is not None and not text.strip():
+        raise InputError("A note says something, but got an empty text; write it, or leave it out to see the notes.")
     if text is not None:
         before = store.notes()
         store.write_notes(f"{before}{'' if not before or before.endswith(chr(10)) else chr(10)}{text}\n")

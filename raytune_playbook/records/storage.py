@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageError, StorageFailure
 
@@ -61,6 +62,21 @@ class Storage:
         finally:
             for folder in created:
                 folder.rmdir() if folder.exists() and not any(folder.iterdir()) else None
+
+    def require_there(self) -> None:
+        """Refuse a storage of which nothing is there, with one request.
+
+        Raises:
+            StorageError: there is no such folder.
+        """
+        try:
+            is_there = self.fs.get_file_info(self.root).type == pafs.FileType.Directory
+        except OSError as error:
+            raise StorageError(
+                f"Storage: {self.uri!r} cannot be read ({first_line(error)}); allow access, or name another."
+            ) from None
+        if not is_there:
+            raise StorageError(f"Storage: a folder of rounds is needed, but there is no {self.uri!r}; correct it.")
 
     def missing_folders(self) -> list[Path]:
         """What of a local storage's path is not there, the innermost first."""
@@ -143,6 +159,41 @@ class Storage:
         path = f"{self.root}/{folder}" if folder else self.root
         infos = self.fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+
+def file_at(path: str) -> tuple[Storage, str]:
+    """A file by its path or URI: the folder that it lies in, and its name."""
+    folder, _, name = path.rpartition("/")
+    return Storage(folder or ("/" if path.startswith("/") else ".")), name
+
+
+def refuse_other_file(path: str, is_earlier: Callable[[bytes], bool], what: str) -> None:
+    """What is exported replaces what was exported before, and no other file: it may be somebody's job or data.
+
+    Args:
+        path: path or URI that a user names.
+        is_earlier: whether a content is such an export.
+        what: is exported, in the plural.
+
+    Raises:
+        StorageError: another file is there.
+    """
+    storage, name = file_at(path)
+    content = storage.read(name)
+    if content is not None and not is_earlier(content):
+        raise StorageError(f"Only {what} written before may be replaced, but {path!r} holds none; name another file.")
+
+
+def has_columns(*first: str) -> Callable[[bytes], bool]:
+    """Whether a content is a Parquet or CSV table that begins with these columns."""
+
+    def is_such(content: bytes) -> bool:
+        if content.startswith(b"PAR1"):
+            with contextlib.suppress(pa.ArrowException, OSError):
+                return bool(pq.read_schema(pa.BufferReader(content)).names[: len(first)] == list(first))
+        return content.split(b"\n", 1)[0].replace(b'"', b"").split(b",")[: len(first)] == [n.encode() for n in first]
+
+    return is_such
 
 
 def first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from raytune_playbook.analysis.answer.answer import Answer, answer_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings import all_findings
 from raytune_playbook.analysis.findings.finding import Finding
+from raytune_playbook.analysis.findings.measured import with_measured_remedy
 from raytune_playbook.analysis.next_study.next_study import NextStudy, next_study_of
 from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import TrialId
@@ -56,6 +57,9 @@ def insight_of(reading: RoundReading, curves: Mapping[TrialId, TrialCurves]) -> 
         warnings=tuple(record.warnings),
         earlier=reading.earlier,
     )
-    findings = all_findings(evidence)
+    findings = tuple(all_findings(evidence))
+    for procedure in reading.procedures:
+        if procedure.procedure == "stability" and procedure.round == record.name:
+            findings = with_measured_remedy(evidence, findings, procedure.numbers)
     answer = answer_of(evidence, findings, record.caveats)
     return Insight(reading, evidence, findings, answer, next_study_of(evidence, findings))

@@ -56,7 +56,12 @@ def test_a_page_of_an_optuna_study_is_named_like_it(tmp_path, monkeypatch, capsy
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert main(["report", "--from-optuna", "sqlite:///optuna.db"]) == 0
     assert capsys.readouterr().out.endswith("\nmlp_report.html\n")
-    assert (tmp_path / "mlp_report.html").exists()
+    page = (tmp_path / "mlp_report.html").read_text()
+    assert main(["report", "--from-optuna", "sqlite:///optuna.db"]) == 0  # replaces the page, and no other file
+    (tmp_path / "job.py").write_text(f"round = {page!r}")
+    assert main(["report", "--from-optuna", "sqlite:///optuna.db", "--output", "job.py"]) == 2
+    assert "Only pages written before may be replaced, but 'job.py' holds none" in capsys.readouterr().err
+    assert (tmp_path / "job.py").read_text().startswith("round = ")
 
 
 @pytest.mark.parametrize(

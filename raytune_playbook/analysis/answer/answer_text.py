@@ -118,6 +118,12 @@ def too_few_text(evidence: Evidence, found: Comparison, needed: int) -> str:
     number = len(leader.ranked)
     done = f"only {number} trial{' was' if number == 1 else 's were'} completed"
     best = number_text(leader.best.objective if leader.best else None)
+    if found.is_tie and leader.best is not None:
+        tied = [arm for arm in evidence.arms if arm.best and arm.best.objective == leader.best.objective]
+        return (
+            f"Cannot tell yet: {_listed(tied)} tie at a {evidence.objective.name} of {best}, but {done} with "
+            f"{_short(leader)}, and fewer than {needed} may be luck."
+        )
     return (
         f"Cannot tell yet: {_name(leader)} is ahead with {evidence.objective.name} {best}, but {done} with it, "
         f"and fewer than {needed} may be luck."

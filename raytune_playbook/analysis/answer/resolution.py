@@ -31,6 +31,13 @@ def num_scored(evidence: Evidence) -> int | None:
     return num_examples if is_count else None
 
 
+def is_perfect(evidence: Evidence) -> bool:
+    """Whether the best trial has no example wrong: another one cannot be better, only as good."""
+    if num_scored(evidence) is None:
+        return False
+    return evidence.ranked[0].objective == (0 if evidence.objective.goal == "minimize" else 1)
+
+
 def _num_evaluated(evidence: Evidence) -> int | None:
     """Of a sample of the examples where evaluation scores one, else all of the split."""
     about = Evaluation(evidence.objective.split, NUM_EXAMPLES)

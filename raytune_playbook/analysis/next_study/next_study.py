@@ -104,10 +104,16 @@ class _Asked:
 
 
 def _asking(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings whose proposals count, the most serious first."""
+    """The findings whose proposals count, the most serious first: while there is a problem those that cannot tell wait,
+    unless more trials is what they ask for."""
     has_problem = any(finding.status is Status.PROBLEM for finding in findings)
-    counting = [finding for finding in findings if finding.is_open or not has_problem]
+    counting = [finding for finding in findings if finding.is_open or not has_problem or _asks_for_trials(finding)]
     return sorted(counting, key=lambda finding: (_PRIORITY[finding.status], not finding.withholds))
+
+
+def _asks_for_trials(finding: Finding) -> bool:
+    """Too few trials answer nothing, whatever else is mended."""
+    return finding.proposal is not None and any(isinstance(each, NumTrials) for each in finding.proposal.changes)
 
 
 class _Before:

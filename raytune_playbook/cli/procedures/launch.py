@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_playbook.cli.arguments import ADDRESS, STORAGE
+from raytune_playbook.cli.arguments import ADDRESS, STORAGE, require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.procedures.given import AGAIN, job_of_round
 from raytune_playbook.errors import InputError
@@ -51,6 +51,7 @@ def _launch(
     registry of launches is shown or written.
     """
     if is_list or output is not None:
+        require_named_storage(storage)
         _show_registry(storage, output, is_list=is_list)
         return
     if round is None:
@@ -83,7 +84,7 @@ def _launch(
 def _show_registry(storage: str, output: str | None, *, is_list: bool) -> None:
     from raytune_playbook.analysis.wording import form_for
     from raytune_playbook.records.registry import read_launches, read_tests, registry_table
-    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.storage import Storage, has_columns, refuse_other_file
     from raytune_playbook.report.terminal import new_console
 
     launches, tests = read_launches(Storage(storage)), read_tests(Storage(storage))
@@ -97,6 +98,7 @@ def _show_registry(storage: str, output: str | None, *, is_list: bool) -> None:
             raise InputError(
                 f"The registry is written into a folder that is there, but {output!r} is in none; make it first."
             )
+        refuse_other_file(output, has_columns("launch", "launched_at"), "registries of launches")
         table = registry_table(launches, tests)
         csv.write_csv(table, output) if output.endswith(".csv") else pq.write_table(table, output)
         stand = form_for(len(launches), "launch stands", "launches stand")

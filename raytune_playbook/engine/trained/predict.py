@@ -24,7 +24,7 @@ from raytune_playbook.engine.trained.load import KeptModel, load_kept
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.scores import TEST, ScoreRecord, now, write_score
-from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.storage import Storage, file_at, has_columns, refuse_other_file
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.train.prediction import BATCH_SIZE
@@ -74,7 +74,7 @@ def predict_file(
     """Write what `predict` returns as one Parquet file.
 
     Args:
-        output: path or URI of the file, written when all is predicted.
+        output: path or URI of the file, written when all is predicted; one of predictions is replaced, no other.
 
     Returns:
         The number of examples.
@@ -82,6 +82,7 @@ def predict_file(
     Raises:
         InputError: as for `predict`.
     """
+    refuse_other_predictions(output)
     return write_tables(output, _tables(_store(round, storage), trial, data, step=step, workload=workload))
 
 
@@ -152,6 +153,11 @@ def look(
     )
 
 
+def refuse_other_predictions(output: str) -> None:
+    """Refuse to replace what is no file of predictions, before anything is predicted or scored."""
+    refuse_other_file(output, has_columns("row"), "predictions")
+
+
 def write_tables(output: str, tables: Iterable[pa.Table]) -> int:
     """Write tables as one Parquet file, once they are all there, and say how many rows they have."""
     num_rows, sink, writer = 0, pa.BufferOutputStream(), None
@@ -161,6 +167,6 @@ def write_tables(output: str, tables: Iterable[pa.Table]) -> int:
         num_rows += table.num_rows
     if writer is not None:
         writer.close()
-    folder, _, name = output.rpartition("/")
-    Storage(folder or ("/" if output.startswith("/") else ".")).write(name, sink.getvalue().to_pybytes())
+    storage, name = file_at(output)
+    storage.write(name, sink.getvalue().to_pybytes())
     return num_rows

@@ -20,7 +20,14 @@ from raytune_playbook.data.datasets import Sources, find_source, find_sources
 from raytune_playbook.data.reading import Divided, padded_batches, read_split
 from raytune_playbook.engine.jobs.preflight import datasets_of
 from raytune_playbook.engine.trained.load import KeptModel, load_kept
-from raytune_playbook.engine.trained.predict import look, model_tables, recipe_of, trained_columns, write_tables
+from raytune_playbook.engine.trained.predict import (
+    look,
+    model_tables,
+    recipe_of,
+    refuse_other_predictions,
+    trained_columns,
+    write_tables,
+)
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import Claim, claimed, driving
@@ -63,6 +70,8 @@ def score(
         raise SpecError(f"A split is one of {', '.join(SPLITS)}, but got {split!r}; name one of them.")
     store = RoundStore(Storage(storage), round) if isinstance(round, str) else round
     record, kept = store.round(), load_kept(store, trial, step=step, workload=workload)
+    if output is not None:
+        refuse_other_predictions(output)
     with _not_running(store, console or new_console()) if split == TEST else contextlib.nullcontext():
         return _scored(store, kept, RoundExamples(kept, record.examples), split, output)
 

@@ -31,6 +31,7 @@ from raytune_playbook.procedures.check_initial.words import (
     chance_table,
     configuration_sentence,
     pace_sentences,
+    resolution_sentence,
     simplicity_sentence,
 )
 from raytune_playbook.procedures.command import command_of, job_path, part_of_job
@@ -123,6 +124,7 @@ def _concluded(running: Procedure, result: Result, trial: Trial, pace: Pace) -> 
             "sentences": (
                 configuration_sentence(initial_values(round_), pace.training.num_parameters),
                 *chance,
+                *([few] if (few := resolution_sentence(found)) is not None else []),
                 *pace_sentences(pace),
                 simplicity_sentence(beyond),
             ),

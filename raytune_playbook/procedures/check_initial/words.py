@@ -23,6 +23,13 @@ SHORT_S = 10.0
 """A training that takes no longer need not be made faster."""
 
 
+FEW_EXAMPLES = 100
+"""Of fewer validation examples one is more than 1% of an error."""
+
+NEARLY_WHOLE = 1e-3
+"""So close to a whole number of examples a mean is that counts them."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """What the initial configuration costs.
@@ -123,6 +130,19 @@ def chance_sentences(judged: Judged, scored: Scored, objective: Objective) -> tu
         "The model after the last step is scored, for the best one was chosen by these examples and would be flattered."
     )
     return tuple(found)
+
+
+def resolution_sentence(scored: Scored) -> str | None:
+    """What one validation example is worth where that is much; None where it is little, or the metric no such count."""
+    num, values = scored.num_examples, [scored.value, *scored.permuted]
+    is_count = all(0 <= value <= 1 and abs(value * num - round(value * num)) < NEARLY_WHOLE for value in values)
+    if not num or num >= FEW_EXAMPLES or not is_count:
+        return None
+    return (
+        f"There {form_for(num, 'is', 'are')} only {num} validation {form_for(num, 'example', 'examples')}: one is "
+        f"{number_text(1 / num, 2)} of the {scored.metric}, so smaller differences cannot be seen. Give validation "
+        "more of the examples, or judge by a metric that tells more of each, such as the loss."
+    )
 
 
 def chance_table(judged: Judged, scored: Scored, untrained: float | None) -> ShownTable:

@@ -55,13 +55,13 @@ def write_job(
     Args:
         store: of the round.
         say: prints a text.
-        output: the file to write, which may be there; None for one named like the next round, which may not.
+        output: the file to write; None for one named like the next round. A file that is there is left as it is.
         num_trials: of the next round, in place of what follows from the findings.
         dry_run: say what would change, and write nothing.
 
     Raises:
         InputError: there is no such round, a procedure ran it, its job file is gone or defines another round by now, or
-            the file is there.
+            another file is there.
     """
     _refuse_part(store)
     insight = read_insight(store)
@@ -76,11 +76,12 @@ def write_job(
     job = _job(store)
     named = None if output is None else _named(output, job)
     name = next_name(store, job.path, named)
-    target = named or _unwritten(job, name)
+    target = named or job.path.parent / file_name(name)
     new = applied(as_recorded(store, job.round), insight.next_study, name, num_trials=num_trials)
     text = _text(insight, job, new, target, store)
-    if not dry_run:
-        _write(target, text, new, may_be_there=output is not None)
+    is_there = _is_there(target, text)
+    if not dry_run and not is_there:
+        _write(target, text, new)
     say(changes_text(insight))
     say(f"Costs: {cost_text(new, insight.evidence.first_runs)}.")
     say(f"{'To be written' if dry_run else 'Written'}: {_shown(target)}")
@@ -165,15 +166,6 @@ def file_name(name: str) -> str:
     return f"{'round_' if stem[0].isdigit() else ''}{stem}.py"
 
 
-def _unwritten(job: Job, name: str) -> Path:
-    target = job.path.parent / file_name(name)
-    if target.exists():
-        raise JobFileError(
-            f"A job file is never overwritten, but {_shown(target)} is there; run it, or name another with --output."
-        )
-    return target
-
-
 def _named(output: str, job: Job) -> Path:
     target = Path(output).expanduser().resolve()
     if target.suffix != ".py" or not target.parent.is_dir() or target == job.path:
@@ -201,21 +193,33 @@ def _text(insight: Insight, job: Job, new: Round, target: Path, store: RoundStor
     return job_source(new, workload, header(insight, new, run=run, propose=made_by, job=_shown(job.path)))
 
 
-def _write(target: Path, text: str, new: Round, *, may_be_there: bool) -> None:
-    """Write a job file, and see that it defines the round; what was there comes back where it does not."""
-    before = target.read_bytes() if may_be_there and target.exists() else None
+def _is_there(target: Path, text: str) -> bool:
+    """Whether the very job file is there already.
+
+    Raises:
+        JobFileError: another file is.
+    """
+    if not target.exists():
+        return False
+    if target.is_file() and target.read_bytes() == text.encode():
+        return True
+    raise JobFileError(
+        f"A file is never overwritten, but {_shown(target)} is there and holds something else; run it or remove it, or "
+        "name another with --output."
+    )
+
+
+def _write(target: Path, text: str, new: Round) -> None:
+    """Write a job file, and see that it defines the round."""
     try:
-        with target.open("w" if may_be_there else "x", encoding="utf-8") as file:
+        with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise JobFileError(
             f"The job file {_shown(target)} cannot be written: {error.strerror}; name another."
         ) from None
     if (fault := _fault(target, new)) is not None:
-        if before is None:
-            target.unlink()
-        else:
-            target.write_bytes(before)
+        target.unlink()
         raise JobFileError(
             f"The next job file imports its workload from the old one, but as {_shown(target)} {fault} Give the old "
             "file, and modules beside it, names that no other module has, or write the changes by hand (--dry-run "

@@ -174,7 +174,8 @@ def _gain(study: Study, mend: Mend) -> str:
 def _objectives(study: Study, mend: Mend) -> str:
     without = study.best_without
     own = None if mend.best is None else mend.best.objective
-    return f"{number_text(own)} instead of {number_text(None if without is None else without.objective)}"
+    before = None if without is None else without.objective
+    return f"{number_text(own)} as without" if own == before else f"{number_text(own)} instead of {number_text(before)}"
 
 
 # ---------------------------------------------------------------------- tables

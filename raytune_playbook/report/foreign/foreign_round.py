@@ -15,6 +15,7 @@ from raytune_playbook.analysis.series.curves import TrialCurves
 from raytune_playbook.analysis.trials import Trial, TrialId
 from raytune_playbook.errors import StorageError
 from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.storage import refuse_other_file
 from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.report.foreign.arrangement import arranged
 from raytune_playbook.report.foreign.plan import plan_of
@@ -67,14 +68,15 @@ class ForeignRound:
         """Write the page and say where it is.
 
         Args:
-            path: of an HTML file, which is replaced where there is one.
+            path: of an HTML file; a page that is there is replaced, no other file.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: it cannot be written, or another file is there.
         """
         from raytune_playbook.report.page.extras import Extras
         from raytune_playbook.report.page.page import render_page
 
+        refuse_other_file(str(path), _is_page, "pages")
         html = render_page(self.insight, Extras())
         try:
             Path(path).write_text(html, encoding="utf-8")
@@ -88,6 +90,10 @@ class ForeignRound:
     def trials(self) -> pa.Table:
         """All trials, one row each; see `raytune_playbook.records.columns`."""
         return trials_table([_record(trial, self.reading) for trial in self.reading.trials])
+
+
+def _is_page(content: bytes) -> bool:
+    return content.startswith(b"<!DOCTYPE html>") and b'<div id="round">' in content
 
 
 def foreign_round(recorded: Recorded, roles: Roles, command: str = "") -> ForeignRound:

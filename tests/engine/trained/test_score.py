@@ -62,6 +62,11 @@ def test_ad6_every_look_at_the_test_set_is_on_record_and_shown(pictures, tmp_pat
     assert main([*arguments, "--step", "10", "--output", str(output)]) == 0
     assert "The test set was looked at twice;" in capsys.readouterr().out
     assert pq.read_table(output)["row"].to_pylist() == list(range(16))
+    # No job or data set is lost to a mistyped --output, and what is refused is no look.
+    (tmp_path / "job.py").write_text("round = 1")
+    assert main([*arguments, "--output", str(tmp_path / "job.py")]) == 2
+    assert "name another file" in capsys.readouterr().err
+    assert (tmp_path / "job.py").read_text() == "round = 1"
     looks = read_scores(store)
     assert [look.split for look in looks] == ["test", "test"]
     assert 10 in {look.step for look in looks}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
@@ -117,6 +118,13 @@ def test_ad1_to_ad8_a_round_is_launched_and_tested_by_commands_alone(
     # TR1: the registry as files.
     said("launch", "--output", str(tmp_path / "launches.csv"))
     said("launch", "--output", str(tmp_path / "launches.parquet"))
+    said("launch", "--output", str(tmp_path / "launches.csv"))  # an earlier one is replaced, and nothing else is
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "data.parquet")
+    (tmp_path / "data.csv").write_text("x,y\n1,2\n")
+    for data in ("data.csv", "data.parquet"):
+        assert "name another file" in said("launch", "--output", str(tmp_path / data), code=2)
+    assert (tmp_path / "data.csv").read_text() == "x,y\n1,2\n"
+    assert pq.read_table(tmp_path / "data.parquet").column_names == ["x"]
     table = pq.read_table(tmp_path / "launches.parquet")
     assert csv.read_csv(tmp_path / "launches.csv").select(["round"]).equals(table.select(["round"]))
     assert table["round"].to_pylist() == ["first", "second"]

@@ -91,17 +91,29 @@ def test_a_dry_run_says_the_same_and_writes_nothing(
     assert load_job(str(job.parent / "first_2.py")).round.budget.num_trials == 4
 
 
-def test_a_job_file_is_never_overwritten_unless_it_is_named(
+def test_a_file_is_never_overwritten_even_where_it_is_named(
     job: Path, storage: Storage, found: Found, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded(job, storage)
     found("IN1", Status.PROBLEM, WIDER)
     there = job.parent / "first_2.py"
     there.write_text("mine")
-    assert f"{there} is there; run it, or name another with --output" in refused(capsys, storage, "first")
-    assert there.read_text() == "mine"
-    printed(capsys, storage, "first", "--output", str(there))
+    for given in ([], ["--output", str(there)], ["--output", str(there), "--dry-run"]):
+        said = refused(capsys, storage, "first", *given)
+        assert f"{there} is there and holds something else; run it or remove it, or name another with --output" in said
+        assert there.read_text() == "mine"
+    # A module that the new job would import is lost with it; the same job file again changes nothing.
+    net = job.parent / "a_net.py"
+    before = net.read_text()
+    refused(capsys, storage, "first", "--output", str(net))
+    assert net.read_text() == before
+    there.unlink()
+    printed(capsys, storage, "first")
     assert load_job(str(there)).round.name == "first_2"
+    printed(capsys, storage, "first", "--output", str(there))
+    there.write_text(there.read_text().replace("seed=0", "seed=1"))
+    refused(capsys, storage, "first", "--output", str(there))
+    assert "seed=1" in there.read_text()
     for wrong in (str(job), str(job.parent / "first_2.txt"), str(job.parent / "nowhere" / "x.py")):
         assert "--output: a Python file in a folder that is there" in refused(
             capsys, storage, "first", "--output", wrong

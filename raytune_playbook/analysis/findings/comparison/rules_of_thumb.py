@@ -32,7 +32,9 @@ def _finding(warning: str, names: Collection[str]) -> Finding:
     parts = _WARNING.fullmatch(warning.strip())
     if parts is None:
         return Finding(RULE, QUESTION, Status.LOOK, warning)
-    proposal = Proposal(_sentence(parts["advice"], names)) if parts["advice"] else None
+    about = parts["what"].split(" ", 1)[0]
+    advice = re.sub(r"^make it ", f"make {about} ", parts["advice"] or "") if about in names else parts["advice"]
+    proposal = Proposal(_sentence(advice, names)) if advice else None
     what = _sentence(parts["what"], names)
     return Finding(parts["rule"] or RULE, QUESTION, Status.LOOK, what, proposal=proposal)
 

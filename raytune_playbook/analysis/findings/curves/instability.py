@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
+from raytune_playbook.analysis.answer.resolution import is_perfect
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.changes import Change, Fix
 from raytune_playbook.analysis.findings.curves.looked_at import (
@@ -45,8 +46,8 @@ EDGE = 3.2
 NORM_PERCENTILE = 90
 """Of the logged gradient norms, at which clipping begins (rule UN6)."""
 
-_ADVICE = (
-    "If that does not do: another optimizer (Adam takes what momentum does not), residual connections with "
+ADVICE = (
+    "another optimizer (Adam takes what momentum does not), residual connections with "
     "normalization last, x + Norm(f(x)), and residual branches that begin at zero; a lower learning rate comes last"
 )
 
@@ -113,9 +114,12 @@ def _instability(evidence: Evidence) -> Sequence[Finding]:
     found = f"{len(unstable)} of {count_text(num_looked)} trials {verb} unstable ({_kinds_text(unstable)})"
     found += f", from learning rate {number_text(onset, 2)} on" if onset is not None else ""
     trials = tuple(one.trial.id for one in [*of_best, *(one for one in unstable if one not in of_best)])
+    metric = f"{evidence.objective.name} of {number_text(evidence.ranked[0].objective)}" if best else ""
     if of_best:
         whose = f"among them {_best_text(of_best, len(best))}"
         sentence = f"{found}; {whose}, so that stabler training should do better.{norms}"
+        if is_perfect(evidence):
+            sentence = f"{found}; {whose}, but nothing is better than their {metric}.{norms}"
     elif at_edge:
         rate = number_text(number_of(at_edge[0], "learning_rate"), 2)
         sentence = (
@@ -131,7 +135,7 @@ def _instability(evidence: Evidence) -> Sequence[Finding]:
     proposal = _proposal(evidence, of_best or unstable, known, {one.trial.id for one in unstable}, onset)
     studies = tuple(dict.fromkeys(trial.study for trial in at_edge or [one.trial for one in of_best]))
     recovered = not at_edge and all(one.kind is Kind.EARLY for one in of_best)
-    status = Status.LOOK if recovered else Status.PROBLEM
+    status = Status.LOOK if recovered or is_perfect(evidence) else Status.PROBLEM
     return [Finding(RULE, QUESTION, status, sentence, numbers, trials, studies, proposal=proposal)]
 
 
@@ -198,7 +202,7 @@ def _proposal(
     if onset is not None:
         reach = f" Then search learning rates up to {number_text(10 * onset, 2)}, ten times where instability begins."
     tried = " raytune-playbook stability ROUND tries warmup and clipping." if evidence.is_planned_here else ""
-    return Proposal(f"{'; '.join(parts)}. {_ADVICE}.{reach}{tried}", tuple(changes))
+    return Proposal(f"{'; '.join(parts)}. If that does not do: {ADVICE}.{reach}{tried}", tuple(changes))
 
 
 def _warmup(evidence: Evidence) -> int | None:

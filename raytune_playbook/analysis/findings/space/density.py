@@ -27,7 +27,8 @@ RULE = "IN2"
 QUESTION = "Have we sampled enough points from the search space?"
 
 MIN_COMPLETED = 8
-"""With fewer trials of a study no trend of the best of N can be told."""
+"""With fewer trials of a study no trend of the best of N can be told: it needs the best of an eighth of them. A value's
+lead may be luck with fewer than `NUM_TO_BE_SURE`, which is another question and takes fewer."""
 
 MIN_GOOD = 3
 """So many trials must lie in the good region."""
@@ -184,7 +185,8 @@ def _known(evidence: Evidence) -> dict[str, float]:
     if retrained is not None:
         # Few repeats tell their standard deviation badly: 2.4 times it counts for four of a point, 1.6 times for many.
         quantile = float(t_distribution.ppf(1 - LUCK, retrained.freedom))
-        known["what retraining a point changes by chance"] = quantile * retrained.deviation
+        by = f"by {retrained.num_repeats} retrainings"
+        known[f"what retraining a point changes by chance, {by}"] = quantile * retrained.deviation
     return known
 
 

@@ -124,7 +124,7 @@ def test_sd4_each_warning_of_the_round_is_a_finding_with_its_advice():
     momentum, goal, other = rules_of_thumb(evidence)
     assert (momentum.rule, momentum.status) == ("SD4", Status.LOOK)
     assert momentum.sentence == "momentum is fixed, but its best value moves with every change of the pipeline."
-    assert momentum.proposal.sentence.startswith("Make it nuisance, or say why in Round(reasons=")
+    assert momentum.proposal.sentence.startswith("Make momentum nuisance, or say why in Round(reasons=")
     assert (goal.rule, goal.proposal.sentence) == ("SD1", "Split it.")
     assert (other.rule, other.sentence, other.proposal) == ("SD4", "Trials are few.", None)
     assert rules_of_thumb(plain())[0].status is Status.PASSES

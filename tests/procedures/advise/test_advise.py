@@ -238,7 +238,10 @@ def test_ba9_what_a_change_makes_stale_is_named_and_holds_up_only_what_rests_on_
 
 
 def test_ba9_code_that_has_changed_is_said_without_its_hashes_whichever_it_was_bound_to():
-    bound = record("batch-size", 2, bound_to={"training code": "11aa"}), record("train-steps", 3, bound_to={"code": "aa"})
+    bound = (
+        record("batch-size", 2, bound_to={"training code": "11aa"}),
+        record("train-steps", 3, bound_to={"code": "aa"}),
+    )
     facts = FACTS | {"training code": "22bb", "code": "bb"}
     advice = advised(project(STARTED[0], *bound, rounds=(round_(facts=facts),), learned=learned()))
     for name in ("batch-size", "train-steps"):

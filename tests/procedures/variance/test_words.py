@@ -31,7 +31,7 @@ def record(make_round):
         ]
         point = point_at(round_, round_.studies[0].name, 0, is_picked=True)
         retrainings = Retrainings(objective or Objective(), values)
-        return completed(DRAFT, Variances(point, trials[0], trials, retrainings, searches), "rounds")
+        return completed(DRAFT, Variances(point, trials[0], trials, retrainings, searches), ())
 
     return make
 

@@ -39,6 +39,7 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Machine, Part, RoundState, RoundStatus
 from raytune_playbook.report.page.page import write_page
 from raytune_playbook.report.procedure_text import print_procedure
+from raytune_playbook.study.fingerprints import fingerprint
 from raytune_playbook.study.round import Round
 
 KEEP_IDLE_S = 120.0
@@ -159,6 +160,7 @@ class Procedure:
             workload=self.round.studies[0].workload.name,
             verdict=verdict,
             bound_to={name: value for name, value in self.facts.items() if name in bound_to},
+            asked=_asked(self.round),
             rounds=tuple(self.ran),
             command=self.part.command,
             commit=code_state(job.path.parent if job else None)[0],
@@ -258,6 +260,11 @@ def done_before(
     return record
 
 
+def _asked(round_: Round) -> str:
+    """A hash of what a procedure may depend on of its round; more trials of it are no other round."""
+    return fingerprint([round_.fingerprint, round_.objective.model_dump(mode="json")])
+
+
 def found_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
     """The record of the same command where nothing that it is bound to has changed since."""
     store = RoundStore(Storage(place.storage), round_.name)
@@ -265,6 +272,7 @@ def found_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | N
     if (
         record is None
         or not is_same_command(record.command, part.command)
+        or record.asked not in (None, _asked(round_))
         or stale_facts(record, facts_of(round_.studies, round_.resources))
     ):
         return None

@@ -119,6 +119,8 @@ class ProcedureRecord(FrozenSpec):
         sentences: what the verdict rests on, and what it leaves open.
         numbers: what other procedures and advice go on with, by name; None where one is not finite.
         bound_to: the facts that it holds for, by what they are facts of, such as ``model`` or ``hardware``.
+        asked: a hash of the round that it was given, and of its objective: of another one the same command asks
+            something else. None in records of older versions.
         rounds: names of the rounds that it ran, in the same storage.
         next: what to do next, first things first.
         command: reproduces it.
@@ -137,6 +139,7 @@ class ProcedureRecord(FrozenSpec):
     tables: tuple[ShownTable, ...] = ()
     plots: tuple[ShownPlot, ...] = ()
     bound_to: dict[str, str] = Field(default_factory=dict)
+    asked: str | None = None
     rounds: tuple[str, ...] = ()
     next: tuple[NextCommand, ...] = ()
     command: str

@@ -15,7 +15,7 @@ from raytune_playbook.engine.rounds.run import resume
 from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.errors import StorageError
 from raytune_playbook.procedures.command import command_of, is_same_command, part_of_round
-from raytune_playbook.procedures.procedure import done_before, procedure
+from raytune_playbook.procedures.procedure import done_before, found_before, procedure
 from raytune_playbook.records.facts import MODEL, NUM_STEPS
 from raytune_playbook.records.procedures import ProcedureRecord, newest_procedure
 from raytune_playbook.records.requests import stop
@@ -83,6 +83,12 @@ def test_parts_share_warm_gangs_and_leave_one_record_that_is_not_made_twice(gang
     again = sweep(round_, place)
     assert again == record
     assert "done before" in said(place)
+    part = part_of_round("sweep", round_, place, {"steps": 4})
+    longer = round_.budget.model_copy(update={"num_trials": 2 * round_.budget.num_trials})
+    assert found_before(part, round_.model_copy(update={"budget": longer}), place) == record
+    for change in ({"seed": 7}, {"objective": Objective(metric="loss", over="last")}):
+        changed = round_.model_copy(update=change)  # nothing that the record is bound to, yet another question
+        assert found_before(part, changed, place) is None
     other = sweep(round_, place, steps=2)  # asks for another thing, under names of its own
     assert other.number == 2
     assert other.rounds == ("whole-sweep-size-0-2", "whole-sweep-size-1-2")

@@ -237,6 +237,20 @@ def test_ba9_what_a_change_makes_stale_is_named_and_holds_up_only_what_rests_on_
     assert stage(early, "variance").command == "raytune-playbook variance digits"
 
 
+def test_ba9_code_that_has_changed_is_said_without_its_hashes_whichever_it_was_bound_to():
+    bound = (
+        record("batch-size", 2, bound_to={"training code": "11aa"}),
+        record("train-steps", 3, bound_to={"code": "aa"}),
+    )
+    facts = FACTS | {"training code": "22bb", "code": "bb"}
+    advice = advised(project(STARTED[0], *bound, rounds=(round_(facts=facts),), learned=learned()))
+    for name in ("batch-size", "train-steps"):
+        assert stage(advice, name).sentence.endswith(") Since then the code has changed.")
+    newer = record("stability", 22, bound_to={"training code": "11aa"})  # told after the round began, of it
+    advice = advised(project(STARTED[0], *bound, newer, rounds=(round_(facts=facts),), learned=learned()))
+    assert stage(advice, "batch-size").standing is Standing.DONE
+
+
 def test_what_is_said_of_an_older_round_is_not_said_of_the_newest():
     done = [record(verb, 20 + place, is_good=True) for place, verb in enumerate(("exploit", "variance", "launch"))]
     later = replace(EXPLORED, procedures=(*STARTED, *done), rounds=(round_(), round_("digits_2", 40)))

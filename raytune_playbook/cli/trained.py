@@ -27,13 +27,15 @@ def _predict(
     """
     if (data is None) == (split is None) or (data is not None and output is None):
         raise click.UsageError("Give --data with --output, or --split", click.get_current_context())
+    from raytune_playbook.records.storage import Storage
+    from raytune_playbook.records.store import RoundStore
+
+    store = RoundStore(Storage(storage), round)
+    store.trial_id(trial)  # before ray and torch are imported, which takes seconds
     if split is not None:
         from raytune_playbook.engine.trained.score import score
-        from raytune_playbook.records.storage import Storage
-        from raytune_playbook.records.store import RoundStore
         from raytune_playbook.report.terminal import new_console, score_summary
 
-        store = RoundStore(Storage(storage), round)
         new_console().print(score_summary(store, score(store, trial, split, step=step, output=output)), soft_wrap=True)
     elif data is not None and output is not None:
         from raytune_playbook.engine.trained.predict import predict_file

@@ -95,7 +95,12 @@ def _draw(tasks: Sequence[_Task], folder: Path) -> None:
         raise InputError(
             "Plots are drawn to files by kaleido, which is not installed; run pip install kaleido."
         ) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Plots are written into a folder, but {str(folder)!r} cannot be one ({error.strerror}); name another."
+        ) from None
     try:
         kaleido.write_fig_from_object_sync(tasks)
     except (ChromeNotFoundError, BrowserFailedError, BrowserDepsError) as error:

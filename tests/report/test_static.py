@@ -50,3 +50,14 @@ def test_without_a_browser_there_is_one_sentence_and_exit_code_2(mixed_round, tm
     said = capsys.readouterr().err
     assert "in a Chromium or Chrome on this machine, but none could be started" in said
     assert said.count("\n") == 1
+
+
+def test_plots_are_not_written_into_a_file(mixed_round, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    storage = mixed_round.storage.uri
+    for folder in ("file", "file/below"):
+        assert main(["report", mixed_round.name, "--storage", storage, "--static", str(tmp_path / folder)]) == 2
+        said = capsys.readouterr().err
+        assert f"Plots are written into a folder, but '{tmp_path}/{folder}' cannot be one" in said
+        assert said.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "in the way"

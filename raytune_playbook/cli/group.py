@@ -21,7 +21,9 @@ ORDER = (
 """Of the commands in the list of them: those of a round's life, then the playbook's procedures in its order."""
 
 
-class _Command(click.Command):
+class Command(click.Command):
+    """One that is listed with its whole first sentence."""
+
     def get_short_help_str(self, limit: int = 45) -> str:
         """The first sentence of the help, whole, for the list of commands."""
         return (self.help or "").partition("\n")[0]
@@ -30,7 +32,7 @@ class _Command(click.Command):
 class _Commands(click.Group):
     """The commands in `ORDER`; turns what one raises into a sentence and an exit code."""
 
-    command_class = _Command
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.commands, key=ORDER.index)

@@ -26,6 +26,7 @@ from raytune_playbook.procedures.command import is_same_command
 from raytune_playbook.records.facts import facts_of
 from raytune_playbook.records.procedures import (
     ProcedureRecord,
+    all_of,
     newest_procedure,
     rounds_of,
     stale_facts,
@@ -51,7 +52,7 @@ class Procedure:
         part: its name, its round's, and its command.
         round: whose it is.
         place: where its rounds run and are recorded; in its session.
-        ran: names of the rounds that it has run, this time or before it was cut off.
+        ran: names of the rounds that it has run, this time or before it was cut off, or has used again.
     """
 
     part: Part
@@ -59,6 +60,7 @@ class Procedure:
     place: Place
     ran: list[str] = field(default_factory=list)
     _machine: Machine | None = None
+    _is_checked: bool = False
 
     @property
     def store(self) -> RoundStore:
@@ -76,7 +78,14 @@ class Procedure:
         assert self.place.gangs is not None, "a procedure runs in a session"
         return self.place.gangs
 
-    def run(self, what: str, round_: Round, *, prepare: Callable[[Round], None] | None = None) -> Result:
+    def run(
+        self,
+        what: str,
+        round_: Round,
+        *,
+        prepare: Callable[[Round], None] | None = None,
+        is_used_again: bool = False,
+    ) -> Result:
         """Run a round as part of the procedure; its name is made of ``what`` it is, such as ``sweep``.
 
         The first one of a session is checked before its first trial, as every round is; those after it are not.
@@ -85,16 +94,24 @@ class Procedure:
             what: it is; with it a procedure that was cut off finds the round again.
             round_: to run.
             prepare: called with the round under its name before it runs, or goes on.
+            is_used_again: whether the same round of an earlier run of the procedure will do, where nothing that its
+                record is bound to has changed since. Not for what is measured anew, such as times.
 
         Raises:
             InputError, RunError: as `raytune_playbook.run`.
             KeyboardInterrupt: Ctrl-C ended it, cleanly.
         """
+        earlier = self._earlier(what, round_) if is_used_again else None
+        if earlier is not None:
+            self.say(f"{earlier.name} has trained the same before, so it is used again; --again trains it anew.")
+            self.ran.append(earlier.name)
+            return self._seen(Result(earlier))
         named = self._named(what, round_)
         if prepare is not None:
             prepare(named)
-        wishes = Wishes(part=self.part, is_checked=bool(self.ran))
+        wishes = Wishes(part=self.part, is_checked=self._is_checked)
         store, status = run_round(named, self.place, wishes)
+        self._is_checked = True
         self._require_finished(store, status)
         self.ran.append(named.name)
         write_page(store)
@@ -157,6 +174,26 @@ class Procedure:
             if not store.exists():
                 break
             found = None if store.name in concluded else store
+        return found
+
+    def _earlier(self, what: str, round_: Round) -> RoundStore | None:
+        """The newest finished round of an earlier run that trained the same, by the same code, on as many workers.
+
+        None where the same was begun and cut off since: that is gone on with.
+        """
+        records = all_of(self.store, self.part.procedure)
+        holding = {name for each in records if not stale_facts(each, self.facts) for name in each.rounds}
+        concluded, found = rounds_of(self.store, self.part.procedure), None
+        for store in itertools.takewhile(RoundStore.exists, self._stores(what)):
+            recorded = store.round()
+            if recorded.fingerprint != round_.model_copy(update={"name": store.name}).fingerprint:
+                continue
+            if store.name not in concluded:
+                return None
+            is_same = (recorded.objective, recorded.resources) == (round_.objective, round_.resources)
+            status = store.status()
+            if is_same and store.name in holding and status is not None and status.state is RoundState.FINISHED:
+                found = store
         return found
 
     def _named(self, what: str, round_: Round) -> Round:

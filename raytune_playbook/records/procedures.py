@@ -187,15 +187,20 @@ def newest_procedure(store: RoundStore, procedure: str) -> ProcedureRecord | Non
     return next((each for each in readable_procedures(store).found if each.procedure == procedure), None)
 
 
-def rounds_of(store: RoundStore, procedure: str) -> frozenset[str]:
-    """Names of the rounds that all runs of one procedure of a round have run, as far as their records can be read."""
+def all_of(store: RoundStore, procedure: str) -> list[ProcedureRecord]:
+    """The records of all runs of one procedure of a round, as far as they can be read."""
     folder = f"{store.name}/{FOLDER}/{procedure}"
     contents = [store.storage.read(f"{folder}/{file}") for file in store.storage.files(folder) if _number(file)]
-    found = set[str]()
+    found = list[ProcedureRecord]()
     for content in contents:
         with contextlib.suppress(ValueError, TypeError, InputError):
-            found.update(ProcedureRecord(**json.loads(content or b"")).rounds)
-    return frozenset(found)
+            found.append(ProcedureRecord(**json.loads(content or b"")))
+    return found
+
+
+def rounds_of(store: RoundStore, procedure: str) -> frozenset[str]:
+    """Names of the rounds that all runs of one procedure of a round have run, as far as their records can be read."""
+    return frozenset(name for record in all_of(store, procedure) for name in record.rounds)
 
 
 def stale_facts(record: ProcedureRecord, facts: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -192,6 +192,10 @@ def test_how_a_command_ends_is_its_exit_code(monkeypatch, capsys, error, code):
     ("arguments", "sentence"),
     [
         ([], "Missing command"),
+        (
+            ["lengthen", "x", "--max-train-steps", "9", "--branch-decays=-5"],
+            "numbers of steps, such as 100,200,400, but",
+        ),
         (["rnu"], "No such command 'rnu'"),
         (["run"], "Missing argument 'JOB'; see raytune-playbook run --help."),
         (["run", "a.py", "b.py"], "Got unexpected extra argument"),

@@ -23,6 +23,7 @@ from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.settings import Objective
 from tests.waiting import wait_for
 
 
@@ -36,15 +37,21 @@ def said(place: Place) -> str:
     return file.getvalue()
 
 
-def sweep(round_: Round, place: Place, *, steps: int = 4, num_parts: int = 2) -> ProcedureRecord:
-    """A procedure of a few parts, which comes to how many trials it trained."""
-    part = part_of_round("sweep", round_, place, {"steps": steps})
-    if record := done_before(part, round_, place):
+def sweep(
+    round_: Round, place: Place, *, steps: int = 4, num_parts: int = 2, again: bool | None = None
+) -> ProcedureRecord:
+    """A procedure of a few parts, which comes to how many trials they have; with ``again=False`` it uses them again."""
+    part = part_of_round("sweep", round_, place, {"steps": steps, "num_parts": None if num_parts == 2 else num_parts})
+    if not again and (record := done_before(part, round_, place)):
         return record
     budget = round_.budget.model_copy(update={"max_train_steps": steps})
     with procedure(part, round_, place) as running:
         results = [
-            running.run(f"size-{number}", round_.model_copy(update={"budget": budget, "seed": number}))
+            running.run(
+                f"size-{number}",
+                round_.model_copy(update={"budget": budget, "seed": number}),
+                is_used_again=again is False,
+            )
             for number in range(num_parts)
         ]
         num_trials = sum(result.trials.num_rows for result in results)
@@ -79,6 +86,14 @@ def test_parts_share_warm_gangs_and_leave_one_record_that_is_not_made_twice(gang
     other = sweep(round_, place, steps=2)  # asks for another thing, under names of its own
     assert other.number == 2
     assert other.rounds == ("whole-sweep-size-0-2", "whole-sweep-size-1-2")
+    # With another option what was trained is used again, and what was not is trained and checked.
+    third = sweep(round_, place, num_parts=3, again=False)
+    assert third.rounds == ("whole-sweep-size-0", "whole-sweep-size-1", "whole-sweep-size-2")
+    assert third.numbers == {"num_trials": 6}
+    assert "whole-sweep-size-1 has trained the same before, so it is used again" in said(place)
+    wider = round_.model_copy(update={"objective": Objective(metric=round_.objective.metric, goal="maximize")})
+    assert sweep(wider, place, num_parts=1, again=False).rounds == ("whole-sweep-size-0-3",)
+    assert sweep(round_, place, num_parts=1, again=True).rounds == ("whole-sweep-size-0-4",)
     with pytest.raises(StorageError, match=r"part of the sweep of whole.*raytune_playbook.sweep"):
         resume("whole-sweep-size-0", storage=str(tmp_path))
 

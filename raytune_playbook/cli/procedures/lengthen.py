@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import click
 
-from raytune_playbook.cli.group import commands
+from raytune_playbook.cli.group import Command, commands
 from raytune_playbook.cli.procedures.given import job_of_round, of_round
 
 ALL = "all"
 """What ``--branch-decays`` stands for without lengths."""
 
 
-@commands.command("lengthen")
+class _Lengthen(Command):
+    """The command, which click would tell of ``--branch-decays=-5`` that there is no option ``-5``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for each in args:
+            if each.startswith("--branch-decays="):
+                _lengths(each.partition("=")[2])
+        return super().parse_args(ctx, args)
+
+
+@commands.command("lengthen", cls=_Lengthen)
 @of_round
 @click.option(
     "--max-train-steps", type=int, required=True, metavar="N", help="Of the long round; about 10 x the short one's."

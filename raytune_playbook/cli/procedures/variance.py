@@ -11,14 +11,14 @@ from raytune_playbook.cli.procedures.given import job_of_round, of_round
 @commands.command("variance")
 @of_round
 @click.option("--num-retrains", type=int, metavar="N", help="Of the best trial (default: 20, fewer of long trainings).")
-@click.option("--study-seeds", type=int, default=0, metavar="N", help="Search the same space N times more.")
-@click.option("--data-splits", type=int, default=0, metavar="N", help="Train in N other divisions of the examples.")
+@click.option("--study-seeds", type=int, metavar="N", help="Search the same space N times more.")
+@click.option("--data-splits", type=int, metavar="N", help="Train in N other divisions of the examples.")
 def _variance(
     round: str,
     *,
     num_retrains: int | None,
-    study_seeds: int,
-    data_splits: int,
+    study_seeds: int | None,
+    data_splits: int | None,
     again: bool,
     storage: str,
     address: str | None,

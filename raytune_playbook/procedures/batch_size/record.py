@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from raytune_playbook.analysis.wording import duration_text, form_for, number_text
 from raytune_playbook.procedures.batch_size.measured import Measured, Proof, ToTarget
-from raytune_playbook.procedures.batch_size.scaling import Cost, chance, costs, least
+from raytune_playbook.procedures.batch_size.scaling import CLOSE, Cost, as_fast, chance, costs, least
 from raytune_playbook.procedures.batch_size.sentences import ended_sentence, steps_sentences, throughput_sentences
 from raytune_playbook.procedures.batch_size.shown import (
     budgets_table,
@@ -84,10 +84,24 @@ class About:
         return self._supposed(self.scaling.pays_to) if self.least is None else self.least.size
 
     def _supposed(self, size: int) -> int:
-        """The size, or the largest below it at which an epoch has enough steps for the rule of thumb."""
+        """The size, or the largest below it at which an epoch has enough steps for the rule of thumb.
+
+        That rule alone sends nobody to a smaller size than the job's own.
+        """
         sizes = [each.size for each in self.measured.sizes]
-        relied_on = [each for each in sizes if each <= size and each * FEW_STEPS <= self.measured.num_examples]
+        own = self.own_size or 0
+        relied_on = [each for each in sizes if each <= size and (each <= own or self.is_relied_on(each))]
         return max(relied_on, default=sizes[0])
+
+    def is_relied_on(self, size: int) -> bool:
+        """Whether an epoch at a size has enough steps for the rule of thumb."""
+        return size * FEW_STEPS <= self.measured.num_examples
+
+    @property
+    def own_size(self) -> int | None:
+        """The job's own batch size."""
+        own = self.round.fixed_values.get(BATCH_SIZE)
+        return own if isinstance(own, int) else None
 
 
 def consumption(resources: Resources) -> tuple[float, str]:
@@ -150,18 +164,41 @@ def _verdict(about: About, unit: str) -> str:
             f"{to_target.max_train_steps:,} steps, so the steps are not known; {largest}."
         )
     if to_target is not None and best is not None:
+        reaches = f"it reaches a {objective.name} of {to_target.target:g}"
+        if equal := as_fast(about.costs, best, about.scaling.stops_at):
+            others = " and ".join(f"{each.size:,} ({duration_text(each.seconds)})" for each in equal)
+            return (
+                f"Take batch_size {best.size:,}: {reaches} in {duration_text(best.seconds)}, which {others} "
+                f"{form_for(len(equal), 'equals', 'equal')} to within {CLOSE - 1:.0%}; of equals the smallest is "
+                f"taken, which needs the least memory; {largest}."
+            )
         return (
-            f"Take batch_size {best.size:,}: it reaches a {objective.name} of {to_target.target:g} in the least time "
+            f"Take batch_size {best.size:,}: {reaches} in the least time "
             f"({duration_text(best.seconds)}) and with the least resource consumption "
             f"({number_text(best.resources, 3)} {unit}-seconds); {largest}."
         )
     time, resources = about.least_time, about.least_resources
+    by_epoch = _by_epoch(about) if time < about.scaling.stops_at else None
     if time == resources:
-        return f"Take batch_size {time:,}, for the least training time and resource consumption; {largest}."
+        why = by_epoch or "for the least training time and resource consumption"
+        return f"Take batch_size {time:,}, {why}; {largest}."
+    why = f" ({by_epoch})" if by_epoch else ""
     return (
-        f"Take batch_size {time:,} for the least training time, or {resources:,} for the least resource consumption; "
-        f"{largest}."
+        f"Take batch_size {time:,} for the least training time{why}, or {resources:,} for the least resource "
+        f"consumption; {largest}."
     )
+
+
+def _by_epoch(about: About) -> str:
+    """Why no larger size is taken, where larger ones have more throughput."""
+    rule = "the rule of thumb that a doubled batch halves the steps is not to be relied on"
+    if about.is_relied_on(about.least_time):
+        return f"the largest whose epoch has at least {FEW_STEPS} steps: with fewer {rule}"
+    own, size = about.own_size, about.least_time
+    which = "the smallest that was measured"
+    if own is not None and size <= own:
+        which = "which the job has" if size == own else f"the largest up to the job's {own:,}"
+    return f"{which}: an epoch has fewer than {FEW_STEPS} steps even at that, and with so few {rule}"
 
 
 def _sentences(about: About, amount: float, unit: str) -> list[str]:
@@ -235,7 +272,6 @@ def _numbers(about: About) -> dict[str, JsonValue]:
 
 def _next(about: About) -> list[NextCommand]:
     size, round_ = about.least_time, about.round
-    now = round_.fixed_values.get(BATCH_SIZE)
     if about.to_target is not None and about.least is None:
         return [
             NextCommand(
@@ -243,7 +279,7 @@ def _next(about: About) -> list[NextCommand]:
                 "and run this again."
             )
         ]
-    if now == size:
+    if about.own_size == size:
         first = f"The job has batch_size {size:,} already; choose the number of training steps for it:"
     else:
         again = ", ".join(tuned_anew(round_)) or "the optimizer's and the regularizers' hyperparameters"

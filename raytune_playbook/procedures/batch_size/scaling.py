@@ -31,6 +31,8 @@ INTERVAL = (0.05, 0.95)
 class Regime(StrEnum):
     """How the steps go with the batch size at one size."""
 
+    SMALLEST = "the smallest"
+    """That has reached the target: with no smaller one there is no scaling to judge."""
     PERFECT = "perfect"
     DIMINISHING = "diminishing returns"
     NO_FEWER = "no fewer steps"
@@ -133,7 +135,9 @@ class StepScaling:
             if each.fewest is None:
                 found[each.size] = Regime.NOT_REACHED
                 continue
-            if self.critical is not None and each.size <= self.critical:
+            if each is self.reached[0]:
+                found[each.size] = Regime.SMALLEST
+            elif self.critical is not None and each.size <= self.critical:
                 found[each.size] = Regime.PERFECT
             else:
                 found[each.size] = Regime.DIMINISHING if each.fewest < FALLS * before else Regime.NO_FEWER
@@ -173,6 +177,11 @@ def least(costs_: Sequence[Cost], up_to: int) -> Cost | None:
     considered = [each for each in costs_ if each.size <= up_to]
     best = min((each.seconds for each in considered), default=math.inf)
     return next((each for each in considered if each.seconds <= CLOSE * best), None)
+
+
+def as_fast(costs_: Sequence[Cost], best: Cost, up_to: int) -> list[Cost]:
+    """The larger sizes whose training time is as good as equal to that of the least cost."""
+    return [each for each in costs_ if best.size < each.size <= up_to and each.seconds <= CLOSE * best.seconds]
 
 
 def chance(scaling: StepScaling, interval_s: Mapping[int, Sequence[float]], size: int, up_to: int) -> float:

@@ -8,7 +8,14 @@ from functools import partial
 
 from raytune_playbook.analysis.trials import Trial, trials_of
 from raytune_playbook.analysis.wording import count_text
-from raytune_playbook.procedures.lengthen.branches import Branch, BranchEnd, constant_values, decaying_values, planned
+from raytune_playbook.procedures.lengthen.branches import (
+    Branch,
+    BranchEnd,
+    best_after,
+    constant_values,
+    decaying_values,
+    planned,
+)
 from raytune_playbook.procedures.lengthen.points import alike
 from raytune_playbook.procedures.procedure import Procedure
 from raytune_playbook.records.store import RoundStore
@@ -58,9 +65,9 @@ def run_branches(
         result = p.run(f"decays-{total}", branching, prepare=partial(_prepare, own, whole))
         trials = {trial.study: trial for trial in trials_of(result.trials) if trial.repeat == 0}
         for study, branch in zip(branching.studies, own, strict=True):
-            ends.append(_end(branch, trials.get(study.name), whole))
+            ends.append(_end(branch, result.store, trials.get(study.name), whole))
     (trained,) = [trial for trial in trials_of(base.trials) if trial.repeat == 0]
-    return Branched(_end(Branch(max_train_steps, 0, 0), trained, {}), tuple(ends))
+    return Branched(_end(Branch(max_train_steps, 0, 0), base.store, trained, {}), tuple(ends))
 
 
 def _of(
@@ -93,8 +100,13 @@ def _prepare(own: Sequence[Branch], whole: Mapping[int, KeptWhole], named: Round
             kept.copy_to(folder, suggest(study, 0), named.resources.num_workers)
 
 
-def _end(branch: Branch, trial: Trial | None, whole: Mapping[int, KeptWhole]) -> BranchEnd:
+def _end(branch: Branch, store: RoundStore, trial: Trial | None, whole: Mapping[int, KeptWhole]) -> BranchEnd:
     trained_s = trial.training.train_s if trial is not None and trial.training is not None else 0.0
     kept = whole.get(branch.from_step)
-    shared_s = kept.seconds() if kept is not None else None
-    return BranchEnd(branch, trial.objective if trial else None, trained_s, max(0.0, trained_s - (shared_s or 0.0)))
+    own_s = max(0.0, trained_s - ((kept.seconds() or 0.0) if kept is not None else 0.0))
+    if trial is None or trial.objective is None:
+        return BranchEnd(branch, None, trained_s, own_s)
+    best = best_after(branch.from_step, store.measurements(trial.study, trial.key), store.round().objective)
+    if best is None:
+        return BranchEnd(branch, None, trained_s, own_s)
+    return BranchEnd(branch, best.value, trained_s, own_s, best.step)

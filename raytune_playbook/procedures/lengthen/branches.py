@@ -10,8 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raytune_playbook.analysis.judging.objective import Best, trial_objective
 from raytune_playbook.errors import SpecError
+from raytune_playbook.records.columns import STEP
 from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.settings import Objective
 
 DECAY_SHARES = (0.1, 0.2, 0.4)
 """Of the whole length: the decays that are compared where none are named."""
@@ -42,15 +48,18 @@ class BranchEnd:
     """What a branch came to.
 
     Fields:
-        objective: None where it could not be trained.
+        objective: over the steps after its branch alone: what was reached before it no decay has reached. None where it
+            could not be trained.
         whole_s: seconds of training from its first step on.
         own_s: of them those that were trained for it alone.
+        best_step: at which the objective was reached, warmup counted; None with it.
     """
 
     branch: Branch
     objective: float | None
     whole_s: float
     own_s: float
+    best_step: int | None = None
 
 
 def decays_of(lengths: Sequence[int] | None, max_train_steps: int) -> tuple[int, ...]:
@@ -99,12 +108,27 @@ def decaying_values(values: Mapping[str, Value]) -> dict[str, Value]:
     return {**values, "schedule": kind if kind in DECAYS else "linear"}
 
 
+def best_after(step: int, measurements: pa.Table | None, objective: Objective) -> Best | None:
+    """A trial's objective over its evaluations after a step; over all of them after step 0, where nothing is shared."""
+    if measurements is not None and step:
+        measurements = measurements.filter(pc.greater(measurements[STEP], step))
+    return trial_objective(measurements, objective)
+
+
 def best_of(ends: Sequence[BranchEnd], *, is_minimized: bool) -> BranchEnd | None:
     """The best branch of the full length; None where none could be trained."""
     longest = max((end.branch.max_train_steps for end in ends), default=0)
     sign = 1.0 if is_minimized else -1.0
     there = [end for end in ends if end.objective is not None and end.branch.max_train_steps == longest]
     return min(there, key=lambda end: sign * (end.objective or 0.0), default=None)
+
+
+def better_than_none(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Objective) -> BranchEnd | None:
+    """The best branch of the full length where it is better than the constant rate is anywhere; else None."""
+    best = best_of(ends, is_minimized=objective.goal == "minimize")
+    if best is None or best.objective is None or constant.objective is None:
+        return best
+    return best if objective.is_better(best.objective, constant.objective) else None
 
 
 def whole_s(ends: Sequence[BranchEnd]) -> float:

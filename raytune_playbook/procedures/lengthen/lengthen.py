@@ -25,6 +25,7 @@ from raytune_playbook.procedures.lengthen.points import (
     compared_points,
     longer_round,
     points_of,
+    share_text,
     varied_names,
 )
 from raytune_playbook.procedures.lengthen.record import Lengthened, completed_record
@@ -66,10 +67,11 @@ def lengthen(
     Their schedules are extended, not scaled. Where the round was lengthened to fewer steps before, the points are those
     of the longest such round. The record's ``numbers``: ``short_steps``, ``max_train_steps``, ``num_points``,
     ``is_same_answer`` and ``is_same_point`` (what is best at both lengths), ``holds`` (the short round can be relied
-    on), ``rank_correlation`` with
+    on), ``has_paid`` (the longer training is better than the short one was), ``rank_correlation`` with
     ``rank_correlation_low`` and ``_high`` (where enough points tell), ``objective_short``, ``objective_long`` and
-    ``best`` (the values of the best point of the long round), and of branches ``best_decay_steps``,
-    ``objective_branch``, ``objective_constant``, ``branches_s`` and ``whole_runs_s``.
+    ``best`` (the values of the best point of the long round), and of branches ``best_decay_steps``
+    (None where no decay is better than none), ``objective_branch`` (of the steps after its branch alone),
+    ``objective_constant``, ``branches_s`` and ``whole_runs_s``.
 
     Args:
         round: that was run.
@@ -103,8 +105,10 @@ def lengthen(
     points = chosen(short.points, num_trials)
     with procedure(part, round, place) as p:
         _announce(p, short, points, max_train_steps)
+        if text := share_text(short.points, len(points), num_trials):
+            p.say(text)
         longer = longer_round(round, points, short.num_steps, max_train_steps)
-        result = p.run(f"steps-{max_train_steps}", longer)
+        result = p.run(f"steps-{max_train_steps}", longer, is_used_again=not again)
         judged = Lengths(short.num_steps, max_train_steps, round.objective)
         trials = read_insight(result.store).evidence.first_runs
         compared = compared_points(round, points, trials, round.objective)

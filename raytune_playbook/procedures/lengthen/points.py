@@ -73,11 +73,35 @@ def chosen(points: Sequence[Point], num_points: int) -> list[Point]:
 
     The best of all values come first, then the second best of each, and so on.
     """
-    by_arm: dict[tuple[str, ...], list[Point]] = {}
-    for point in points:
-        by_arm.setdefault(tuple(map(same_text, point.arm.values())), []).append(point)
+    by_arm = _by_arm(points)
     share = max(1, num_points // max(1, len(by_arm)))
-    return [own[place] for place in range(share) for own in by_arm.values() if place < len(own)]
+    return [own[place] for place in range(share) for own in by_arm if place < len(own)]
+
+
+def share_text(points: Sequence[Point], num_chosen: int, num_asked: int) -> str | None:
+    """Why another number of points than was asked for is trained again; None where it is the same.
+
+    Args:
+        points: from which they were chosen.
+    """
+    num_values = len(_by_arm(points))
+    if num_chosen == num_asked:
+        return None
+    share = max(1, num_asked // num_values)
+    if num_chosen < num_values * share:
+        return f"Not {num_asked}: no more were completed{f', at most {share} of each value' if num_values > 1 else ''}."
+    return (
+        f"Not {num_asked}: each of the {num_values} scientific values has as many, {share}, so that none is better by "
+        "more trials alone (SD9)."
+    )
+
+
+def _by_arm(points: Sequence[Point]) -> list[list[Point]]:
+    """The points of each scientific value, in their order."""
+    found: dict[tuple[str, ...], list[Point]] = {}
+    for point in points:
+        found.setdefault(tuple(map(same_text, point.arm.values())), []).append(point)
+    return list(found.values())
 
 
 def longer_round(round_: Round, points: Sequence[Point], short_steps: int, long_steps: int) -> Round:

@@ -14,7 +14,7 @@ from raytune_playbook.errors import JobFileError
 from raytune_playbook.procedures.candidate import candidate_of, write_candidate
 from raytune_playbook.procedures.command import command_of, shown_path
 from raytune_playbook.procedures.lengthen.branch_rounds import Branched
-from raytune_playbook.procedures.lengthen.branches import best_of, decaying_values, whole_s
+from raytune_playbook.procedures.lengthen.branches import BranchEnd, best_of, better_than_none, decaying_values, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Compared, Verdict
 from raytune_playbook.procedures.lengthen.points import Point
 from raytune_playbook.procedures.lengthen.schedules import extended_schedule, extension_text, small_rates_text
@@ -30,10 +30,12 @@ from raytune_playbook.procedures.lengthen.words import (
     correlation_text,
     growth_text,
     moved_text,
+    paid_text,
     points_plot,
     points_table,
     verdict_text,
 )
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.procedures import NextCommand, ProcedureRecord
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.round import Round
@@ -71,25 +73,42 @@ class Lengthened:
         return is_same and (ranks is None or ranks.value >= LEAST_CORRELATION)
 
     @property
+    def decay(self) -> BranchEnd | None:
+        """The best decay of the full length, where it beats the constant rate and the best point; else None."""
+        if self.branched is None:
+            return None
+        best = better_than_none(self.branched.ends, self.branched.constant, self.lengths.objective)
+        if best is None or best.objective is None:
+            return None
+        is_better = self.lengths.objective.is_better(best.objective, self.lengths.value(self.verdict.best_long.long))
+        return best if is_better else None
+
+    @property
+    def reached(self) -> float:
+        """The candidate's objective."""
+        decay = None if self.decay is None else self.decay.objective
+        return self.lengths.value(self.verdict.best_long.long) if decay is None else decay
+
+    @property
+    def has_paid(self) -> bool:
+        """Whether the candidate is better than the best point was in the short round."""
+        return self.lengths.objective.is_better(self.reached, self.lengths.value(self.verdict.best_short.short))
+
+    @property
     def values(self) -> dict[str, Value]:
         """All hyperparameters of the candidate: the best point of the long round, with the best decay of its branches
         where that is better."""
-        lengths, objective = self.lengths, self.lengths.objective
-        values = extended_schedule(self.best.values, lengths.short, lengths.long)
-        ends = () if self.branched is None else self.branched.ends
-        best, reached = (
-            best_of(ends, is_minimized=objective.goal == "minimize"),
-            lengths.value(self.verdict.best_long.long),
-        )
-        if best is None or best.objective is None or not objective.is_better(best.objective, reached):
+        values = extended_schedule(self.best.values, self.lengths.short, self.lengths.long)
+        if self.decay is None:
             return values
-        return {**decaying_values(values), "decay_steps": best.branch.decay_steps}
+        return {**decaying_values(values), "decay_steps": self.decay.branch.decay_steps}
 
 
 def completed_record(draft: ProcedureRecord, round_: Round, place: Place, found: Lengthened) -> ProcedureRecord:
     """The draft with all that is to be shown of it."""
     lengths, verdict, branched = found.lengths, found.verdict, found.branched
     sentences = [
+        paid_text(lengths, lengths.value(verdict.best_short.short), found.reached, has_paid=found.has_paid),
         growth_text(lengths.short, lengths.long),
         extension_text(found.best.values, lengths.short, lengths.long),
         correlation_text(verdict, len(found.compared)),
@@ -127,6 +146,7 @@ def _numbers(found: Lengthened) -> dict[str, JsonValue]:
         "is_same_answer": verdict.is_same_answer,
         "is_same_point": verdict.is_same_point,
         "holds": found.holds,
+        "has_paid": found.has_paid,
         "objective_short": lengths.value(verdict.best_short.short),
         "objective_long": lengths.value(verdict.best_long.long),
         "best": dict(found.values),
@@ -137,7 +157,8 @@ def _numbers(found: Lengthened) -> dict[str, JsonValue]:
         numbers["rank_correlation_high"] = verdict.correlation.high
     if branched is not None:
         best = best_of(branched.ends, is_minimized=lengths.objective.goal == "minimize")
-        numbers["best_decay_steps"] = None if best is None else best.branch.decay_steps
+        better = better_than_none(branched.ends, branched.constant, lengths.objective)
+        numbers["best_decay_steps"] = None if better is None else better.branch.decay_steps
         numbers["objective_branch"] = None if best is None else best.objective
         numbers["objective_constant"] = branched.constant.objective
         numbers["branches_s"] = branched.constant.whole_s + math.fsum(end.own_s for end in branched.ends)
@@ -163,7 +184,15 @@ def _next(round_: Round, place: Place, found: Lengthened) -> list[NextCommand]:
                 command=command_of("lengthen", round_.name, place.storage, asked_all),
             )
         )
-    return [_candidate(round_, place, found) if found.holds else _tuned_again(round_, place, found), *nexts]
+    if not found.holds:
+        return [_tuned_again(round_, place, found), *nexts]
+    if found.has_paid:
+        return [_candidate(round_, place, found), *nexts]
+    stay = NextCommand(
+        sentence=f"Stay with the {count_text(lengths.short)} steps of {found.short_name}; what is next then:",
+        command=command_of("advise", place.storage, DEFAULT_STORAGE),
+    )
+    return [*nexts, stay]
 
 
 def _candidate(round_: Round, place: Place, found: Lengthened) -> NextCommand:

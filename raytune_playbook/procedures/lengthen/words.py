@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.wording import count_text, duration_text, form_for, number_text, value_text
-from raytune_playbook.procedures.lengthen.branches import BranchEnd, best_of, whole_s
+from raytune_playbook.procedures.lengthen.branches import BranchEnd, best_of, better_than_none, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Change, Compared, Verdict, carries_over
 from raytune_playbook.records.procedures import Cell, ShownLine, ShownPlot, ShownSeries, ShownTable
 from raytune_playbook.study.settings import Objective
@@ -52,6 +52,22 @@ def growth_text(short_steps: int, long_steps: int) -> str | None:
             "answered the same for less (LN4)."
         )
     return None
+
+
+def paid_text(lengths: Lengths, short: float, long: float, *, has_paid: bool) -> str:
+    """Whether training for longer has paid.
+
+    Args:
+        short, long: the best objective at each length.
+    """
+    after = f"{number_text(long)} {lengths.objective.name} at best after {count_text(lengths.long)} steps"
+    before = f"{number_text(short)} after {count_text(lengths.short)}"
+    if has_paid:
+        return f"Longer training paid: {after}, against {before}."
+    return (
+        f"Longer training did not pay: {after}, against {before}. The search picked the short run for being the best, "
+        "which is partly luck: a small difference says little."
+    )
 
 
 def verdict_text(verdict: Verdict, lengths: Lengths, *, was_shown: bool) -> str:
@@ -206,13 +222,12 @@ def branches_texts(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
     if best is None:
         return [saved, "No branch of the full length could be trained."]
     steps, decay = best.branch.max_train_steps, best.branch.decay_steps
-    if best.objective is None or (
-        constant.objective is not None and not objective.is_better(best.objective, constant.objective)
-    ):
+    if better_than_none(ends, constant, objective) is None:
         return [
             saved,
             f"Of {count_text(steps)} steps no decay is better than none: {number_text(best.objective)} "
-            f"{objective.name} at best, against {number_text(constant.objective)} at the constant learning rate.",
+            f"{objective.name} at best in the steps after a branch, against {number_text(constant.objective)} that "
+            f"the constant learning rate reached{_when(best, constant)}.{_shorter_text(ends, constant, objective)}",
         ]
     against = "" if constant.objective is None else f", against {number_text(constant.objective)} without a decay"
     found = (
@@ -225,19 +240,52 @@ def branches_texts(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Ob
     return [saved, found]
 
 
+def _shorter_text(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Objective) -> str:
+    """That a shorter training with a decay is better than all of the full length, where one is."""
+    shorter = [end for end in ends if end.branch.max_train_steps < constant.branch.max_train_steps]
+    best = better_than_none(shorter, constant, objective)
+    if best is None:
+        return ""
+    return (
+        f" {count_text(best.branch.max_train_steps)} steps with a decay over the last "
+        f"{count_text(best.branch.decay_steps)} had {number_text(best.objective)}: train for fewer steps."
+    )
+
+
+def _when(best: BranchEnd, constant: BranchEnd) -> str:
+    if constant.best_step is None:
+        return ""
+    before = ", before the best decay branched off" if constant.best_step <= best.branch.from_step else ""
+    return f" at step {count_text(constant.best_step)}{before}"
+
+
 def branches_table(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Objective) -> ShownTable:
-    """Every branch, and the run that they were branched off."""
-    best = best_of(ends, is_minimized=objective.goal == "minimize")
-    rows = [(constant.branch.max_train_steps, 0, 0, constant.objective, constant.whole_s)]
-    rows += [
-        (end.branch.max_train_steps, end.branch.decay_steps, end.branch.from_step, end.objective, end.own_s)
-        for end in ends
+    """Every branch by its own steps, and the run that they were branched off; the best of the full length leads."""
+    best = better_than_none(ends, constant, objective)
+    shown = [constant, *ends]
+    rows = [
+        (
+            end.branch.max_train_steps,
+            end.branch.decay_steps,
+            end.branch.from_step,
+            end.objective,
+            end.best_step,
+            end.own_s,
+        )
+        for end in shown
     ]
     return ShownTable(
         title="Decays branched off one run at a constant learning rate",
-        columns=("steps in all", "of them decay", "branched at step", objective.name, "own training, s"),
+        columns=(
+            "steps in all",
+            "of them decay",
+            "branched at step",
+            f"{objective.name} after it",
+            "at step",
+            "own training, s",
+        ),
         rows=tuple(rows),
-        leading=() if best is None else (1 + list(ends).index(best),),
+        leading=(shown.index(best or constant),),
     )
 
 
@@ -256,7 +304,7 @@ def branches_plot(ends: Sequence[BranchEnd], constant: BranchEnd, objective: Obj
     )
     return ShownPlot(
         title="How long should the decay be?",
-        label=f"The {objective.name} of trainings that decay over so many of their last steps.",
+        label=f"The {objective.name} in the last steps of trainings that decay over so many of them.",
         x_name="steps of decay",
         y_name=objective.name,
         series=tuple(series),

@@ -40,8 +40,8 @@ def variance(
     round: Round,
     *,
     num_retrains: int | None = None,
-    study_seeds: int = 0,
-    data_splits: int = 0,
+    study_seeds: int | None = None,
+    data_splits: int | None = None,
     storage: str = DEFAULT_STORAGE,
     gangs: Gangs | None = None,
     address: str | None = None,
@@ -66,15 +66,15 @@ def variance(
         Its ``numbers``: ``trial`` (STUDY/INDEX), ``num_retrains``, ``values`` (of those that were completed),
         ``median``, ``std`` (None where one was infeasible), ``interval`` (of the median), ``num_infeasible``, and
         ``searched`` (what the trial's own run had); where they were asked for ``study_values`` (the best of each
-        search, the round's own first) and ``study_std``, ``split_values`` and ``split_std``; ``study_interval`` (of the
-        best of another search, from the trials there are).
+        search, the round's own first) and ``study_std``, ``split_values`` and ``split_std``; ``study_bound`` (what
+        another search finds at least in 9 of 10 cases; how much better it can be, the trials there are do not tell).
 
     Raises:
         InputError: the round was not run, or none of its trials was completed, or there is no other division.
         RunError: a training cannot be run.
     """
     place = Place(storage, console or new_console(), gangs, address, job)
-    options = {"num_retrains": num_retrains, "study_seeds": study_seeds or None, "data_splits": data_splits or None}
+    options = {"num_retrains": num_retrains, "study_seeds": study_seeds, "data_splits": data_splits}
     part = part_of_round("variance", round, place, options)
     _refuse_numbers(num_retrains, study_seeds, data_splits)
     point, picked = best_point(round, storage)
@@ -90,21 +90,30 @@ def variance(
             picked=picked,
             trials=trials,
             retrainings=retrained(p, point, number),
-            searches=tuple(_searched_again(p, point.round, number) for number in range(1, study_seeds + 1)),
-            splits=_trained_in(p, divided) if divided is not None else (),
+            searches=tuple(
+                _searched_again(p, point.round, number, is_used_again=not again)
+                for number in range(1, (study_seeds or 0) + 1)
+            ),
+            splits=_trained_in(p, divided, is_used_again=not again) if divided is not None else (),
         )
         return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, storage))
 
 
-def _refuse_numbers(num_retrains: int | None, study_seeds: int, data_splits: int) -> None:
+def _refuse_numbers(num_retrains: int | None, study_seeds: int | None, data_splits: int | None) -> None:
     if num_retrains is not None and num_retrains < NUM_LEAST:
         raise SpecError(
             f"num_retrains: from fewer than {NUM_LEAST} retrainings nothing can be said, but got {num_retrains}; give "
             f"{NUM_LEAST} or more, or leave it out."
         )
-    for name, number in (("study_seeds", study_seeds), ("data_splits", data_splits)):
-        if number < 0 or (number == 1 and name == "data_splits"):
-            raise SpecError(f"{name}: a spread needs several, but got {number}; give 2 or more, or leave it out.")
+    if study_seeds is not None and study_seeds < 1:
+        raise SpecError(
+            f"study_seeds: at least one search is compared with the round's own, but got {study_seeds}; give 1 or "
+            "more, or leave it out."
+        )
+    if data_splits is not None and data_splits < 2:
+        raise SpecError(
+            f"data_splits: a spread needs several divisions, but got {data_splits}; give 2 or more, or leave it out."
+        )
 
 
 def _divided(point: Point, number: int) -> Round:
@@ -116,15 +125,15 @@ def _divided(point: Point, number: int) -> Round:
     return found
 
 
-def _searched_again(p: Procedure, round_: Round, number: int) -> tuple[Trial, ...]:
+def _searched_again(p: Procedure, round_: Round, number: int, *, is_used_again: bool) -> tuple[Trial, ...]:
     """All trials of the same search with another seed."""
     p.say(f"Searching the same space with another seed, {number}:")
     seeded = round_.model_copy(
         update={"seed": (round_.seed + number) % 2**64, "goal": "How much does the best trial depend on the search?"}
     )
-    return trials_of(p.run(f"seed-{number}", seeded).trials)
+    return trials_of(p.run(f"seed-{number}", seeded, is_used_again=is_used_again).trials)
 
 
-def _trained_in(p: Procedure, divided: Round) -> tuple[Trial, ...]:
+def _trained_in(p: Procedure, divided: Round, *, is_used_again: bool) -> tuple[Trial, ...]:
     p.say(f"Training the best configuration in {divided.budget.num_trials} other divisions of the examples:")
-    return trials_of(p.run("splits", divided).trials)
+    return trials_of(p.run("splits", divided, is_used_again=is_used_again).trials)

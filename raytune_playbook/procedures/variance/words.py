@@ -9,7 +9,7 @@ from statistics import NormalDist, stdev
 
 from pydantic import JsonValue
 
-from raytune_playbook.analysis.answer.study_variance import interval_of_best
+from raytune_playbook.analysis.answer.study_variance import rank_of_another
 from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import form_for, number_text, values_text
@@ -27,7 +27,9 @@ from raytune_playbook.records.procedures import (
 )
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.data_split import DATA_SPLIT
-from raytune_playbook.study.settings import Objective
+
+_ORDINALS = ("first", "second", "third", "fourth")
+"""There is no need of more: in less than 1 of 16 cases are the best four of two searches all of one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Variances:
     searches: tuple[tuple[Trial, ...], ...] = ()
     splits: tuple[Trial, ...] = ()
 
+    @property
+    def are_all_equal(self) -> bool:
+        """Whether every retraining came to the same value."""
+        return len(self.retrainings.values) > 1 and len(set(self.retrainings.losses)) == 1
+
 
 def completed(draft: ProcedureRecord, found: Variances, storage: str) -> ProcedureRecord:
     """The record of them."""
@@ -62,6 +69,12 @@ def completed(draft: ProcedureRecord, found: Variances, storage: str) -> Procedu
         verdict = (
             f"Of {retrainings.num} retrainings of {found.point.text} {retrainings.num_infeasible} were infeasible, so "
             "its result cannot be relied on."
+        )
+    if found.are_all_equal:
+        verdict = (
+            f"All {retrainings.num} retrainings of {found.point.text} came to the same {retrainings.objective.name}, "
+            f"{number_text(retrainings.median)}: with other seeds it does not vary, or too little for this metric to "
+            "show."
         )
     launch = command_of("launch", found.point.round.name, storage, {"complexity": "none"})
     return draft.model_copy(
@@ -81,7 +94,8 @@ def completed(draft: ProcedureRecord, found: Variances, storage: str) -> Procedu
 def _sentences(found: Variances) -> list[str]:
     retrainings = found.retrainings
     said = []
-    if (interval := median_interval(retrainings.losses)) and all(map(math.isfinite, interval)):
+    interval = None if found.are_all_equal else median_interval(retrainings.losses)
+    if interval and all(map(math.isfinite, interval)):
         low, high = retrainings.of_losses(interval)
         said.append(f"The true median lies between {number_text(low)} and {number_text(high)} in 9 of 10 cases.")
     said += _on_luck(found)
@@ -106,6 +120,8 @@ def _on_luck(found: Variances) -> list[str]:
     picked, losses = found.picked.objective, found.retrainings.losses
     if picked is None or not losses:
         return []
+    if found.are_all_equal and picked == found.retrainings.median:
+        return ["The run that the search picked had the same."]
     own = picked if found.retrainings.objective.goal == "minimize" else -picked
     share = sum(own < loss for loss in losses) / len(losses)
     told = f"The run that the search picked had {number_text(picked)}, better than {share:.0%} of the retrainings"
@@ -114,20 +130,19 @@ def _on_luck(found: Variances) -> list[str]:
 
 
 def _on_searches(found: Variances) -> list[str]:
-    own = [each for each in found.trials if each.study == found.point.study and not each.repeat]
-    interval = _study_interval(own, found.retrainings.objective)
     said = []
-    if interval is not None:
+    if (bound := _study_bound(found)) is not None:
+        end = "most" if found.retrainings.objective.goal == "minimize" else "least"
         said.append(
-            f"Another search of as many trials would find a best of {number_text(interval[0])} to "
-            f"{number_text(interval[1])} in 8 of 10 cases, by leaving out trials of this one (rule AD2)."
+            f"Another search of as many trials would find a best of at {end} {number_text(bound[1])} (this one's "
+            f"{_ORDINALS[bound[0] - 1]} best point) in 9 of 10 cases, and one as good as this one's best or better in "
+            "half of all; how much better, only searching again tells (--study-seeds; rule AD2)."
         )
     bests = _bests(found)
     if len(bests) > 1 and (spread := _spread(bests)) is not None:
         said.append(
-            f"{len(bests)} searches with different seeds found a best of {number_text(min(bests))} to "
-            f"{number_text(max(bests))}, with a standard deviation of {number_text(spread, 3)}"
-            f"{_beside(spread, found.retrainings)} (study variance, rule AD2)."
+            f"{len(bests)} searches with different seeds found a best of {_range_text(bests)}, with a standard "
+            f"deviation of {number_text(spread, 3)}{_beside(spread, found.retrainings)} (study variance, rule AD2)."
         )
     return said
 
@@ -137,10 +152,14 @@ def _on_splits(found: Variances) -> list[str]:
     if (spread := _spread(values)) is None:
         return []
     return [
-        f"In {len(values)} other divisions of the examples it had {number_text(min(values))} to "
-        f"{number_text(max(values))}, with a standard deviation of {number_text(spread, 3)}"
-        f"{_beside(spread, found.retrainings)} (data sampling variance, rule AD7)."
+        f"In {len(values)} other divisions of the examples it had {_range_text(values)}, with a standard deviation "
+        f"of {number_text(spread, 3)}{_beside(spread, found.retrainings)} (data sampling variance, rule AD7)."
     ]
+
+
+def _range_text(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{number_text(low)} each time" if low == high else f"{number_text(low)} to {number_text(high)}"
 
 
 def _beside(spread: float, retrainings: Retrainings) -> str:
@@ -152,8 +171,7 @@ def _beside(spread: float, retrainings: Retrainings) -> str:
 def _numbers(found: Variances) -> dict[str, JsonValue]:
     retrainings = found.retrainings
     interval = median_interval(retrainings.losses)
-    own = [each for each in found.trials if each.study == found.point.study and not each.repeat]
-    study_interval = _study_interval(own, retrainings.objective)
+    bound = _study_bound(found)
     numbers: dict[str, JsonValue] = {
         "trial": found.point.text,
         "num_retrains": retrainings.num,
@@ -163,7 +181,7 @@ def _numbers(found: Variances) -> dict[str, JsonValue]:
         "std": retrainings.deviation,
         "interval": [*retrainings.of_losses(interval)] if interval and all(map(math.isfinite, interval)) else None,
         "searched": found.picked.objective,
-        "study_interval": [*study_interval] if study_interval else None,
+        "study_bound": None if bound is None else bound[1],
     }
     if found.searches:
         numbers |= {"study_values": [*_bests(found)], "study_std": _spread(_bests(found))}
@@ -230,20 +248,21 @@ def _spread(values: Sequence[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
-def _study_interval(trials: Sequence[Trial], objective: Objective) -> tuple[float, float] | None:
-    sign = 1.0 if objective.goal == "minimize" else -1.0
-    losses = [
-        math.inf if each.outcome is Outcome.INFEASIBLE or each.objective is None else sign * each.objective
-        for each in trials
-        if each.outcome in (Outcome.COMPLETED, Outcome.INFEASIBLE)
-    ]
-    found = interval_of_best(losses)
-    if found is None or not all(map(math.isfinite, found)):
-        return None
-    low, high = sorted(sign * each for each in found)
-    if sign > 0 and min(losses) >= 0:
-        low = max(0.0, low)  # a metric of which nothing negative was seen: an error, a loss
-    return low, high
+def _study_bound(found: Variances) -> tuple[int, float] | None:
+    """What another search finds at least in 9 of 10 cases: its rank among the points of this one, and its value.
+
+    Values of scientific hyperparameters that were tried at the same place in the search are one point: the best of
+    them. So points are exchangeable with those of the other search, whether or not values share the others.
+    """
+    sign = 1.0 if found.retrainings.objective.goal == "minimize" else -1.0
+    losses: dict[int, float] = {}
+    for each in found.trials:
+        if not each.repeat and each.outcome in (Outcome.COMPLETED, Outcome.INFEASIBLE):
+            is_completed = each.outcome is Outcome.COMPLETED and each.objective is not None
+            loss = sign * (each.objective or 0.0) if is_completed else math.inf
+            losses[each.index] = min(loss, losses.get(each.index, math.inf))
+    rank = rank_of_another(list(losses.values()))
+    return None if rank is None else (rank, sign * sorted(losses.values())[rank - 1])
 
 
 def _plot(found: Variances) -> ShownPlot:

@@ -8,7 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from raytune_playbook.analysis.answer.study_variance import Tried, chances, detectable, interval_of_best
+from raytune_playbook.analysis.answer.study_variance import (
+    Tried,
+    chances,
+    detectable,
+    interval_of_best,
+    rank_of_another,
+)
 
 NUM_SEEDS = 400
 
@@ -134,3 +140,25 @@ def test_ad2_the_end_on_the_worse_side_is_where_one_of_ten_searches_ends(num_tri
     assert found is not None
     exceeded = [math.comb(2 * num_trials - r, num_trials) / math.comb(2 * num_trials, num_trials) for r in range(1, 7)]
     assert found[1] == pytest.approx(np.interp(-math.log(0.1), -np.log(exceeded), np.arange(1.0, 7.0)))
+
+
+@pytest.mark.parametrize("num_points", [3, 8, 12, 30])
+def test_ad2_another_search_finds_what_the_rank_promises_in_9_of_10_cases(num_points: int) -> None:
+    """Of all ways to deal 2 n points to two searches: by simulation the rank holds, and one less would not."""
+    rank = rank_of_another([float(each) for each in range(num_points)])
+    assert rank in (3, 4)
+    rng, worse = np.random.default_rng(0), {rank - 1: 0, rank: 0}
+    for _ in range(20_000):
+        dealt = rng.permutation(2 * num_points)
+        first, other = np.sort(dealt[:num_points]), dealt[num_points:].min()
+        worse = {each: count + int(other > first[each - 1]) for each, count in worse.items()}
+    error = 3 * math.sqrt(0.1 * 0.9 / 20_000)
+    assert worse[rank] / 20_000 <= 0.1 + error
+    assert worse[rank - 1] / 20_000 > 0.1 + error
+
+
+def test_ad2_infeasible_points_are_the_worst_and_few_points_tell_nothing() -> None:
+    assert rank_of_another([]) is None
+    assert rank_of_another([0.1, 0.2]) is None
+    assert rank_of_another([0.3, math.inf, 0.1, 0.2, *[math.inf] * 8]) is None
+    assert rank_of_another([0.3, math.inf, 0.1, 0.2, 0.4, *[math.inf] * 7]) == 4

@@ -85,20 +85,30 @@ def test_pi1_workers_that_wait_for_one_that_waits_for_its_input_are_not_to_blame
 
 def test_a_batch_of_much_of_the_training_set_is_not_taken_by_a_rule_of_thumb_alone():
     many = about(lambda size: 10.0)
-    few = replace(many, measured=replace(many.measured, num_examples=600))
+    small = many.round.model_copy(update={"fixed": {**many.round.fixed, "batch_size": 16}})
+    few = replace(many, round=small, measured=replace(many.measured, num_examples=600))
     assert not has(completed_record(DRAFT, many), "an epoch at that")
     record = completed_record(DRAFT, few)
     assert has(record, "up to 256, but an epoch at that has only 2 steps")
     assert (record.numbers["least_time"], record.numbers["least_resources"]) == (32, 32)  # 64 would leave 9 steps
     assert record.numbers["stops_growing_at"] == 256
-    fewer = replace(many, measured=replace(many.measured, num_examples=3))
-    assert completed_record(DRAFT, fewer).numbers["least_time"] == many.measured.sizes[0].size
+    assert record.verdict == (
+        "Take batch_size 32, the largest whose epoch has at least 10 steps: with fewer the rule of thumb that a "
+        "doubled batch halves the steps is not to be relied on; the largest that fits is 256."
+    )
+    fewer = completed_record(DRAFT, replace(few, measured=replace(many.measured, num_examples=3)))
+    assert fewer.numbers["least_time"] == many.measured.sizes[0].size
 
 
 def test_ba5_and_ba6_measured_steps_decide_and_name_the_critical_batch_size():
     """Perfect scaling to 64, and no fewer steps beyond, in steps of the same time."""
     record = completed_record(DRAFT, about(lambda size: 10.0, lambda size: max(100, 6400 // size)))
     assert record.verdict == (
+        "Take batch_size 64: it reaches a validation loss of 0.25 in 1 s, which 128 (1 s) and 256 (1 s) equal to "
+        "within 5%; of equals the smallest is taken, which needs the least memory; the largest that fits is 256."
+    )
+    best = completed_record(DRAFT, about(lambda size: 10.0, lambda size: 100 if size == 64 else 200))
+    assert best.verdict == (
         "Take batch_size 64: it reaches a validation loss of 0.25 in the least time (1 s) and with the least resource "
         "consumption (2 CPU-seconds); the largest that fits is 256."
     )
@@ -117,6 +127,32 @@ def test_ba6_scaling_that_is_perfect_nowhere_is_not_called_so():
     record = completed_record(DRAFT, about(lambda size: 10.0, lambda size: 300))
     assert record.numbers["least_time"] == 16
     assert has(record, "Scaling is perfect nowhere from 16 on", "16 would take the least time in 100% of the draws")
+    assert [row[-1] for row in record.tables[1].rows] == ["the smallest", *["no fewer steps"] * 4]
+
+
+def test_sizes_that_are_equally_fast_are_said_to_be_and_why_the_smallest_is_taken():
+    """The larger one takes 1% less time, which is no difference."""
+    close = about(lambda size: 9.9 if size > 16 else 10.0, lambda size: {16: 100, 32: 100}.get(size, 300))
+    record = completed_record(DRAFT, close)
+    assert record.verdict == (
+        "Take batch_size 16: it reaches a validation loss of 0.25 in 1 s, which 32 (990 ms) equals to within 5%; of "
+        "equals the smallest is taken, which needs the least memory; the largest that fits is 256."
+    )
+
+
+def test_few_steps_in_an_epoch_alone_send_nobody_below_the_jobs_own_size():
+    """309 examples: an epoch at the job's 64 has 4 steps. Where the throughput stops below it, that counts."""
+    few = about(lambda size: 10.0)
+    few = replace(few, measured=replace(few.measured, num_examples=309))
+    assert few.own_size == 64
+    record = completed_record(DRAFT, few)
+    assert (record.numbers["least_time"], record.numbers["least_resources"]) == (64, 64)
+    assert record.verdict.startswith(
+        "Take batch_size 64, which the job has: an epoch has fewer than 10 steps even at that, and with so few the rule"
+    )
+    assert "already" in record.next[0].sentence
+    slow = replace(few, measured=replace(measured_of(lambda size: size / 4), num_examples=309))
+    assert completed_record(DRAFT, slow).numbers["least_time"] == 16
 
 
 def test_a_target_that_nothing_reaches_is_no_answer():

@@ -32,7 +32,7 @@ def scaling_of(law: Callable[[int], float | None], interval: int = 1) -> StepSca
 
 def test_ba6_perfect_scaling_has_no_critical_batch_size_among_its_sizes():
     scaling = scaling_of(lambda size: 2**16 / size)
-    assert set(scaling.regimes.values()) == {Regime.PERFECT}
+    assert list(scaling.regimes.values()) == [Regime.SMALLEST, *[Regime.PERFECT] * (len(SIZES) - 1)]
     assert (scaling.critical, scaling.is_critical_seen) == (1024, False)
     assert [scaling.perfect_steps(size) for size in SIZES] == [2**16 / size for size in SIZES]
 
@@ -42,7 +42,8 @@ def test_ba6_steps_that_no_longer_fall_have_all_three_regimes():
     steps = {16: 4096, 32: 2048, 64: 1024, 128: 512, 256: 400, 512: 300, 1024: 300}
     scaling = scaling_of(steps.__getitem__)
     assert list(scaling.regimes.values()) == [
-        *[Regime.PERFECT] * 4,
+        Regime.SMALLEST,
+        *[Regime.PERFECT] * 3,
         *[Regime.DIMINISHING] * 2,
         Regime.NO_FEWER,
     ]

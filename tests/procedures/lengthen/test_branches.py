@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pyarrow as pa
 import pytest
 
 from raytune_playbook.errors import SpecError
 from raytune_playbook.procedures.lengthen.branches import (
     Branch,
     BranchEnd,
+    best_after,
     best_of,
     constant_values,
     decaying_values,
     decays_of,
     planned,
 )
-from raytune_playbook.procedures.lengthen.words import branches_texts
+from raytune_playbook.procedures.lengthen.words import branches_table, branches_texts
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.train.update.schedules import schedule
 from raytune_playbook.train.workload import TRAINING_DEFAULTS, Values
@@ -72,5 +76,25 @@ def test_sc1_the_best_decay_and_what_the_branches_saved_are_said():
 @pytest.mark.parametrize("constant_error", [0.40, 0.39])
 def test_sc1_a_decay_that_only_reaches_the_constant_rate_is_no_better(constant_error):
     ends = [BranchEnd(Branch(100, 20, 80), 0.40, 100.0, 20.0)]
-    (_, found) = branches_texts(ends, BranchEnd(Branch(100, 0, 0), constant_error, 100.0, 100.0), Objective())
-    assert found.startswith("Of 100 steps no decay is better than none: 0.4 validation error at best, against ")
+    constant = BranchEnd(Branch(100, 0, 0), constant_error, 100.0, 100.0, best_step=70)
+    (_, found) = branches_texts(ends, constant, Objective())
+    assert found == (
+        "Of 100 steps no decay is better than none: 0.4 validation error at best in the steps after a branch, against "
+        f"{constant_error:g} that the constant learning rate reached at step 70, before the best decay branched off."
+    )
+    assert branches_table(ends, constant, Objective()).leading == (0,)
+    shorter = [*ends, BranchEnd(Branch(50, 20, 30), constant_error - 0.1, 50.0, 20.0)]
+    assert branches_texts(shorter, constant, Objective())[1].endswith(
+        f"off. 50 steps with a decay over the last 20 had {constant_error - 0.1:.4g}: train for fewer steps."
+    )
+    later = dataclasses.replace(constant, best_step=90)
+    assert branches_texts(ends, later, Objective())[1].endswith("that the constant learning rate reached at step 90.")
+
+
+def test_sc1_a_decay_is_judged_by_its_own_steps():
+    """What the constant rate reached before the branch is in the records of every branch, and no decay's merit."""
+    steps, errors = [20, 40, 60, 80, 100], [0.5, 0.3, 0.45, 0.44, 0.46]
+    table = pa.table({"step": steps, "split": ["validation"] * 5, "error": errors})
+    assert best_after(60, table, Objective()) == (0.44, 80)
+    assert best_after(0, table, Objective()) == (0.3, 40)
+    assert best_after(100, table, Objective()) is None

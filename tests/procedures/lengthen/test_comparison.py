@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from raytune_playbook.analysis.trials import Trial
+from raytune_playbook.engine.rounds.running import Place
+from raytune_playbook.procedures.lengthen.branch_rounds import Branched
+from raytune_playbook.procedures.lengthen.branches import Branch, BranchEnd
 from raytune_playbook.procedures.lengthen.comparison import (
     CarriesOver,
     Compared,
@@ -15,7 +19,10 @@ from raytune_playbook.procedures.lengthen.comparison import (
     compare,
     rank_correlation,
 )
+from raytune_playbook.procedures.lengthen.points import Point
+from raytune_playbook.procedures.lengthen.record import Lengthened, completed_record
 from raytune_playbook.procedures.lengthen.words import Lengths, correlation_text, growth_text, moved_text, verdict_text
+from raytune_playbook.records.procedures import ProcedureRecord
 from raytune_playbook.study.settings import Objective
 
 LENGTHS = Lengths(200, 2000, Objective(metric="error"))
@@ -138,3 +145,39 @@ def test_ln4_lengths_grow_about_tenfold():
     assert "a round of 2,000 steps in between" in far
     assert near is not None
     assert "only 2 times" in near
+
+
+@pytest.mark.parametrize(("long", "has_paid"), [(0.5, True), (0.6, False), (0.7, False)])
+def test_ln6_a_longer_training_that_is_no_better_is_not_what_comes_next(make_round, quiet, long, has_paid):
+    """The best point had 0.6 after the short training."""
+    points = [point(None, 0, 0.6, long), point(None, 1, 0.8, 0.9)]
+    round_, verdict = make_round("short"), compare(points)
+    best = Point(Trial("all", 0), {}, dict(round_.defaults))
+    found = Lengthened(LENGTHS, points, verdict, best, None, was_shown=False, short_name="short", num_short_trials=9)
+    draft = ProcedureRecord(procedure="lengthen", round="short", workload="w", verdict="", command="c", ended_at="now")
+    record = completed_record(draft, round_, Place("rounds", quiet), found)
+    assert record.numbers["has_paid"] is has_paid
+    if has_paid:
+        assert record.sentences[0] == (
+            "Longer training paid: 0.5 validation error at best after 2,000 steps, against 0.6 after 200."
+        )
+        assert record.next[0].sentence.startswith("The best point is the candidate")
+    else:
+        assert record.sentences[0].startswith(f"Longer training did not pay: {long:g} validation error at best after")
+        assert [each.command for each in record.next] == ["raytune-playbook advise rounds"]
+        assert "candidate" not in record.next[0].sentence
+
+
+def test_ln6_a_decay_makes_the_longer_training_pay_by_its_own_steps(make_round):
+    points, round_ = [point(None, 0, 0.6, 0.7)], make_round("short")
+    constant = BranchEnd(Branch(2000, 0, 0), 0.65, 9.0, 9.0, best_step=900)
+
+    def with_decay(reached: float) -> Lengthened:
+        branched = Branched(constant, (BranchEnd(Branch(2000, 400, 1600), reached, 9.0, 2.0, best_step=2000),))
+        best = Point(Trial("all", 0), {}, dict(round_.defaults))
+        return Lengthened(LENGTHS, points, compare(points), best, branched, False, "short", 9)
+
+    assert with_decay(0.5).has_paid
+    assert with_decay(0.5).values["decay_steps"] == 400
+    assert not with_decay(0.68).has_paid
+    assert with_decay(0.68).values["decay_steps"] is None  # the constant rate had more

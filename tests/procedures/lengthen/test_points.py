@@ -11,7 +11,7 @@ from raytune_playbook.analysis.answer.answer import answer_of
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.procedures.exploit.explored import explored, searched_round
-from raytune_playbook.procedures.lengthen.points import chosen, compared_points, longer_round, points_of
+from raytune_playbook.procedures.lengthen.points import chosen, compared_points, longer_round, points_of, share_text
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.search.suggest import values_at
 from raytune_playbook.study.frozen import Value
@@ -73,6 +73,19 @@ def test_sd9_the_best_points_of_each_branch_are_trained_again_as_they_were(branc
     assert longer.budget.max_train_steps == LONG
     assert longer.budget.evaluation_interval_steps == 50  # as many evaluations as before
     assert longer.budget.wall_clock_s is None
+
+
+def test_sd9_why_fewer_points_than_asked_for_are_trained_is_said(branches):
+    points = points_of(
+        branches, branches.studies, trained(branches, {"nesterov": 0.5, "adam": 0.1}), branches.objective
+    )
+    assert share_text(points, len(chosen(points, 4)), 4) is None
+    assert len(chosen(points, 3)) == 2
+    assert share_text(points, 2, 3) == (
+        "Not 3: each of the 2 scientific values has as many, 1, so that none is better by more trials alone (SD9)."
+    )
+    few = points[:1]
+    assert share_text(few, len(chosen(few, 3)), 3) == "Not 3: no more were completed."
 
 
 def test_ln6_both_lengths_are_put_side_by_side_and_what_crashed_tells_nothing(branches):

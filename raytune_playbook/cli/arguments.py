@@ -6,6 +6,7 @@ Paths are completed as files, and looked at by the commands themselves: most may
 from __future__ import annotations
 
 import click
+from click.core import ParameterSource
 
 from raytune_playbook.records import DEFAULT_STORAGE
 
@@ -21,3 +22,15 @@ STORAGE = click.option(
 )
 ADDRESS = click.option("--address", metavar="ADDRESS", help="Of a Ray cluster (default: RAY_ADDRESS, or this machine).")
 DASHBOARD = click.option("--address", metavar="URL", help="Of the cluster's dashboard, such as http://127.0.0.1:8265.")
+
+
+def require_named_storage(storage: str) -> None:
+    """Refuse a storage that was named and is not there; the default one may still come.
+
+    Raises:
+        StorageError: there is no such folder.
+    """
+    from raytune_playbook.records.storage import Storage
+
+    if click.get_current_context().get_parameter_source("storage") is ParameterSource.COMMANDLINE:
+        Storage(storage).require_there()

@@ -40,7 +40,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> int:
         try:
             code: int | None = super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # the latter while something is asked
             click.echo("Interrupted.", err=True)
             return INTERRUPTED
         except PlaybookError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from raytune_playbook.cli.arguments import ROUND, STORAGE
+from raytune_playbook.cli.arguments import ROUND, STORAGE, require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.report_options import ReportOptions, report_options, write_foreign_page
 from raytune_playbook.errors import InputError
@@ -75,13 +75,17 @@ def _propose(round: str, *, output: str | None, num_trials: int | None, dry_run:
 
 
 @commands.command("rounds")
+@click.option("--all", "has_parts", is_flag=True, help="Also those that procedures ran.")
 @STORAGE
-def _rounds(storage: str) -> None:
-    """List the rounds in a storage."""
+def _rounds(has_parts: bool, storage: str) -> None:
+    """List the rounds in a storage, and count those that procedures ran."""
+    require_named_storage(storage)
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.report.terminal import new_console, rounds_table
 
-    new_console().print(rounds_table(Storage(storage)))
+    console = new_console()
+    width = console.width if console.is_terminal else None
+    console.print(rounds_table(Storage(storage), width=width, has_parts=has_parts), crop=False)
 
 
 @commands.command("serve")
@@ -94,6 +98,7 @@ def _serve(storage: str, host: str, port: int, no_token: bool) -> None:
 
     The pages are made fresh from the records, and those of running rounds refresh themselves.
     """
+    require_named_storage(storage)
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.report.serve.server import Address, serve
 

@@ -39,6 +39,12 @@ def command_of(verb: str, subject: str, storage: str, options: Mapping[str, Opti
     return shlex.join(words)
 
 
+def another_question(job: str | None) -> str:
+    """What follows where neither the findings of a round ask for another study, nor its candidate is launched."""
+    what = "define" if job is None else f"give a copy of {job}"
+    return f"Ask another question in a new round: {what} another name and goal, vary what it is about, and run it."
+
+
 def part_of_round(verb: str, round_: Round, place: Place, options: Mapping[str, Option] | None = None) -> Part:
     """The procedure of a round that was run: what its own rounds are part of."""
     return _part(verb, round_, place, round_.name, options)

@@ -25,6 +25,7 @@ from raytune_playbook.errors import RunError
 from raytune_playbook.procedures.command import is_same_command
 from raytune_playbook.records.facts import facts_of
 from raytune_playbook.records.procedures import (
+    NextCommand,
     ProcedureRecord,
     all_of,
     newest_procedure,
@@ -240,10 +241,17 @@ def procedure(part: Part, round_: Round, place: Place) -> Iterator[Procedure]:
         yield Procedure(part, round_, replace(place, gangs=session))
 
 
-def done_before(part: Part, round_: Round, place: Place) -> ProcedureRecord | None:
-    """The record that `found_before` finds; it is printed again."""
+def done_before(
+    part: Part, round_: Round, place: Place, *, following: tuple[NextCommand, ...] | None = None
+) -> ProcedureRecord | None:
+    """The record that `found_before` finds; it is printed again.
+
+    Args:
+        following: what is to be done next by now; None for what the record says.
+    """
     record = found_before(part, round_, place)
     if record is not None:
+        record = record if following is None else record.model_copy(update={"next": following})
         done = f"This was done before, on {record.ended_at[:10]}, and nothing has changed since; --again does it anew."
         place.console.print(Text(done), soft_wrap=True)
         print_procedure(place.console, record)

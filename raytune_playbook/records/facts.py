@@ -10,8 +10,11 @@ from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.study import StudySpec
 
 MODEL, CODE, OPTIMIZER, WORKERS, HARDWARE, NUM_STEPS = (
-    "model", "code", "optimizer", "workers", "hardware", "number of steps",
+    "model", "training code", "optimizer", "workers", "hardware", "number of steps",
 )  # fmt: skip
+
+SOURCE = "code"
+"""The workload's whole file, which records of older versions are bound to in place of what of it trains."""
 
 BATCH_SIZE, DROPOUT, AUGMENTATION = "batch size", "dropout", "data augmentation"
 """What the noise of gradients depends on, and with it how many steps training takes (rule LN7)."""
@@ -26,7 +29,7 @@ def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machin
         machine: that its trials ran on; None where none has run.
 
     Returns:
-        The model (its workload with settings and fixed values of its own), a hash of its code, its optimizers, the
+        The model (its workload with settings and fixed values of its own), hashes of its code, its optimizers, the
         workers of a gang, the number of steps, what makes gradients noisy and, where it is known, the hardware.
     """
     study = studies[0]
@@ -39,12 +42,14 @@ def facts_of(studies: Sequence[StudySpec], resources: Resources, machine: Machin
     optimizers = sorted({str(value) for each in studies for value in _values(each, "optimizer")})
     facts = {
         MODEL: f"{study.workload.name}({named})",
-        CODE: study.workload.source_hash,
+        SOURCE: study.workload.source_hash,
         OPTIMIZER: " or ".join(optimizers),
         WORKERS: _workers(resources),
         NUM_STEPS: str(study.max_train_steps),
         **_noise(studies),
     }
+    if study.workload.code_hash:
+        facts[CODE] = study.workload.code_hash
     if machine is not None and machine.torch:
         facts[HARDWARE] = f"{machine.device}, {machine.cpu_capability}"
     return facts

@@ -202,13 +202,17 @@ def newest_launch(storage: Storage, workload: WorkloadSpec) -> LaunchRecord | No
 
 
 def read_tests(storage: Storage) -> list[TestRecord]:
-    """Every time that a launch's test set was read; raises as `read_launches` does."""
+    """Every time that a launch's test set was read, the latest last; raises as `read_launches` does."""
     found = [_read(storage, path, TestRecord) for path in _files(storage) if ".test-" in path]
-    return [each for each in found if each is not None]
+    return sorted((each for each in found if each is not None), key=lambda test: test.tested_at)
 
 
 def registry_table(launches: list[LaunchRecord], tests: list[TestRecord]) -> pa.Table:
-    """The registry as a table, a row per launch (rule TR1)."""
+    """The registry as a table, a row per launch (rule TR1).
+
+    ``test_set_read`` counts every time; ``test_performance`` is the launched model's, and ``test_performance_folded``
+    that of the model that was trained on the validation examples, too.
+    """
     rows = [_row(launch, [test for test in tests if test.launch == launch.number]) for launch in launches]
     return pa.Table.from_pylist(rows, schema=_SCHEMA)
 
@@ -249,6 +253,7 @@ _SCHEMA = pa.schema(
         ("launched_anyway_because", _TEXT),
         ("test_set_read", pa.int64()),
         ("test_performance", pa.float64()),
+        ("test_performance_folded", pa.float64()),
     ]
 )
 
@@ -290,7 +295,8 @@ def _row(launch: LaunchRecord, tests: list[TestRecord]) -> dict[str, object]:
         "complexity": launch.complexity,
         "launched_anyway_because": launch.anyway,
         "test_set_read": len(tests),
-        "test_performance": tests[0].value if tests else None,
+        "test_performance": next((test.value for test in tests if not test.is_folded), None),
+        "test_performance_folded": next((test.value for test in tests if test.is_folded), None),
     }
 
 

@@ -63,6 +63,21 @@ class Storage:
             for folder in created:
                 folder.rmdir() if folder.exists() and not any(folder.iterdir()) else None
 
+    def require_there(self) -> None:
+        """Refuse a storage of which nothing is there, with one request.
+
+        Raises:
+            StorageError: there is no such folder.
+        """
+        try:
+            is_there = self.fs.get_file_info(self.root).type == pafs.FileType.Directory
+        except OSError as error:
+            raise StorageError(
+                f"Storage: {self.uri!r} cannot be read ({first_line(error)}); allow access, or name another."
+            ) from None
+        if not is_there:
+            raise StorageError(f"Storage: a folder of rounds is needed, but there is no {self.uri!r}; correct it.")
+
     def missing_folders(self) -> list[Path]:
         """What of a local storage's path is not there, the innermost first."""
         path = self.local_path

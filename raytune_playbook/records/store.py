@@ -20,6 +20,7 @@ object store's atomic put).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -30,12 +31,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import InputError, StorageError
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.tables.listing import BrokenFileError, is_part, single_file, trials_in_file
 from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
 from raytune_playbook.records.tables.trial_rows import concatenated, newest, read_rows
-from raytune_playbook.records.types import RoundRecord, RoundStatus, TrialRecord
+from raytune_playbook.records.types import Part, RoundRecord, RoundStatus, TrialRecord
+from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import trial_key
@@ -105,11 +108,7 @@ class RoundStore:
         """
         content = self.storage.read(f"{self.name}/round.json")
         if content is None:
-            there = ", ".join(round_names(self.storage)) or "none"
-            raise StorageError(
-                f"Round {self.name!r} must be in the storage, but {self.storage.uri!r} holds {there}; "
-                "name one of them or another --storage."
-            )
+            raise StorageError(_not_there(self))
         return self._spec(RoundRecord, f"{self.name}/round.json", content)
 
     def studies(self) -> list[StudySpec]:
@@ -222,9 +221,54 @@ class RoundStore:
             ) from None
 
 
+MOST_NAMED = 8
+"""So many rounds are named in a sentence."""
+
+
 def round_names(storage: Storage) -> list[str]:
     """Names of the rounds in a storage, sorted."""
     return [name for name in storage.folders() if storage.read(f"{name}/round.json") is not None]
+
+
+def round_parts(storage: Storage) -> dict[str, Part | None]:
+    """The procedure that each round in a storage is part of, by their names, sorted; None for a round of its own."""
+    contents = {name: storage.read(f"{name}/round.json") for name in storage.folders()}
+    return {name: _part_in(content) for name, content in contents.items() if content is not None}
+
+
+def _part_in(content: bytes) -> Part | None:
+    """What a ``round.json`` says; a broken one is for whoever reads it to tell."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError, InputError):
+        if (part := json.loads(content).get("part_of")) is not None:
+            return Part(**part)
+    return None
+
+
+def listing_command(storage: Storage, *options: str) -> str:
+    """The command that lists the rounds in a storage."""
+    return shlex.join(["raytune-playbook", "rounds", *options, *_where(storage)])
+
+
+def _where(storage: Storage) -> list[str]:
+    """The option that names a storage, if it is another than the default."""
+    return [] if storage.uri == Storage(DEFAULT_STORAGE).uri else ["--storage", storage.uri]
+
+
+def _not_there(store: RoundStore) -> str:
+    """The sentence about a round that is none, which names the one that was meant."""
+    parts = round_parts(store.storage)
+    rule = f"Round {store.name!r} must be in the storage, but"
+    of_it = next((part for part in parts.values() if part is not None and part.round == store.name), None)
+    if of_it is not None:
+        run = shlex.join(["raytune-playbook", "run", of_it.job, *_where(store.storage)]) if of_it.job else "run(round)"
+        return f"{rule} it was not run, only its {of_it.procedure} was; run its job first: {run}"
+    own = [name for name, part in parts.items() if part is None]
+    shown = ", ".join(own[:MOST_NAMED]) or "none"
+    if len(own) > MOST_NAMED:
+        shown += f", ... and {len(own) - MOST_NAMED} more ({listing_command(store.storage)})"
+    otherwise = "name one of them, or another --storage." if own else "run its job first, or name another --storage."
+    advice = did_you_mean(store.name, own, did_you_mean(store.name, parts, otherwise))
+    return f"{rule} {store.storage.uri!r} holds {shown}; {advice}"
 
 
 def profiles_folder(study: str) -> str:

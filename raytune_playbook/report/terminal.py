@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ from raytune_playbook.analysis.wording import ABSENT, count_text, number_text, v
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.records.store import RoundStore, round_names
+from raytune_playbook.records.store import RoundStore, listing_command, round_parts
 from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
 from raytune_playbook.report.insight import insight_of
@@ -127,45 +128,84 @@ def no_answer(store: RoundStore) -> str | None:
     return f"No trial completed, so there is no answer: {' and '.join(parts)}; {', or '.join(advice)}"
 
 
-def rounds_table(storage: Storage) -> Table:
-    """One row per round of a storage, the newest last; a round whose records are broken is named, too.
+ALWAYS = ("round", "state", "trials", "best")
+"""Columns of a list of rounds that are there even where no round has anything in them."""
 
-    A round that a procedure ran says which; where there is none of them the table has no column for it.
+MIN_GOAL_WIDTH = 20
+"""Of a list of rounds; where fewer columns are left for the goals, it has none."""
+
+LESSER = ("part of", "created", "goal", "infeasible", "failed")
+"""What a list of rounds leaves out on a narrow terminal, one after another: names tell the first, and order the next.
+"""
+
+
+def rounds_table(storage: Storage, *, width: int | None = None, has_parts: bool = False) -> RenderableType:
+    """One line per round of a storage, the newest last; a round whose records are broken is named, too.
+
+    Args:
+        storage: whose rounds.
+        width: columns of the terminal, in which goals are cut and lesser cells left out, but never a name; None for
+            all of it.
+        has_parts: whether rounds that procedures ran are listed, and not only counted.
     """
-    rows = sorted(_round_row(RoundStore(storage, name)) for name in round_names(storage))
-    has_parts = any(row[2] for row in rows)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("round", overflow="fold", max_width=40)
-    if has_parts:
-        table.add_column("part of", overflow="fold", max_width=24)
-    table.add_column("state", no_wrap=True)
-    table.add_column("goal", overflow="fold", max_width=50)
-    for head in ("trials", "infeasible", "failed", "best"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("created", no_wrap=True)
-    for created, name, part, *cells in rows:
-        table.add_row(*(Text(cell) for cell in (name, *([part] if has_parts else []), *cells, created)))
+    parts = round_parts(storage)
+    names = [name for name, part in parts.items() if has_parts or part is None]
+    lines: list[RenderableType] = []
+    if not parts:
+        lines.append(_whole(f"No rounds yet in {storage.uri}; begin with a job file: raytune-playbook new my_job.py"))
+    if names:
+        rows = [_round_row(RoundStore(storage, name)) for name in names]
+        lines.append(_fitting(sorted(rows, key=lambda row: (row["created"], row["round"])), width))
+    if hidden := len(parts) - len(names):
+        lines.append(_whole(f"Rounds that procedures ran: {hidden} ({listing_command(storage, '--all')})"))
+    return Group(*lines)
+
+
+def _fitting(rows: Sequence[Mapping[str, str]], width: int | None) -> Table:
+    """A table as wide as what is in it, or as there is room for."""
+    gap = 2
+    needed = {head: max(map(cell_len, (head, *(row[head] for row in rows)))) + gap for head in rows[0]}
+    shown = [head for head in needed if any(row[head] not in ("", "0", ABSENT) for row in rows) or head in ALWAYS]
+    if width is not None:
+        least = needed | {"goal": min(needed["goal"], MIN_GOAL_WIDTH + gap)}
+        for lesser in LESSER:
+            if lesser in shown and sum(least[head] for head in shown) > width + gap:
+                shown.remove(lesser)
+        needed["goal"] = min(needed["goal"], width + gap - sum(needed[head] for head in shown if head != "goal"))
+    table = Table(box=None, pad_edge=False, header_style="bold", width=sum(needed[head] for head in shown) - gap)
+    for head in shown:
+        is_number = head in ("trials", "infeasible", "failed", "best")
+        table.add_column(head, no_wrap=True, width=needed[head] - gap, justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(Text(row[head]) for head in shown))
     return table
 
 
-def _round_row(store: RoundStore) -> tuple[str, ...]:
-    """When the round was created, its name, what it is part of, and the other cells in the table's order."""
+def _whole(text: str) -> Text:
+    """A line that a narrow terminal may wrap, and nothing else, so that a command in it can be copied."""
+    return Text(text, no_wrap=True, overflow="ignore")
+
+
+def _round_row(store: RoundStore) -> dict[str, str]:
+    """The cells of a round by the heads of the table's columns, in their order."""
     try:
         reading = read_round(store)
     except (InputError, ValueError, OSError):  # of another version, or not ours: the others are still to be listed
-        return ("", store.name, "", "unreadable", *[ABSENT] * 5)
-    total, best = reading.summary.total, _best_objective(reading.summary)
-    return (
-        reading.record.created_at[:16].replace("T", " "),
-        store.name,
-        reading.record.part_of.text if reading.record.part_of else "",
-        _state(reading),
-        reading.record.goal,
-        f"{total.num_ended}/{total.planned}",
-        str(total.num_infeasible),
-        str(total.failed),
-        number_text(best),
-    )
+        cells = dict.fromkeys(("trials", "infeasible", "failed", "best", "created", "goal"), ABSENT)
+        return {"round": store.name, "part of": "", "state": "unreadable", **cells, "created": ""}
+    total, best, objective = reading.summary.total, _best_objective(reading.summary), reading.objective
+    metric = objective.metric if objective.split == "validation" else objective.name
+    return {
+        "round": store.name,
+        "part of": reading.record.part_of.text if reading.record.part_of else "",
+        "state": _state(reading),
+        "trials": f"{total.num_ended}/{total.planned}",
+        "infeasible": str(total.num_infeasible),
+        "failed": str(total.failed),
+        "best": ABSENT if best is None else f"{metric} {number_text(best)}",
+        "created": reading.record.created_at[:16].replace("T", " "),
+        "goal": " ".join(reading.record.goal.split()),
+    }
 
 
 def _state(reading: RoundReading) -> str:

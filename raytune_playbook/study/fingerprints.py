@@ -6,7 +6,7 @@
 | a round | `round_fingerprint` | all its studies are |
 | a trial | `trial_fingerprint` | its checkpoints may be taken up |
 | a space in Ray Tune's notation | `space_fingerprint` | a searcher's snapshot may be gone on with |
-| a workload's source | `source_hash` | the code that made a result is |
+| a workload's source | `source_hash` | the code that made a result is, or what of it trains (`training_code`) |
 | examples | `examples_fingerprint`, `content_hash` | preprocessed ones, or those in memory, may be used again |
 
 Each gathers what decides, and leaves out what does not. A change here makes old records look like others: whoever

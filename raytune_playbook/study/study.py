@@ -26,12 +26,14 @@ class WorkloadSpec(FrozenSpec):
         module, name: where its class lives.
         settings: what its constructor was given.
         source_hash: a hash of its source file, so that a result is bound to the code that made it.
+        code_hash: a hash of what of that file trains (`training_code`); empty in records of older versions.
     """
 
     module: str
     name: str
     settings: dict[str, Value]
     source_hash: str
+    code_hash: str = ""
 
 
 class StudySpec(FrozenSpec):

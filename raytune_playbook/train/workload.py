@@ -24,6 +24,7 @@ from raytune_playbook.study.datasets import Files, Split
 from raytune_playbook.study.fingerprints import source_hash
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
+from raytune_playbook.study.training_code import training_code
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""
@@ -302,9 +303,19 @@ class Workload(ABC):
             for name, value in vars(self).items()
             if not name.startswith("_") and isinstance(value, bool | int | float | str | None)
         }
+        code = b""
         try:
-            source = Path(inspect.getfile(cls)).read_bytes()
+            path = Path(inspect.getfile(cls)).resolve()
+            source = path.read_bytes()
+            code = training_code(path, cls.__qualname__).encode()
         except (OSError, TypeError):  # defined in a notebook or a shell
             source = b""
-        hashed = source_hash(source)
-        return WorkloadSpec(module=cls.__module__, name=cls.__qualname__, settings=settings, source_hash=hashed)
+        except SyntaxError:  # edited since it was loaded
+            code = source
+        return WorkloadSpec(
+            module=cls.__module__,
+            name=cls.__qualname__,
+            settings=settings,
+            source_hash=source_hash(source),
+            code_hash=source_hash(code),
+        )

@@ -164,6 +164,39 @@ def test_a_note_that_says_nothing_is_refused(tmp_path, capsys):
         )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rounds", "--storage", "nowhere"],
+        ["advise", "nowhere"],
+        ["serve", "nowhere"],
+        ["launch", "--list", "--storage", "nowhere"],
+        ["launch", "--output", "launches.csv", "--storage", "nowhere"],
+        ["rounds", "--storage", "rounds"],
+    ],
+)
+def test_a_storage_that_is_named_to_be_read_must_be_there(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"there is no '{tmp_path}/{'rounds' if 'rounds' in arguments[2:] else 'nowhere'}'; correct it" in printed.err
+    assert printed.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_storage_may_still_come(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["rounds"]) == 0
+    assert capsys.readouterr().out == (
+        f"No rounds yet in {tmp_path}/rounds; begin with a job file: raytune-playbook new my_job.py\n"
+    )
+    assert main(["advise"]) == 0
+    assert "raytune-playbook new my_job.py" in capsys.readouterr().out
+    assert main(["launch", "--list"]) == 0
+    assert "Nothing was launched yet" in capsys.readouterr().out
+
+
 ENDS: list[tuple[BaseException | None, int]] = [
     (None, 0),
     (KeyboardInterrupt(), 130),
@@ -176,7 +209,7 @@ ENDS: list[tuple[BaseException | None, int]] = [
 
 @pytest.mark.parametrize(("error", "code"), ENDS, ids=[type(error).__name__ for error, _ in ENDS])
 def test_how_a_command_ends_is_its_exit_code(monkeypatch, capsys, error, code):
-    def ends(storage: Storage) -> str:
+    def ends(storage: Storage, *, width: int | None, has_parts: bool) -> str:
         if error is not None:
             raise error
         return "a table"
@@ -221,7 +254,7 @@ def test_help_lists_every_command_with_its_whole_sentence(capsys):
 
 @pytest.mark.parametrize(("verb", "code"), [("rounds", 0), ("report nothing", 2)])
 def test_the_process_exits_with_the_code(tmp_path, verb, code):
-    command = [sys.executable, "-m", "raytune_playbook", *verb.split(), "--storage", str(tmp_path / "rounds")]
+    command = [sys.executable, "-m", "raytune_playbook", *verb.split(), "--storage", str(tmp_path)]
     assert subprocess.run(command, capture_output=True).returncode == code
 
 
@@ -259,7 +292,7 @@ def test_bash_completes_verbs_options_and_files(tmp_path, words, completed):
             {"_RAYTUNE_PLAYBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "x r", "COMP_CWORD": "1"},
             {"ray", "torch", "pyarrow"},
         ),
-        (["rounds", "--storage", "nothing"], {}, {"ray", "torch"}),
+        (["rounds"], {}, {"ray", "torch"}),
     ],
     ids=["help", "completion", "rounds"],
 )

@@ -13,6 +13,7 @@ from raytune_playbook.records.facts import (
     MODEL,
     NUM_STEPS,
     OPTIMIZER,
+    SOURCE,
     WORKERS,
     facts_of,
 )
@@ -68,4 +69,12 @@ def test_ba9_hardware_is_a_fact_once_a_trial_has_run():
     round_ = round_of()
     assert HARDWARE not in facts_of(round_.studies, round_.resources)
     assert facts_of(round_.studies, round_.resources, CPU)[HARDWARE] == "cpu, AVX2"
-    assert facts_of(round_.studies, round_.resources)[CODE] == round_.studies[0].workload.source_hash
+
+
+def test_ba9_records_of_older_versions_are_bound_to_the_whole_file_and_newer_ones_to_what_trains():
+    round_ = round_of()
+    old = facts_of(round_.studies, round_.resources)
+    assert (old[SOURCE], CODE in old) == (round_.studies[0].workload.source_hash, False)
+    spec = round_.studies[0].workload.model_copy(update={"code_hash": "c0de"})
+    (study,) = (each.model_copy(update={"workload": spec}) for each in round_.studies)
+    assert facts_of([study], round_.resources) == {**old, CODE: "c0de"}

@@ -111,7 +111,7 @@ def test_ad5_launches_are_only_added_whoever_writes_at_once(storage: Storage) ->
 def test_tr1_the_registry_as_a_table_has_the_columns_that_the_playbook_lists(storage: Storage) -> None:
     launch = write_launch(storage, a_launch())
     write_test(storage, a_test(launch.number))
-    write_test(storage, a_test(launch.number))
+    write_test(storage, a_test(launch.number).model_copy(update={"value": 0.02, "is_folded": True}))
     table = registry_table(read_launches(storage), read_tests(storage))
     (row,) = table.to_pylist()
     assert row["study"] == "all"
@@ -126,7 +126,7 @@ def test_tr1_the_registry_as_a_table_has_the_columns_that_the_playbook_lists(sto
     )
     assert json.loads(row["configuration"]) == launch.configuration
     assert row["changes_without_evidence"] == "dropout"
-    assert (row["test_set_read"], row["test_performance"]) == (2, 0.03)  # rule AD6
+    assert (row["test_set_read"], row["test_performance"], row["test_performance_folded"]) == (2, 0.03, 0.02)  # AD6
     assert registry_table([], []).column_names == table.column_names
 
 

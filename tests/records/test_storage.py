@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_a_write_that_fails_keeps_the_old_content(tmp_path):
     with pytest.raises(TypeError):
         storage.write("file", "text cannot be written")
     assert storage.read("file") == b"old"
+
+
+def test_a_storage_of_which_nothing_is_there_is_refused_of_any_kind(s3, tmp_path):
+    bucket = s3()
+    for missing in (bucket, Storage(str(tmp_path / "rounds")), Storage(f"file://{tmp_path}/rounds")):
+        with pytest.raises(StorageError, match=f"there is no '{re.escape(missing.uri)}'; correct it"):
+            missing.require_there()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="there is no"):
+        Storage(str(tmp_path / "file")).require_there()
+    bucket.write("round/round.json", b"{}")
+    bucket.require_there()
+    Storage(f"file://{tmp_path}").require_there()
 
 
 def test_rounds_of_a_storage(created):

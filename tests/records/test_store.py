@@ -132,6 +132,32 @@ def test_a_round_that_is_not_there_is_one_sentence(created):
         RoundStore(Storage(created.storage.uri + "/nowhere"), "other").round()
 
 
+def test_a_round_that_is_not_there_is_told_apart_from_those_of_procedures(created):
+    storage, content = created.storage, json.loads(created.storage.read("round/round.json"))
+
+    def sentence(name: str) -> str:
+        with pytest.raises(StorageError) as refused:
+            RoundStore(storage, name).round()
+        return str(refused.value).partition("but ")[2].replace(repr(storage.uri), "URI")
+
+    part = {"procedure": "stability", "round": "wine", "command": "raytune-playbook stability wine", "job": "my job.py"}
+    for number in range(30):
+        name = f"wine-stability-sweep-{number}"
+        storage.write(f"{name}/round.json", json.dumps(content | {"name": name, "part_of": part}).encode())
+    where = f"--storage {storage.uri}"
+    assert sentence("raund") == "URI holds round; did you mean 'round'?"
+    assert sentence("wine-stability-sweep-77").endswith("URI holds round; did you mean 'wine-stability-sweep-7'?")
+    assert sentence("zzz") == "URI holds round; name one of them, or another --storage."
+    assert sentence("wine") == (
+        f"it was not run, only its stability was; run its job first: raytune-playbook run 'my job.py' {where}"
+    )
+    for number in range(9):
+        storage.write(f"a{number}/round.json", b"{" if number == 3 else json.dumps(content).encode())
+    assert sentence("zzz").startswith(
+        f"URI holds a0, a1, a2, a3, a4, a5, a6, a7, ... and 2 more (raytune-playbook rounds {where}); name one"
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"{}", b'{"name": "round"}', b"\xff\xfe"])
 def test_broken_records_are_one_sentence(created, content):
     for path, read in [

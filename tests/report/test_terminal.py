@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -22,6 +24,7 @@ from raytune_playbook.report.page.extras import read_extras
 from raytune_playbook.report.page.page import read_insight, render_page
 from raytune_playbook.report.reading import read_curves, read_round
 from raytune_playbook.report.terminal import MAX_OPEN_LINES, _best_table, no_answer, rounds_table, summary
+from raytune_playbook.study.settings import Objective
 from tests.report.conftest import STABILITY, write_round
 
 JOB = """
@@ -185,6 +188,13 @@ def test_a_round_with_a_completed_trial_or_with_trials_left_has_not_come_to_noth
     assert no_answer(store) is None
 
 
+def shown_rounds(folder: Path, **how: object) -> list[str]:
+    """The list of rounds as the command prints it."""
+    console = Console(file=io.StringIO(), width=60)
+    console.print(rounds_table(Storage(str(folder)), **how), crop=False)
+    return console.file.getvalue().splitlines()
+
+
 def test_rounds_of_a_storage(make_round, tmp_path):
     make_round(name="first", arms=[{}], trials_per_arm=4, measured=False)
     make_round(
@@ -198,14 +208,13 @@ def test_rounds_of_a_storage(make_round, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/round.json").write_text('{"of another": "version"}')
     (tmp_path / "no round").mkdir()
-    lines = table_lines(rounds_table(Storage(str(tmp_path))))
-    head, broken, first, second = (line for line in lines if not line.startswith(" "))
-    assert head.split() == ["round", "state", "goal", "trials", "infeasible", "failed", "best", "created"]
+    lines = [line.rstrip() for line in shown_rounds(tmp_path)]
+    head, broken, first, second = lines
+    assert head.split() == ["round", "state", "trials", "infeasible", "failed", "best", "created", "goal"]
     assert broken.split()[:2] == ["broken", "unreadable"]
-    assert first.split()[:2] == ["first", "finished"]
-    assert first.split()[-6:] == ["4/4", "0", "0", "0.02122", "2026-01-02", "03:04"]
-    assert second.split()[:3] == ["second", "running", "[red]A"]
-    assert second.split()[-6:] == ["6/12", "3", "3", "—", "2026-01-02", "03:04"]
+    assert first.split()[:8] == ["first", "finished", "4/4", "0", "0", "error", "0.02122", "2026-01-02"]
+    assert second.split()[:9] == ["second", "running", "6/12", "3", "3", "—", "2026-01-02", "03:04", "[red]A"]
+    assert second.endswith("goal, [red]A long goal,")  # all of it where no terminal cuts it
 
 
 def test_sd5_the_values_of_a_best_trial_are_those_that_exist_beside_its_scientific_value(tmp_path):
@@ -222,21 +231,43 @@ def test_sd5_the_values_of_a_best_trial_are_those_that_exist_beside_its_scientif
     assert ["nesterov.learning_rate" in row for row in rows] == [True, False]
 
 
-def test_rounds_of_procedures_say_of_which_they_are_part(make_round, tmp_path):
+def test_rounds_of_procedures_are_counted_or_say_of_which_they_are_part(make_round, tmp_path):
+    store = make_round(name="norms-1-stability-sweep", trials_per_arm=1, measured=False, part_of=STABILITY)
+    record = store.round().model_copy(update={"objective": Objective(metric="loss", split="train")})
+    store.storage.write(f"{store.name}/round.json", record.model_dump_json().encode())
+    (counted,) = shown_rounds(tmp_path)
+    assert counted == f"Rounds that procedures ran: 1 (raytune-playbook rounds --all --storage {tmp_path})"
     make_round(trials_per_arm=1, measured=False)
-    make_round(name="norms-1-stability-sweep", trials_per_arm=1, measured=False, part_of=STABILITY)
-    head, own, part = (line for line in table_lines(rounds_table(Storage(str(tmp_path)))) if not line.startswith(" "))
-    assert head.split()[:5] == ["round", "part", "of", "state", "goal"]
-    assert own.split()[:3] == ["norms-1", "finished", "Which"]
-    assert part.split()[:5] == ["norms-1-stability-sweep", "stability", "of", "norms-1", "finished"]
+    head, own, last = shown_rounds(tmp_path)
+    assert (own.split()[0], last) == ("norms-1", counted)
+    assert "part of" not in head
+    head, own, part = shown_rounds(tmp_path, has_parts=True)
+    assert "part of" in head
+    assert own.split()[:3] == ["norms-1", "finished", "3/3"]
+    assert part.split()[:6] == ["norms-1-stability-sweep", "stability", "of", "norms-1", "finished", "3/3"]
+    assert re.search(r"train loss [\d.]+  2026", part)  # not to be compared with another round's error
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
+def test_a_list_of_rounds_is_as_wide_as_the_terminal_and_never_breaks_a_name(make_round, tmp_path, width):
+    long, failing = "a-round-" * 4, "another"
+    make_round(name=long, goal="A goal. " * 30, measured=False)
+    make_round(name=failing, goal="短い目標", measured=False, outcomes=lambda arm, i: "failed" if i else "completed")
+    head, *lines = shown_rounds(tmp_path, width=width)
+    assert sorted(line.split()[0] for line in lines) == sorted([long, failing])
+    least = ["round", "state", "trials", "best"]
+    full = [*least[:3], "failed", "best", "created", "goal"]
+    assert head.split() == {30: least, 60: least, 80: full[:5], 120: full, 200: full}[width]
+    assert max(map(cell_len, lines)) <= max(width, cell_len(f"{long}  finished   12/12  error 0.02122"))
+    if width == 120:
+        assert any(line.rstrip().endswith("…") for line in lines)
 
 
 @pytest.mark.parametrize(("state", "shown"), [("finished", "finished"), ("running", "running"), (None, "not started")])
 def test_tables_fit_into_a_hundred_columns(make_round, tmp_path, state, shown):
     store = make_round(name="a-name-" * 12, state=state, goal="A goal. " * 30, measured=False)
-    rounds = text_of(rounds_table(Storage(str(tmp_path))), width=100)
-    assert "2026-01-02 03:04" in rounds
+    rounds = "\n".join(shown_rounds(tmp_path, width=100))
     assert [text for text in ("finished", "running", "not started") if text in rounds] == [shown]
-    assert "a-name-a-name" in rounds
+    assert store.name in rounds
     text_of(summary(store), width=100)
     assert any(line.startswith("device") for line in table_lines(summary(store)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from raytune_playbook.cli.arguments import require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.records import DEFAULT_STORAGE
 
@@ -15,6 +16,7 @@ def _advise(storage: str) -> None:
 
     Every stage is done, stale, next, not needed or later, with its evidence and the command that does it.
     """
+    require_named_storage(storage)
     from raytune_playbook.procedures.advise.advise import advise
 
     advice = advise(storage)

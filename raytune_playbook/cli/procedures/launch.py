@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raytune_playbook.cli.arguments import ADDRESS, STORAGE
+from raytune_playbook.cli.arguments import ADDRESS, STORAGE, require_named_storage
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.procedures.given import AGAIN, job_of_round
 from raytune_playbook.errors import InputError
@@ -51,10 +51,14 @@ def _launch(
     registry of launches is shown or written.
     """
     if is_list or output is not None:
-        _show_registry(storage, output)
+        require_named_storage(storage)
+        _show_registry(storage, output, is_list=is_list)
         return
     if round is None:
-        raise click.UsageError("Name a ROUND, or give --list", click.get_current_context())
+        raise click.UsageError(
+            "A ROUND is launched, but none was given; name one, or give --list for what was launched",
+            click.get_current_context(),
+        )
     job, other = job_of_round(round, storage), None if against is None else job_of_round(against, storage)
     if complexity is None:
         raise InputError(
@@ -77,7 +81,8 @@ def _launch(
     )
 
 
-def _show_registry(storage: str, output: str | None) -> None:
+def _show_registry(storage: str, output: str | None, *, is_list: bool) -> None:
+    from raytune_playbook.analysis.wording import form_for
     from raytune_playbook.records.registry import read_launches, read_tests, registry_table
     from raytune_playbook.records.storage import Storage, has_columns, refuse_other_file
     from raytune_playbook.report.terminal import new_console
@@ -89,12 +94,18 @@ def _show_registry(storage: str, output: str | None) -> None:
 
         if not output.endswith((".csv", ".parquet")):
             raise InputError(f"The registry is written as .csv or .parquet, but got {output!r}; name the file so.")
+        if not Path(output).absolute().parent.is_dir():
+            raise InputError(
+                f"The registry is written into a folder that is there, but {output!r} is in none; make it first."
+            )
         refuse_other_file(output, has_columns("launch", "launched_at"), "registries of launches")
-        Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
         table = registry_table(launches, tests)
         csv.write_csv(table, output) if output.endswith(".csv") else pq.write_table(table, output)
-        click.echo(f"{len(launches)} launches stand in {output}.")
-    elif launches:
+        stand = form_for(len(launches), "launch stands", "launches stand")
+        click.echo(f"{len(launches)} {stand} in {output}.")
+    if output is not None and not is_list:
+        return
+    if launches:
         new_console().print(_table(launches, tests))
     else:
         click.echo("Nothing was launched yet; decide on a round: raytune-playbook launch ROUND --complexity none")
@@ -107,10 +118,22 @@ def _table(launches: list[LaunchRecord], tests: list[TestRecord]) -> Table:
     from raytune_playbook.analysis.wording import number_text, values_text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("launch", "workload", "trial", "median", "replaced", "probability", "changes", "test", "launched"):
+    for head in (
+        "launch",
+        "workload",
+        "trial",
+        "median",
+        "replaced",
+        "probability",
+        "verdict",
+        "changes",
+        "test",
+        "launched",
+    ):
         table.add_column(head, overflow="fold")
     for launch in launches:
-        of_test = next((test.value for test in tests if test.launch == launch.number), None)
+        read = [f"{number_text(t.value)}{' (folded)' * t.is_folded}" for t in tests if t.launch == launch.number]
+        against = "" if launch.anyway is None else f", launched against it: {launch.anyway}"
         changed = {name: value for change in launch.changes for name, value in change.now.items()}
         row = (
             str(launch.number),
@@ -119,8 +142,9 @@ def _table(launches: list[LaunchRecord], tests: list[TestRecord]) -> Table:
             number_text(launch.median),
             launch.replaced,
             f"{launch.probability:.1%}" if launch.probability is not None else "",
+            f"{launch.verdict}{against}",
             values_text(changed),
-            number_text(of_test),
+            ", then ".join(read),
             launch.launched_at[:10],
         )
         table.add_row(*(Text(cell) for cell in row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -9,6 +10,7 @@ import click
 from raytune_playbook.cli.arguments import JOB
 from raytune_playbook.cli.group import commands
 from raytune_playbook.cli.procedures.given import job_at, of_job
+from raytune_playbook.procedures.new import usual_labels_text
 
 _KINDS, _TASKS = ("bundled", "arrays", "files", "torch-dataset"), ("classification", "regression")
 
@@ -21,26 +23,30 @@ _SOURCES = {
 
 @commands.command("new")
 @JOB
-@click.option("--data", type=click.Choice(_KINDS), help="What kind of data (default: asked, or bundled).")
+@click.option("--data", type=click.Choice(_KINDS), help="What kind (default: told by --source, or bundled).")
 @click.option("--source", metavar="SOURCE", help="An .npz file, a path or pattern of files, or module:attribute.")
-@click.option("--task", type=click.Choice(_TASKS), help="Default: told by the labels.")
-@click.option("--label", metavar="COLUMN", help="That holds the labels (default: one called label or target).")
+@click.option("--task", type=click.Choice(_TASKS), help="What is predicted (default: told by the labels).")
+@click.option("--label", metavar="COLUMN", help=f"That holds the labels (default: {usual_labels_text()}).")
 def _new(job: str, data: str | None, source: str | None, task: str | None, label: str | None) -> None:
     """Write a job file to start from, which runs as it is.
 
     It says at each place what to change. On a terminal it asks for what is not given. Nothing is overwritten.
     """
-    if data is None and source is None and _is_terminal():
-        data = click.prompt("Which data?", type=click.Choice(_KINDS), default="bundled")
-        if data in _SOURCES:
-            source = click.prompt(_SOURCES[data])
-        elif task is None:
-            task = click.prompt("Which task?", type=click.Choice(_TASKS), default="classification")
-    from raytune_playbook.procedures.new.new import new
+    from raytune_playbook.procedures.new.new import data_text, kind_of, new, new_file
 
-    file = new(job, data=data or "bundled", source=source, task=task, label=label)
-    click.echo(f"Written: {file}. It runs as it is; CHANGE says at each place what to make your own.")
-    click.echo(f"Check the configuration that it starts from:\n  raytune-playbook check-initial {file}")
+    new_file(job)  # before anything is asked
+    if _is_terminal():
+        if data is None and source is None:
+            data = click.prompt("Which data?", type=click.Choice(_KINDS), default="bundled")
+        if data in _SOURCES and source is None:
+            source = click.prompt(_SOURCES[data])
+        if (data or kind_of(source)) == "bundled" and task is None:
+            task = click.prompt("Which task?", type=click.Choice(_TASKS), default="classification")
+    file = new(job, data=data, source=source, task=task, label=label)
+    click.echo(f"Written: {file}, for {data_text(data, source, task)}.")
+    click.echo("It runs as it is; CHANGE says at each place what to make your own.")
+    next_command = shlex.join(["raytune-playbook", "check-initial", str(file)])
+    click.echo(f"Check the configuration that it starts from:\n  {next_command}")
 
 
 def _is_terminal() -> bool:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from raytune_playbook.procedures.advise.checklist import Advice, ProjectAdvice, Stage, Standing
 from raytune_playbook.procedures.advise.commands import NEW_JOB
+from raytune_playbook.procedures.advise.judging import TITLES, launch_text
 from raytune_playbook.procedures.advise.recorded import ProjectRecords, read_projects
-from raytune_playbook.procedures.advise.stages import TITLES, Judge
+from raytune_playbook.procedures.advise.stages import Judge
 from raytune_playbook.procedures.command import command_of
 from raytune_playbook.records import DEFAULT_STORAGE
+from raytune_playbook.records.registry import ClosedRecord
 from raytune_playbook.records.storage import Storage
 
 _STARTING = ("check-initial", "batch-size", "train-steps")
@@ -56,15 +58,28 @@ def _project(records: ProjectRecords, storage: str) -> ProjectAdvice:
         judge.test(),
     ]
     is_exploring = records.learned is not None and records.learned.best is not None
-    launched = judge.launched()
+    launch = judge.launched()
+    launched = None if launch is None else launch_text(launch)
+    if records.closed is not None:  # whatever would go on ends in a launch, which is refused
+        over = tuple(replace(_settled(stage), command=None) for stage in stages)
+        closed = f"{launched or 'what a record that is gone says.'} {_closed_text(records.closed)}"
+        return ProjectAdvice(records.workload, over, None, closed)
     if launched is not None and stages[-1].standing is Standing.DONE:
-        stages = [_settled(stage) for stage in stages]
+        over = tuple(stage if stage.standing is Standing.STALE else _settled(stage) for stage in stages)
+        return ProjectAdvice(records.workload, over, None, launched)
     return _with_next(records.workload, stages, is_exploring=is_exploring, launched=launched)
 
 
+def _closed_text(closed: ClosedRecord) -> str:
+    return (
+        f"Closed to launches since {closed.closed_at[:10]} (rule AD8): the validation set was folded into training "
+        f"from {closed.round}; go on with other validation examples, as another workload."
+    )
+
+
 def _settled(stage: Stage) -> Stage:
-    """A stage that is open where the newest round's candidate was launched and tested: it may follow, and need not."""
-    if stage.standing is not Standing.LATER:
+    """A stage that is open where what is in use was launched and tested: it may follow, and need not."""
+    if stage.standing.is_settled:
         return stage
     return replace(stage, standing=Standing.NOT_NEEDED, sentence=f"The launch did not wait for it. {stage.sentence}")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from raytune_playbook.procedures.advise.recorded import ProjectRecords, RecordedRound
-from raytune_playbook.procedures.command import command_of
+from raytune_playbook.procedures.command import Option, command_of
 from raytune_playbook.records.procedures import ProcedureRecord
 
 NEW_JOB = "my_job.py"
@@ -28,20 +29,25 @@ def job_text(project: ProjectRecords) -> str | None:
     return next((job for record in reversed(project.procedures) if (job := _given_job(record)) is not None), None)
 
 
-def of_round(verb: str, round_: RecordedRound, storage: str) -> str:
+def of_round(verb: str, round_: RecordedRound, storage: str, options: Mapping[str, Option] | None = None) -> str:
     """What does something with a round that was run."""
     if round_.job is None:
         return "raytune_playbook.propose(round, result)" if verb == "propose" else _in_python(verb)
-    options = {"complexity": "none"} if verb == "launch" else None  # rule AD4: it has to be said
-    return command_of(verb, round_.name, storage, options)
+    asked = {"complexity": "none"} if verb == "launch" else options  # rule AD4: it has to be said
+    return command_of(verb, round_.name, storage, asked)
 
 
-def named_next(verb: str, records: tuple[ProcedureRecord, ...]) -> str | None:
-    """The command of a verb that the latest of some records names as the next; None where none does."""
+def named_next(verb: str, records: Sequence[ProcedureRecord], subject: str | None = None) -> str | None:
+    """The command of a verb that the latest of some records names as the next; None where none does.
+
+    Args:
+        subject: the round that it must be about; None for any.
+    """
     for record in reversed(records):
         for following in record.next:
-            if following.command is not None and _verb(following.command) == verb:
-                return following.command
+            command = following.command
+            if command is not None and _verb(command) == verb and subject in (None, *shlex.split(command)[2:3]):
+                return command
     return None
 
 

@@ -9,8 +9,16 @@ from raytune_playbook.analysis.findings.finding import Finding
 from raytune_playbook.analysis.next_study.next_study import NextStudy
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.errors import InputError
-from raytune_playbook.records.facts import facts_of
+from raytune_playbook.records.facts import CODE, SOURCE, facts_of
 from raytune_playbook.records.procedures import ProcedureRecord, readable_procedures
+from raytune_playbook.records.registry import (
+    ClosedRecord,
+    LaunchRecord,
+    TestRecord,
+    closed_workload,
+    read_launches,
+    read_tests,
+)
 from raytune_playbook.records.scores import TEST, ScoreRecord, readable_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
@@ -70,6 +78,9 @@ class ProjectRecords:
         procedures: the newest record of each procedure of each round, the latest last.
         learned: from the newest round of its own; None without one.
         test_scores: what kept models scored on the test set, the latest last.
+        launches: of the registry, the newest last, which is in use.
+        tests: of these launches, the latest last.
+        closed: why there are no further launches; None where there may be.
     """
 
     workload: str
@@ -79,6 +90,9 @@ class ProjectRecords:
     procedures: tuple[ProcedureRecord, ...] = ()
     learned: Learned | None = None
     test_scores: tuple[ScoreRecord, ...] = ()
+    launches: tuple[LaunchRecord, ...] = ()
+    tests: tuple[TestRecord, ...] = ()
+    closed: ClosedRecord | None = None
 
     @property
     def newest(self) -> RecordedRound | None:
@@ -96,7 +110,11 @@ class ProjectRecords:
     def facts(self) -> dict[str, str]:
         """What is known by now, to see what is stale: as the rounds have it, and before the first as procedures do."""
         if self.newest is not None:
-            return dict(self.newest.facts)
+            found = dict(self.newest.facts)
+            for record in self.procedures:  # the code may have changed since the round began
+                if record.round == self.newest.name and record.ended_at >= self.newest.created_at:
+                    found |= {name: record.bound_to[name] for name in (CODE, SOURCE) if name in record.bound_to}
+            return found
         known: dict[str, str] = {}
         for record in self.procedures:
             known |= record.bound_to
@@ -130,10 +148,16 @@ def read_projects(storage: Storage) -> tuple[list[ProjectRecords], tuple[str, ..
     for workload in {**rounds, **procedures}:
         own = sorted(rounds.get(workload, ()), key=lambda record: record.created_at)
         try:
-            found.append(_project(storage, workload, own, procedures.get(workload, [])))
+            project = _project(storage, workload, own, procedures.get(workload, []))
         except InputError as error:
             broken.append(str(error))
-    return sorted(found, key=lambda project: project.last_at), tuple(broken)
+            continue
+        try:
+            found.append(_with_registry(storage, project, own))
+        except InputError as error:  # what was launched is not known then, and is told
+            broken.append(str(error))
+            found.append(project)
+    return sorted(found, key=lambda project: project.last_at), tuple(dict.fromkeys(broken))
 
 
 def _project(
@@ -145,7 +169,7 @@ def _project(
     insight = _insight(RoundStore(storage, own[-1].name)) if own else None
     if insight is not None:
         own[-1] = replace(own[-1], facts=insight.reading.facts)  # the hardware is known from its trials
-    scores = [score for each in of_their_own for score in readable_scores(RoundStore(storage, each.name)).found]
+    scores = [score for each in recorded for score in readable_scores(RoundStore(storage, each.name)).found]
     return ProjectRecords(
         workload=workload,
         rounds=tuple(own),
@@ -155,6 +179,17 @@ def _project(
         learned=None if insight is None else _learned(insight),
         test_scores=tuple(sorted((s for s in scores if s.split == TEST), key=lambda score: score.scored_at)),
     )
+
+
+def _with_registry(storage: Storage, project: ProjectRecords, rounds: list[RoundRecord]) -> ProjectRecords:
+    """With what was launched of the workload as its newest round trains it."""
+    if not rounds:
+        return project
+    launches = read_launches(storage, rounds[-1].workload)
+    numbers = {each.number for each in launches}
+    tests = [test for test in read_tests(storage) if test.launch in numbers]
+    closed = closed_workload(storage, rounds[-1].workload)
+    return replace(project, launches=tuple(launches), tests=tuple(tests), closed=closed)
 
 
 def _recorded(store: RoundStore, record: RoundRecord) -> RecordedRound:

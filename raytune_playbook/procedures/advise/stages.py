@@ -5,58 +5,36 @@ A stage that is open is ``later`` here; the first of them that is to be done now
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from raytune_playbook.analysis.findings.changes import TrainSteps
-from raytune_playbook.analysis.findings.finding import Finding, Status
-from raytune_playbook.analysis.wording import count_text, form_for
+from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.procedures.advise.checklist import Stage, Standing
 from raytune_playbook.procedures.advise.commands import job_text, named_next, of_job, of_round
-from raytune_playbook.procedures.advise.recorded import ProjectRecords, RecordedRound
-from raytune_playbook.records.procedures import ProcedureRecord, stale_facts
+from raytune_playbook.procedures.advise.judging import (
+    INSTABILITY,
+    Judging,
+    evidence,
+    launch_text,
+    stage_of,
+    test_text,
+    with_more,
+)
+from raytune_playbook.procedures.advise.recorded import RecordedRound
+from raytune_playbook.procedures.command import another_question
+from raytune_playbook.records.procedures import ProcedureRecord
+from raytune_playbook.records.registry import LaunchRecord
 from raytune_playbook.records.types import RoundState
 
-TITLES = {
-    "new": "Write a job",
-    "check-initial": "Check the initial configuration",
-    "batch-size": "Choose a batch size",
-    "train-steps": "Choose the number of training steps",
-    "rounds": "Explore in rounds",
-    "stability": "Mend unstable training",
-    "lengthen": "Train for longer",
-    "exploit": "Exploit the refined space",
-    "variance": "Measure how much retraining varies",
-    "launch": "Decide about the launch",
-    "test": "Look at the test set, once",
-}
-"""By the name of each stage, in the playbook's order."""
-
-_MUST_BE_GOOD = ("check-initial", "batch-size", "train-steps", "launch")
-"""With another verdict these are to be done again, mended; whatever the others come to is for a person to judge."""
-
-_INSTABILITY = ("UN10", "IN4")
-_LENGTH = ("IN8", "IN14")
+_FIND_CANDIDATES = ("lengthen", "exploit")
+"""Procedures that may leave a job of one point, to be run before it is retrained."""
 
 
-class Judge:
-    """Judges the stages of one project.
-
-    Fields:
-        project: its records.
-        storage: where they are, for the commands.
-    """
-
-    def __init__(self, project: ProjectRecords, storage: str) -> None:
-        self.project = project
-        self.storage = storage
-        newest = project.newest
-        self.since = tuple(r for r in project.procedures if newest is None or r.ended_at >= newest.created_at)
+class Judge(Judging):
+    """Judges the stages of one project."""
 
     # ------------------------------------------------------------------ starting
 
     def new(self) -> Stage:
         job = job_text(self.project)
-        return _stage(
+        return stage_of(
             "new", Standing.DONE, f"It is {job}." if job else f"{self.project.workload} is trained from Python."
         )
 
@@ -67,7 +45,7 @@ class Judge:
             is_overtaken = record is None or (record.is_good is False and record.ended_at < newest.created_at)
             if is_overtaken:
                 sentence = f"{newest.name} has trained since: best {learned.best}."
-                return _stage("check-initial", Standing.NOT_NEEDED, sentence)
+                return stage_of("check-initial", Standing.NOT_NEEDED, sentence)
         ask = "Is it fast, simple, and clearly better than chance on the validation set?"
         return self._judged("check-initial", record, ask, of_job("check-initial", self.project, self.storage))
 
@@ -75,22 +53,24 @@ class Judge:
         record = self._record("batch-size")
         ask = "Which one trains fastest is measured; everything after it is tuned for it."
         stage = self._judged("batch-size", record, ask, of_job("batch-size", self.project, self.storage))
-        return stage if record is None else _with(stage, self._other_batch_size(record))
+        return stage if record is None else with_more(stage, self._other_batch_size(record))
 
     def train_steps(self) -> Stage:
         record = self._record("train-steps")
         command = of_job("train-steps", self.project, self.storage)
         if record is not None:
             if record.is_good is False and named_next("train-steps", (record,)) is None:
-                return _stage("train-steps", Standing.NOT_NEEDED, _evidence(record))  # nothing fits: it does not apply
+                return stage_of("train-steps", Standing.NOT_NEEDED, evidence(record))  # nothing fits: it does not apply
             stage = self._judged("train-steps", record, "", command)
-            return _with(stage, self._other_train_steps(record))
+            return with_more(stage, self._other_train_steps(record))
         longer = self._asks_longer()
         if longer:
-            return _stage("train-steps", Standing.NOT_NEEDED, f"Training is compute-bound: {longer[0].sentence}")
+            return stage_of("train-steps", Standing.NOT_NEEDED, f"Training is compute-bound: {longer[0].sentence}")
         if self._length_is_right():
             name = self.project.newest.name if self.project.newest else ""
-            return _stage("train-steps", Standing.NOT_NEEDED, f"The curves of {name} ask for no other number of steps.")
+            return stage_of(
+                "train-steps", Standing.NOT_NEEDED, f"The curves of {name} ask for no other number of steps."
+            )
         ask = "How many are needed to fit the training set, where training is not compute-bound?"
         return self._judged("train-steps", None, ask, command)
 
@@ -99,7 +79,7 @@ class Judge:
     def rounds(self) -> Stage:
         newest, learned = self.project.newest, self.project.learned
         if newest is None or learned is None:
-            return _stage(
+            return stage_of(
                 "rounds",
                 Standing.LATER,
                 "No round has been run yet; give one a question, and run it.",
@@ -110,7 +90,7 @@ class Judge:
             return self._unfinished(newest, ended)
         if learned.best is None:
             report = of_round("report", newest, self.storage) if newest.job else None
-            return _stage(
+            return stage_of(
                 "rounds", Standing.LATER, f"No trial of {newest.name} was completed; its page says why.", report
             )
         asking = self._asking()
@@ -120,36 +100,40 @@ class Judge:
             rules = ", ".join(dict.fromkeys(finding.rule for finding in asking))
             asks = f"{len(asking)} {form_for(len(asking), 'finding asks', 'findings ask')} for another study ({rules})."
             sentence = f"{rounds}. {asks}"
-            return _stage("rounds", Standing.LATER, sentence, of_round("propose", newest, self.storage))
+            return stage_of("rounds", Standing.LATER, sentence, of_round("propose", newest, self.storage))
         num_open = sum(finding.is_open for finding in learned.findings)
         left = f"; {num_open} more to look at on its page" if num_open else ""
-        return _stage("rounds", Standing.DONE, f"{rounds}. No finding asks for another study{left}.")
+        if self._is_refused():
+            sentence = f"{rounds}. No finding asks for another study{left}, and its candidate was not adopted."
+            return stage_of("rounds", Standing.LATER, f"{sentence} {another_question(job_text(self.project))}")
+        return stage_of("rounds", Standing.DONE, f"{rounds}. No finding asks for another study{left}.")
 
     def _unfinished(self, newest: RecordedRound, ended: str) -> Stage:
         if newest.state is RoundState.RUNNING:
-            return _stage("rounds", Standing.LATER, f"{ended}; it runs.")
+            return stage_of("rounds", Standing.LATER, f"{ended}; it runs.")
         command = of_round("resume", newest, self.storage) if newest.job else "raytune_playbook.run(round)"
-        return _stage("rounds", Standing.LATER, f"{ended}, and it does not run; go on with it.", command)
+        return stage_of("rounds", Standing.LATER, f"{ended}, and it does not run; go on with it.", command)
 
     def stability(self) -> Stage:
         if self.project.learned is None:
-            return _stage("stability", Standing.LATER, "A round tells whether it is needed.")
-        asking = self._open(_INSTABILITY)
+            return stage_of("stability", Standing.LATER, "A round tells whether it is needed.")
+        asking = self._open(INSTABILITY)
         record = self._record("stability", self.since if asking else self.project.procedures)
         if record is None and not asking:
             name = self.project.newest.name if self.project.newest else ""
-            return _stage("stability", Standing.NOT_NEEDED, f"No finding of {name} speaks of instability.")
+            return stage_of("stability", Standing.NOT_NEEDED, f"No finding of {name} speaks of instability.")
         return self._of_newest("stability", record, asking[0].sentence if asking else "")
 
     def lengthen(self) -> Stage:
         if self.project.learned is None:
-            return _stage("lengthen", Standing.LATER, "A round tells whether training is compute-bound.")
+            return stage_of("lengthen", Standing.LATER, "A round tells whether training is compute-bound.")
         asking = self._asks_longer()
         record = self._record("lengthen", self.since if asking else self.project.procedures)
         if record is None and not asking:
             name = self.project.newest.name if self.project.newest else ""
-            sentence = f"No finding of {name} says that training is compute-bound."
-            return _stage("lengthen", Standing.NOT_NEEDED, sentence)
+            bound = f"No finding of {name} says that training is compute-bound."
+            sentence = f"{bound}{self._longer_elsewhere()}"
+            return stage_of("lengthen", Standing.NOT_NEEDED, sentence)
         return self._of_newest("lengthen", record, asking[0].sentence if asking else "")
 
     # ------------------------------------------------------------------ finishing
@@ -161,146 +145,79 @@ class Judge:
     def variance(self) -> Stage:
         ask = "Retrain the best points with other seeds, to know what is chance."
         record = self._record("variance", self.since)
-        candidate, exploited = self.project.candidate, self._record("exploit", self.since)
-        is_run = candidate is not None and exploited is not None and candidate.created_at >= exploited.ended_at
-        if record is None and exploited is not None and not is_run:
-            first = named_next("run", (exploited,))
-            if first is not None:
-                sentence = "First run the candidate that exploitation has found, a round of its own."
-                return _stage("variance", Standing.LATER, sentence, first)
+        first = self._to_be_run_first()
+        if first is not None:
+            what, command = first
+            return stage_of("variance", Standing.LATER, f"First run the candidate that {what}.", command)
         return self._of_newest("variance", record, ask)
 
+    def _to_be_run_first(self) -> tuple[str, str] | None:
+        """Who has found the newest candidate, in words, and what runs it; None where it was run, or passed over."""
+        found = [each for each in self.since if each.procedure in _FIND_CANDIDATES]
+        command = None if not found else named_next("run", found[-1:])
+        if command is None:
+            return None
+        after = found[-1].ended_at
+        decided = [each.ended_at for each in self.since if each.procedure in ("variance", "launch")]
+        later = [*decided, *(each.created_at for each in (*self.project.rounds, *self.project.candidates))]
+        if any(each >= after for each in later):
+            return None
+        return f"{found[-1].procedure} has found, a round of its own", command
+
     def launch(self) -> Stage:
-        record = self._record("launch", self.since)
-        if record is not None and not _is_adopted(record):
-            record = record.model_copy(update={"is_good": False})
+        launched = self.launched()
+        if launched is not None:
+            return stage_of("launch", Standing.DONE, launch_text(launched))
+        record = self._decision()
+        if record is not None and record.is_good is not True:
+            more = named_next("launch", (record,))
+            return stage_of("launch", Standing.DONE if more is None else Standing.LATER, evidence(record), more)
         ask = "Is the candidate better than the baseline by more than retraining varies?"
-        return self._of_newest("launch", record, ask)
+        return self._of_newest("launch", None, ask)
 
     def test(self) -> Stage:
-        launched = self._record("launch", self.since)
-        record = self._record("test", self.since)
-        if record is None and launched is not None:
-            looks = [score for score in self.project.test_scores if score.scored_at >= launched.ended_at]
-            if looks:
-                sentence = f"{looks[-1].study}/{looks[-1].trial} was scored on {looks[-1].scored_at[:10]}."
-                return _stage("test", Standing.DONE, sentence)
-        ask = "Only at the end: what the launched model scores on examples that chose nothing."
-        return self._of_newest("test", record, ask)
+        in_use, looks = self.in_use, self.project.test_scores
+        if in_use is None or self.launched() is None:
+            ask = "Only at the end: what the launched model scores on examples that chose nothing."
+            return stage_of("test", Standing.LATER, ask)
+        tests = [each for each in self.project.tests if each.launch == in_use.number]
+        if tests:
+            return stage_of("test", Standing.DONE, test_text(tests[-1], len(tests)))
+        if looks and looks[-1].scored_at >= in_use.launched_at:
+            sentence = f"{looks[-1].study}/{looks[-1].trial} was scored on {looks[-1].scored_at[:10]}."
+            return stage_of("test", Standing.DONE, sentence)
+        ask = f"Only at the end: what launch {in_use.number} scores on examples that chose nothing."
+        again = {"reason": f"launch {in_use.number}"} if looks else None
+        if looks:
+            ask += f" It was read before, last on {looks[-1].scored_at[:10]}; again asks for a reason (rule AD6)."
+        found = [each for each in (*self.project.rounds, *self.project.candidates) if each.name == in_use.round]
+        command = of_round("test", found[-1], self.storage, again) if found else None
+        return stage_of("test", Standing.LATER, ask, command)
 
-    def launched(self) -> str | None:
-        """What was launched, in words; None where nothing was since the newest round."""
-        record = self._record("launch", self.since)
-        return _evidence(record) if record is not None and _is_adopted(record) else None
+    # ------------------------------------------------------------------ what is in use
 
-    # ------------------------------------------------------------------ what they share
+    @property
+    def in_use(self) -> LaunchRecord | None:
+        """What was launched last of the workload; None where nothing was."""
+        return self.project.launches[-1] if self.project.launches else None
 
-    def _record(self, procedure: str, among: Sequence[ProcedureRecord] | None = None) -> ProcedureRecord | None:
-        """The latest record of a procedure."""
-        records = self.project.procedures if among is None else among
-        return next((record for record in reversed(records) if record.procedure == procedure), None)
+    def launched(self) -> LaunchRecord | None:
+        """What is in use, where that ends the newest round: launched or tested since, or never to be replaced."""
+        newest, in_use = self.project.newest, self.in_use
+        if in_use is None or newest is None or self.project.closed is not None:
+            return in_use
+        read = [each.tested_at for each in self.project.tests if each.launch == in_use.number]
+        return in_use if any(each >= newest.created_at for each in (in_use.launched_at, *read)) else None
 
-    def _of_newest(self, name: str, record: ProcedureRecord | None, ask: str) -> Stage:
-        """A stage whose procedure is one of the newest round's, or of its candidate."""
-        newest = self.project.newest
-        if name in ("variance", "launch", "test"):
-            newest = self.project.candidate or newest
-        command = named_next(name, self.since)
-        if command is None and newest is not None:
-            command = of_round(name, newest, self.storage)
-        return self._judged(name, record, ask, command)
+    def _decision(self) -> ProcedureRecord | None:
+        """What the last launch of the newest round, or of its candidate, came to."""
+        subject = self.project.candidate or self.project.newest
+        own = [each for each in self.since if subject is None or each.round == subject.name]
+        return self._record("launch", own)
 
-    def _judged(self, name: str, record: ProcedureRecord | None, ask: str, command: str | None) -> Stage:
-        """A stage by the record of its procedure, by a procedure that was cut off, or to be done with a command."""
-        begun = self._begun(name, record)
-        if begun is not None and begun.part_of is not None:
-            is_running = begun.state is RoundState.RUNNING
-            sentence = (
-                f"It runs ({begun.name})." if is_running else f"It was begun ({begun.name}) and is to be gone on with."
-            )
-            return _stage(name, Standing.LATER, sentence, None if is_running else begun.part_of.command)
-        if record is None:
-            return _stage(name, Standing.LATER, ask, command)
-        stale = stale_facts(record, self.project.facts)
-        if stale:
-            changed = "; ".join(f"the {fact} was {was} and is {now}" for fact, (was, now) in stale.items())
-            return _stage(name, Standing.STALE, f"{_evidence(record)} Since then {changed}.", command)
-        if record.is_good is False and name in _MUST_BE_GOOD:
-            following = next((each.command for each in record.next if each.command is not None), record.command)
-            return _stage(name, Standing.LATER, _evidence(record), following)
-        return _stage(name, Standing.DONE, _evidence(record))
-
-    def _begun(self, procedure: str, record: ProcedureRecord | None) -> RecordedRound | None:
-        """The latest round of a procedure that has not come to its end."""
-        parts = [part for part in self.project.parts if part.part_of and part.part_of.procedure == procedure]
-        if not parts or (record is not None and parts[-1].created_at <= record.ended_at):
-            return None
-        newest = self.project.newest
-        is_old = newest is not None and parts[-1].created_at < newest.created_at
-        return None if is_old and record is not None else parts[-1]
-
-    def _open(self, rules: Sequence[str]) -> list[Finding]:
-        learned = self.project.learned
-        return [] if learned is None else [f for f in learned.findings if f.is_open and f.rule in rules]
-
-    def _asks_longer(self) -> list[Finding]:
-        """The findings by which training is compute-bound (rule LN1)."""
-        return [finding for finding in self._open(("IN8",)) if finding.numbers.get("num_improving")]
-
-    def _length_is_right(self) -> bool:
-        """Whether curves and best steps have told that the number of steps is right."""
-        learned = self.project.learned
-        told = [] if learned is None else [f.status for f in learned.findings if f.rule in _LENGTH]
-        return len(told) > 1 and all(status is Status.PASSES for status in told)
-
-    def _asking(self) -> list[Finding]:
-        """The open findings for which the next study of the newest round is changed, and no other stage is there."""
-        learned = self.project.learned
-        if learned is None:
-            return []
-        found: list[Finding] = []
-        for proposed in learned.next_study.changes:
-            for finding in proposed.findings:
-                is_elsewhere = finding.rule in _INSTABILITY or (
-                    isinstance(proposed.change, TrainSteps) and bool(self._asks_longer())
-                )
-                if finding.is_open and not is_elsewhere and finding not in found:
-                    found.append(finding)
-        return found
-
-    def _other_batch_size(self, record: ProcedureRecord) -> str:
-        newest = self.project.newest
-        advised = {record.numbers.get(name) for name in ("least_time", "least_resources")} - {None}
-        if newest is None or not advised or not newest.batch_sizes or advised.intersection(newest.batch_sizes):
-            return ""
-        used = " or ".join(map(count_text, newest.batch_sizes))
-        return f" But {newest.name} trains with {used}."
-
-    def _other_train_steps(self, record: ProcedureRecord) -> str:
-        newest, steps = self.project.newest, record.numbers.get("max_train_steps")
-        if newest is None or not isinstance(steps, int) or newest.max_train_steps == steps:
-            return ""
-        return f" But {newest.name} trains for {count_text(newest.max_train_steps)} steps."
-
-
-def _stage(name: str, standing: Standing, sentence: str, command: str | None = None) -> Stage:
-    return Stage(name, TITLES[name], standing, sentence, command)
-
-
-def _with(stage: Stage, more: str) -> Stage:
-    return Stage(stage.name, stage.title, stage.standing, f"{stage.sentence}{more}", stage.command)
-
-
-def _is_adopted(record: ProcedureRecord) -> bool:
-    """Whether a launch's verdict is to adopt, or it was launched anyway; of the others one is against it, and one has
-    too little evidence."""
-    if record.numbers.get("launch") is not None:
-        return True
-    return record.numbers.get("verdict", "adopt" if record.is_good else None) == "adopt"
-
-
-def _evidence(record: ProcedureRecord) -> str:
-    """What a procedure came to, when, and of which round."""
-    verdict = record.verdict.rstrip()
-    end = "" if verdict.endswith((".", "!", "?")) else "."
-    return f"{verdict}{end} ({record.ended_at[:10]}, {record.round})"
+    def _is_refused(self) -> bool:
+        """Whether the newest round's candidate is not to be launched, and nothing else of the round is left to do."""
+        record = self._decision()
+        if record is None or record.is_good is True or named_next("launch", (record,)) is not None:
+            return False
+        return self._record("exploit", self.since) is not None and self.launched() is None

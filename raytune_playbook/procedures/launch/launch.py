@@ -12,15 +12,16 @@ from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import SpecError, StorageError
-from raytune_playbook.procedures.command import part_of_round
+from raytune_playbook.procedures.command import job_path, part_of_round
 from raytune_playbook.procedures.launch.baseline import Baseline, baseline_of, is_point_of
 from raytune_playbook.procedures.launch.comparison import METHOD, NUM_LEAST, Comparison, Verdict, compare
 from raytune_playbook.procedures.launch.configuration import round_of
 from raytune_playbook.procedures.launch.examples import SamplingError, sampling_error
-from raytune_playbook.procedures.launch.gains import Gain
+from raytune_playbook.procedures.launch.gains import Gain, gains_of, is_next
 from raytune_playbook.procedures.launch.path import End, unmeasured, walk
 from raytune_playbook.procedures.launch.words import Decision, completed
 from raytune_playbook.procedures.procedure import Procedure, procedure
+from raytune_playbook.procedures.test_set.looks import looks_of
 from raytune_playbook.procedures.variance.points import best_point, done_for, retrained, trained_alone
 from raytune_playbook.procedures.variance.retrainings import (
     Point,
@@ -41,6 +42,7 @@ from raytune_playbook.records.registry import (
 )
 from raytune_playbook.records.scores import now
 from raytune_playbook.records.storage import Storage
+from raytune_playbook.report.page.page import read_insight
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.round import Round
 
@@ -98,7 +100,7 @@ def launch(
         "anyway": anyway,
     }
     part = part_of_round("launch", round, place, options)
-    asked = _Asked(complexity, num_retrains, path_retrains, anyway)
+    asked = _Asked(complexity, num_retrains, path_retrains, anyway, against.name if against else None)
     asked.refuse()
     candidate, _ = best_point(round, storage)
     _require_open(candidate, storage)
@@ -138,7 +140,11 @@ def _decided(p: Procedure, candidate: Point, baseline: Baseline, asked: _Asked) 
         noise=noise,
         complexity=_added(asked.complexity),
         anyway=asked.anyway if compared.verdict is not Verdict.ADOPT else None,
-        gains=tuple(_gains(p, candidate, compared, ends[1])),
+        gains=tuple(_gains(p, baseline, compared, ends[1])),
+        against=asked.against,
+        job=None if p.place.job is None else job_path(p.place.job),
+        has_changes=bool(read_insight(p.store).next_study.changes),
+        was_read=bool(looks_of(p.store.storage, candidate.round.studies[0].workload)),
     )
     return replace(decision, launch=_registered(p, decision, trials)) if is_launched else decision
 
@@ -151,6 +157,7 @@ class _Asked:
     num_retrains: int | None
     path_retrains: int | None
     anyway: str | None
+    against: str | None
 
     def refuse(self) -> None:
         """Raises `SpecError` for what cannot be asked."""
@@ -163,9 +170,10 @@ class _Asked:
             raise SpecError("anyway: a launch against the verdict needs a reason, but got none; give it in words.")
         for name, number in (("num_retrains", self.num_retrains), ("path_retrains", self.path_retrains)):
             if number is not None and number < NUM_LEAST and not (name == "path_retrains" and number == 0):
+                or_none = "" if name == "num_retrains" else "0 for no path, "
                 raise SpecError(
                     f"{name}: fewer than {NUM_LEAST} retrainings are not enough evidence, but got {number}; give "
-                    f"{NUM_LEAST} or more, or leave it out."
+                    f"{or_none}{NUM_LEAST} or more, or leave it out."
                 )
 
 
@@ -207,12 +215,13 @@ def _added(complexity: str) -> str:
     return "" if complexity.strip().lower() in ("none", "no", "nothing") else complexity.strip()
 
 
-def _gains(p: Procedure, candidate: Point, compared: Comparison, retrainings: Retrainings) -> list[Gain]:
-    """Of all launches of the workload, and of this candidate."""
-    before = read_launches(p.store.storage, candidate.round.studies[0].workload)
-    found = [Gain(each.gain, each.deviation) for each in before if each.gain is not None and each.deviation is not None]
-    if math.isfinite(compared.gain) and retrainings.deviation is not None:
-        found.append(Gain(compared.gain, retrainings.deviation))
+def _gains(p: Procedure, baseline: Baseline, compared: Comparison, retrainings: Retrainings) -> list[Gain]:
+    """Of the launches of the workload, and of this candidate where it goes on from them."""
+    record = p.store.round()
+    before = read_launches(p.store.storage, record.workload)
+    found = gains_of(before)
+    if is_next(before, baseline.launch, record.created_at) and retrainings.deviation is not None:
+        found += [Gain(compared.gain, retrainings.deviation)] if math.isfinite(compared.gain) else []
     return found
 
 

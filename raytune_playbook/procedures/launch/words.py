@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from raytune_playbook.analysis.wording import form_for, number_text
-from raytune_playbook.procedures.command import Option, command_of
+from raytune_playbook.procedures.command import Option, another_question, command_of
 from raytune_playbook.procedures.launch.baseline import Baseline
-from raytune_playbook.procedures.launch.comparison import METHOD, PAIRS_WON, Because, Comparison, Verdict
+from raytune_playbook.procedures.launch.comparison import METHOD, PAIRS_WON, SURE, Because, Comparison, Verdict
 from raytune_playbook.procedures.launch.examples import SamplingError
 from raytune_playbook.procedures.launch.gains import Gain, is_saturated
 from raytune_playbook.procedures.launch.path import Step, without_evidence
@@ -39,6 +39,10 @@ class Decision:
         anyway: why it was launched against the verdict.
         gains: of earlier launches and of this candidate, the newest last.
         launch: as it stands in the registry; None where it was not launched.
+        against: the round that was named as the baseline's; None for what is in use.
+        job: the job file of the candidate's round, as one names it from here; None for a round of the Python API.
+        has_changes: whether the findings of the candidate's round change the next study.
+        was_read: whether the workload's test set was read before.
     """
 
     candidate: Point
@@ -51,6 +55,10 @@ class Decision:
     anyway: str | None
     gains: tuple[Gain, ...] = ()
     launch: LaunchRecord | None = None
+    against: str | None = None
+    job: str | None = None
+    has_changes: bool = True
+    was_read: bool = False
 
     @property
     def is_constant_rate(self) -> bool:
@@ -132,7 +140,8 @@ def _why(decision: Decision) -> str:
             chance = "retraining" if decision.noise is None else "retraining, or among the validation examples"
             return f"The candidate is better by {number_text(found.gain, 3)}, which is no chance of {chance}."
         case Because.NOT_BETTER:
-            return "Its median is no better than that of the baseline, so the baseline stays."
+            stays = "" if decision.launch is not None else ", so the baseline stays"
+            return f"Its median is no better than that of the baseline{stays}."
         case Because.FEW_RETRAININGS:
             return "Fewer than 5 of either completed, from which nothing can be said."
         case Because.COMPLEXITY:
@@ -257,7 +266,7 @@ def _step_row(step: Step) -> tuple[Cell, ...]:
     if found is None or step.retrainings is None:
         return step.change.text, None, None, None, "not measured"
     gain = found.gain if math.isfinite(found.gain) else None
-    earns = "yes" if step.has_evidence else "no: it is worse" if found.gain < 0 else "no evidence"
+    earns = "yes" if step.has_evidence else "no: it is worse" if found.probability <= 1 - SURE else "no evidence"
     return step.change.text, step.retrainings.median, gain, _probability(found.probability), earns
 
 
@@ -282,28 +291,35 @@ def _plot(decision: Decision) -> ShownPlot:
 def _next(decision: Decision, storage: str) -> list[NextCommand]:
     found, round_ = decision.comparison, decision.candidate.round.name
     if decision.launch is not None:
-        said = [
-            NextCommand(
-                sentence="It is the baseline of the next launch. Go on with what this round proposes:",
-                command=command_of("propose", round_, storage),
-            ),
-            NextCommand(
-                sentence="When tuning is over, and not before, read the test set once:",
-                command=command_of("test", round_, storage),
-            ),
-        ]
-        return said[1:] if is_saturated(decision.gains) else said
+        reason = f"launch {decision.launch.number}" if decision.was_read else None
+        last = NextCommand(
+            sentence="When tuning is over, and not before, read the test set "
+            + ("again, which asks for a reason:" if decision.was_read else "once:"),
+            command=command_of("test", round_, storage, {"reason": reason}),
+        )
+        return (
+            [last] if is_saturated(decision.gains) else [_explore("It is the baseline now.", decision, storage), last]
+        )
     if found.verdict is Verdict.NOT_ENOUGH_EVIDENCE and found.num_needed is not None:
-        options: dict[str, Option] = {"complexity": decision.complexity or "none", "num_retrains": found.num_needed}
+        options: dict[str, Option] = {
+            "against": decision.against,
+            "complexity": decision.complexity or "none",
+            "num_retrains": found.num_needed,
+        }
         return [
             NextCommand(
                 sentence=f"With {found.num_needed} retrainings of each the difference would show, were it as large:",
                 command=command_of("launch", round_, storage, options),
             )
         ]
-    return [
-        NextCommand(
-            sentence="The baseline stays. Learn what this round has shown, and go on with what it proposes:",
-            command=command_of("propose", round_, storage),
-        )
-    ]
+    return [_explore("The baseline stays.", decision, storage)]
+
+
+def _explore(outcome: str, decision: Decision, storage: str) -> NextCommand:
+    """Exploring goes on: with what the candidate's round proposes, or with another question."""
+    if not decision.has_changes:
+        return NextCommand(sentence=f"{outcome} {another_question(decision.job)}")
+    return NextCommand(
+        sentence=f"{outcome} Learn what this round has shown, and go on with what it proposes:",
+        command=command_of("propose", decision.candidate.round.name, storage),
+    )

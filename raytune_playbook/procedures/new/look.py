@@ -15,8 +15,11 @@ import numpy.typing as npt
 
 from raytune_playbook.data.columns import Columns, concatenated, num_examples
 from raytune_playbook.data.datasets import find_source
+from raytune_playbook.data.files.find import DAMAGED
+from raytune_playbook.data.files.formats import FORMATS
 from raytune_playbook.data.materialized.parts import parts_of
 from raytune_playbook.errors import DataError, PlaybookError, SpecError
+from raytune_playbook.procedures.new import USUAL_LABELS, usual_labels_text
 from raytune_playbook.study.datasets import Files
 
 Task: TypeAlias = Literal["classification", "regression"]
@@ -28,8 +31,6 @@ MOST_EXAMPLES = 50_000
 
 MOST_CLASSES = 1000
 """More different labels than this are no classes."""
-
-USUAL_LABELS = ("label", "labels", "target", "targets", "class", "y")
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,31 @@ def look_at_arrays(source: str, label: str | None, task: Task | None) -> Look:
     try:
         with np.load(source, allow_pickle=False) as arrays:
             columns = {name: arrays[name][:MOST_EXAMPLES] for name in arrays.files}
-    except (OSError, ValueError, AttributeError) as error:
+    except (*DAMAGED, AttributeError) as error:
         raise DataError(
-            f"--source: arrays are read from an .npz file with one array per column, but {source!r} is none "
-            f"({str(error)[:100]}); numpy.savez(file, input=..., label=...) writes one."
+            f"--source: arrays are read from an .npz file with one array per column, but {_why_none(source, error)}."
         ) from None
+    if not columns:
+        raise DataError(f"--source: arrays are needed, but {source!r} holds none; name another file.")
     lengths = {name: len(array) if array.ndim else 0 for name, array in columns.items()}
     if len(set(lengths.values())) != 1:
         raise DataError(f"--source: arrays must have one entry per example, but {source!r} has {lengths}; mend it.")
     return _look(columns, label, task)
+
+
+def _why_none(source: str, error: Exception) -> str:
+    """Why a file holds no arrays, and what to do."""
+    form = next((each.name for each in FORMATS.values() if source.lower().endswith(each.endings)), None)
+    if form not in (None, "numpy"):
+        what = "an image" if form == "images" else "a table"
+        return f"{source!r} is {what}, which --data files reads"
+    if Path(source).is_dir():
+        return f"{source!r} is a folder; name a file in it, or read all of them with --data files"
+    if not Path(source).exists():
+        return f"there is no {source!r}; correct the path"
+    if source.endswith(".npy"):
+        return f"{source!r} holds a single one; numpy.savez(file, input=..., label=...) writes more"
+    return f"{source!r} is none ({_said(error)}); numpy.savez(file, input=..., label=...) writes one"
 
 
 def look_at_files(source: str, label: str | None, task: Task | None) -> Look:
@@ -99,17 +116,30 @@ def look_at_files(source: str, label: str | None, task: Task | None) -> Look:
 def look_at_dataset(source: str, task: Task | None) -> Look:
     """Of a torch ``Dataset`` at ``module:attribute``, whose examples are (input, label); raises as the others do."""
     dataset = dataset_at(source)
-    number = min(len(dataset), MOST_EXAMPLES)
-    examples = [dataset[place] for place in range(number)]
-    if not number or not all(isinstance(each, tuple | list) and len(each) == 2 for each in examples):
-        what = type(examples[0]).__name__ if examples else "nothing"
+    try:
+        number = min(len(dataset), MOST_EXAMPLES)
+        examples = [dataset[place] for place in range(number)]
+    except Exception as error:  # whatever the user's code raises
+        raise DataError(
+            f"--source: a Dataset with a length and numbered examples is needed, but that of {source} raises "
+            f"{_said(error)}; mend it, or give another."
+        ) from error
+    other = next((each for each in examples if not (isinstance(each, tuple | list) and len(each) == 2)), None)
+    if not number or other is not None:
+        what = f"a {type(other).__name__}" if number else "nothing"
         raise DataError(f"--source: examples of a Dataset must be (input, label), but {source} holds {what}; wrap it.")
-    inputs, labels = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*examples, strict=True))
+    try:
+        inputs, labels = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*examples, strict=True))
+    except Exception as error:
+        raise DataError(
+            f"--source: inputs of a Dataset, and labels, must become arrays of one shape, but those of {source} do not "
+            f"({_said(error)}); convert them, such as to tensors of one size."
+        ) from error
     return _look({"input": inputs, "label": labels}, "label", task)
 
 
 def dataset_at(source: str) -> Sequence[object]:
-    """What ``module:attribute`` names: a Dataset, or a function without arguments that makes one.
+    """What ``module:attribute`` names: a Dataset, or a function or class that makes one without arguments.
 
     Raises:
         SpecError: there is none.
@@ -122,20 +152,37 @@ def dataset_at(source: str) -> Sequence[object]:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module), attribute)
-        found = found() if callable(found) and not hasattr(found, "__getitem__") else found
     except PlaybookError:
         raise
-    except Exception as error:
-        raise SpecError(
-            f"--source: {source!r} must name a Dataset, but {type(error).__name__}: {str(error)[:200]}; correct it."
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise SpecError(f"--source: {source!r} must name a Dataset, but raises {_said(error)}; correct it.") from error
+    if makes_dataset(found):
+        try:
+            found = found()
+        except PlaybookError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise SpecError(
+                f"--source: {source} must make a Dataset without arguments, but raises {_said(error)}; name a Dataset, "
+                "or a function without arguments that returns one."
+            ) from error
     if not (hasattr(found, "__getitem__") and hasattr(found, "__len__")):
+        what = f"a class ({found.__name__})" if isinstance(found, type) else f"a {type(found).__name__}"
         raise SpecError(
-            f"--source: a Dataset with a length and numbered examples is needed, but {source} is a "
-            f"{type(found).__name__}; give another, or a function that returns one."
+            f"--source: a Dataset with a length and numbered examples is needed, but {source} is {what}; "
+            "give another, or a function without arguments that returns one."
         )
     dataset: Sequence[object] = found
     return dataset
+
+
+def makes_dataset(found: object) -> bool:
+    """Whether what ``module:attribute`` names is called for its Dataset: it is a function or a class."""
+    return isinstance(found, type) or (callable(found) and not hasattr(found, "__getitem__"))
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
 
 
 # ---------------------------------------------------------------------- columns
@@ -150,6 +197,8 @@ def _look(columns: Mapping[str, Array], label: str | None, task: Task | None) ->
     labels = columns[name]
     if labels.ndim != 1:
         raise DataError(f"--label: one label per example is needed, but {name!r} is {labels.shape}; name another.")
+    if missing := _num_missing(labels):
+        raise DataError(f"--label: each example needs a label, but {name!r} lacks {missing:,}; leave those out.")
     if (task or _task_of(labels)) == "regression":
         if labels.dtype.kind not in "biuf":
             raise DataError(f"--task regression: {name!r} must hold numbers, but holds text; choose classification.")
@@ -173,9 +222,16 @@ def _label_of(columns: Iterable[str], label: str | None) -> str:
     names = list(columns)
     found = label if label is not None else next((name for name in USUAL_LABELS if name in names), None)
     if found not in names or found is None:
-        given = f"{found!r} is none" if found is not None else "none of them is called label or target"
+        given = f"{found!r} is none" if found is not None else f"none of them is called {usual_labels_text()}"
         raise DataError(f"--label: a column of {', '.join(names)} holds the labels, but {given}; name it.")
     return found
+
+
+def _num_missing(labels: Array) -> int:
+    """Labels that are none, as in a table's empty cells."""
+    if labels.dtype.kind in "OUS":
+        return sum(label is None or len(str(label)) == 0 for label in labels)
+    return int(np.sum(~np.isfinite(labels))) if labels.dtype.kind == "f" else 0
 
 
 def _task_of(labels: Array) -> Task:

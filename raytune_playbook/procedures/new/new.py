@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from raytune_playbook.errors import JobFileError, SpecError
-from raytune_playbook.procedures.new.look import Look, Task, look_at_arrays, look_at_dataset, look_at_files
+from raytune_playbook.procedures.new.look import (
+    Look,
+    Task,
+    look_at_arrays,
+    look_at_dataset,
+    look_at_files,
+    makes_dataset,
+)
 
 Kind: TypeAlias = Literal["bundled", "arrays", "files", "torch-dataset"]
 
@@ -38,7 +46,7 @@ _BUNDLED: dict[Task, tuple[str, Look, str]] = {
 def new(
     path: str | Path,
     *,
-    data: str = "bundled",
+    data: str | None = None,
     source: str | None = None,
     task: str | None = None,
     label: str | None = None,
@@ -47,10 +55,11 @@ def new(
 
     Args:
         path: of the file, which must not be there yet.
-        data: ``bundled`` (scikit-learn's digits or diabetes), ``arrays``, ``files`` or ``torch-dataset``.
+        data: ``bundled`` (scikit-learn's digits or diabetes), ``arrays``, ``files`` or ``torch-dataset``; None for
+            what the source is, and bundled without one.
         source: an ``.npz`` file of arrays; a path, URI or pattern of files; or ``module:attribute`` of a Dataset.
         task: None to tell by the labels.
-        label: the column that holds the labels; None for one of the usual name, such as ``label`` or ``target``.
+        label: the column that holds the labels; None for one of a usual name, such as ``label`` or ``target``.
 
     Returns:
         The file.
@@ -58,11 +67,8 @@ def new(
     Raises:
         InputError: it is there already, or cannot be written; or the data cannot be read. Nothing was written.
     """
-    file = Path(path).expanduser()
-    if file.suffix != ".py" or not file.parent.is_dir():
-        raise JobFileError(f"A job is a Python file in a folder that is there, but got {str(path)!r}; name one.")
-    if file.exists():
-        raise JobFileError(f"A new job must not replace a file, but {str(path)!r} is there already; name another.")
+    file = new_file(path)
+    data = data or kind_of(source)
     kind = next((each for each in KINDS if each == data), None)
     of_task = next((each for each in TASKS if each == task), None)
     if kind is None or of_task != task:
@@ -71,8 +77,8 @@ def new(
             "name one of them."
         )
     if (source is None) != (data == "bundled"):
-        needed = "names no source" if data == "bundled" else "needs a source"
-        raise SpecError(f"--source: --data {data} {needed}, but got {source!r}; see raytune-playbook new --help.")
+        what = f"needs none, but got {source!r}; drop one" if data == "bundled" else "needs one; say where the data are"
+        raise SpecError(f"--source: --data {data} {what} (see raytune-playbook new --help).")
     text = _text(file, kind, source, of_task, label)
     try:
         with file.open("x", encoding="utf-8") as opened:
@@ -80,6 +86,44 @@ def new(
     except OSError as error:
         raise JobFileError(f"The job must be written, but {str(path)!r} cannot be ({error}); name another.") from None
     return file
+
+
+def new_file(path: str | Path) -> Path:
+    """Where a new job is to be written.
+
+    Raises:
+        JobFileError: it cannot be there, or something is there already.
+    """
+    file = Path(path).expanduser()
+    if file.suffix != ".py":
+        raise JobFileError(f"A job is a Python file, but got {str(path)!r}; name one that ends in .py.")
+    if not file.parent.is_dir():
+        raise JobFileError(
+            f"A job is written into a folder that is there, but there is no {str(file.parent)!r}; make it first: "
+            f"{shlex.join(['mkdir', '-p', str(file.parent)])}"
+        )
+    if file.exists():
+        raise JobFileError(f"A new job must not replace a file, but {str(path)!r} is there already; name another.")
+    return file
+
+
+def kind_of(source: str | None) -> Kind:
+    """The kind of data that a source is: an ``.npz`` file holds arrays, ``module:attribute`` names a Dataset."""
+    if source is None:
+        return "bundled"
+    if "://" not in source and source.lower().endswith(".npz"):
+        return "arrays"
+    is_named = re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", source) is not None
+    return "torch-dataset" if is_named and not Path(source).exists() else "files"
+
+
+def data_text(data: str | None, source: str | None, task: str | None) -> str:
+    """Which data a job reads, for a sentence about it."""
+    kind = data or kind_of(source)
+    if kind == "bundled":
+        bundled = _BUNDLED[next((each for each in TASKS if each == task), "classification")][0]
+        return f"scikit-learn's bundled {bundled.removeprefix('load_')}; --data and --source name your own"
+    return {"arrays": "the arrays in", "files": "the files", "torch-dataset": "the Dataset"}[kind] + f" {source}"
 
 
 def _text(file: Path, data: Kind, source: str | None, task: Task | None, label: str | None) -> str:
@@ -105,7 +149,7 @@ def _text(file: Path, data: Kind, source: str | None, task: Task | None, label: 
     )
     return templates.get_template("job.py.j2").render(
         kind=data,
-        file=file.name,
+        file=shlex.quote(file.name),
         names=", ".join(name for name in _NAMES if data == "files" or name != "Files"),
         name=name,
         goal="Does a wider network do better?",
@@ -147,5 +191,4 @@ def _numbered(expression: str, look: Look) -> str:
 
 
 def _is_function(module: str, attribute: str) -> bool:
-    found = getattr(importlib.import_module(module), attribute)
-    return callable(found) and not hasattr(found, "__getitem__")
+    return makes_dataset(getattr(importlib.import_module(module), attribute))

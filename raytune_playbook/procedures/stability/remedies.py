@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from raytune_playbook.analysis.wording import count_text, number_text
@@ -55,7 +56,7 @@ def then(study: Study, job: str) -> Iterator[NextCommand]:
     Args:
         job: the job file's path.
     """
-    run = f"raytune-playbook run {job}"
+    run = shlex.join(["raytune-playbook", "run", job])
     if not study.is_limiting:
         yield NextCommand(sentence="Nothing to mend: go on with the questions that the round has left open.")
         return

@@ -5,6 +5,7 @@ See the playbook's "How can optimization failures be debugged and mitigated?" (r
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -102,7 +103,7 @@ def _baseline(round_: Round, evidence: Evidence, place: Place) -> tuple[Baseline
     Raises:
         SpecError: it cannot be studied.
     """
-    run_first = f"raytune-playbook run {job_path(place.job)}"
+    run_first = shlex.join(["raytune-playbook", "run", job_path(place.job)])
     if not evidence.ranked:
         raise SpecError(
             f"A stability study starts from a round's best trial, but no trial of {round_.name!r} is feasible; search "

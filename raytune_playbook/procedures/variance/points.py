@@ -19,7 +19,7 @@ from raytune_playbook.procedures.variance.retrainings import (
     point_at,
     retrainings_of,
 )
-from raytune_playbook.records.procedures import ProcedureRecord, newest_procedure
+from raytune_playbook.records.procedures import NextCommand, ProcedureRecord, newest_procedure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Outcome, Part
@@ -70,12 +70,19 @@ def trained_alone(p: Procedure, what: str, round_: Round) -> Point:
     return point_at(named, study.name, 0, is_picked=False)
 
 
-def done_for(part: Part, round_: Round, place: Place, numbers: Mapping[str, object]) -> ProcedureRecord | None:
+def done_for(
+    part: Part,
+    round_: Round,
+    place: Place,
+    numbers: Mapping[str, object],
+    *,
+    following: tuple[NextCommand, ...] | None = None,
+) -> ProcedureRecord | None:
     """As `done_before`, where the record is about the same, too: such as the same best trial."""
     record = newest_procedure(RoundStore(Storage(place.storage), round_.name), part.procedure)
     if record is None or any(record.numbers.get(name) != value for name, value in numbers.items()):
         return None
-    return done_before(part, round_, place)
+    return done_before(part, round_, place, following=following)
 
 
 def _trained_before(p: Procedure, what: str, round_: Round) -> str | None:

@@ -21,7 +21,7 @@ from raytune_playbook.procedures.variance.retrainings import (
     price_sentence,
     seconds_of,
 )
-from raytune_playbook.procedures.variance.words import Variances, completed
+from raytune_playbook.procedures.variance.words import Variances, completed, next_of
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.facts import CODE, HARDWARE, MODEL, NUM_STEPS, OPTIMIZER, WORKERS
 from raytune_playbook.records.procedures import ProcedureRecord
@@ -79,7 +79,8 @@ def variance(
     _refuse_numbers(num_retrains, study_seeds, data_splits)
     point, picked = best_point(round, storage)
     divided = _divided(point, data_splits) if data_splits else None
-    if not again and (record := done_for(part, round, place, {"trial": point.text})):
+    following = next_of(point, storage)
+    if not again and (record := done_for(part, round, place, {"trial": point.text}, following=following)):
         return record
     trials = trials_of(RoundStore(Storage(storage), round.name).trials())
     number = num_retrains or num_by_price(trials)
@@ -96,7 +97,7 @@ def variance(
             ),
             splits=_trained_in(p, divided, is_used_again=not again) if divided is not None else (),
         )
-        return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, storage))
+        return p.conclude(completed(p.draft("", bound_to=BOUND_TO), found, following))
 
 
 def _refuse_numbers(num_retrains: int | None, study_seeds: int | None, data_splits: int | None) -> None:

@@ -25,6 +25,8 @@ from raytune_playbook.records.procedures import (
     ShownSeries,
     ShownTable,
 )
+from raytune_playbook.records.registry import closed_workload, newest_launch
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.data_split import DATA_SPLIT
 
@@ -57,8 +59,22 @@ class Variances:
         return len(self.retrainings.values) > 1 and len(set(self.retrainings.losses)) == 1
 
 
-def completed(draft: ProcedureRecord, found: Variances, storage: str) -> ProcedureRecord:
-    """The record of them."""
+def next_of(point: Point, storage: str) -> tuple[NextCommand, ...]:
+    """What follows, by what the registry of launches has by now: a launch is only named where it is not refused."""
+    workload = point.round.studies[0].workload
+    closed, in_use = closed_workload(Storage(storage), workload), newest_launch(Storage(storage), workload)
+    if closed is not None:
+        ended = f"{workload.name} was closed to launches on {closed.closed_at[:10]} (rule AD8): this ends here."
+        return (NextCommand(sentence=ended),)
+    if in_use is not None and (in_use.round, in_use.trial) == (point.round.name, point.text):
+        held = f"It is in use, as launch {in_use.number}: the next candidate is held against it."
+        return (NextCommand(sentence=held),)
+    launch = command_of("launch", point.round.name, storage, {"complexity": "none"})
+    return (NextCommand(sentence="Is it better than what is in use? Compare it with its baseline:", command=launch),)
+
+
+def completed(draft: ProcedureRecord, found: Variances, following: tuple[NextCommand, ...]) -> ProcedureRecord:
+    """The record of them, with what follows."""
     retrainings = found.retrainings
     verdict = (
         f"Retraining with other seeds changes the {retrainings.objective.name} by a standard deviation of "
@@ -76,7 +92,6 @@ def completed(draft: ProcedureRecord, found: Variances, storage: str) -> Procedu
             f"{number_text(retrainings.median)}: with other seeds it does not vary, or too little for this metric to "
             "show."
         )
-    launch = command_of("launch", found.point.round.name, storage, {"complexity": "none"})
     return draft.model_copy(
         update={
             "verdict": verdict,
@@ -84,9 +99,7 @@ def completed(draft: ProcedureRecord, found: Variances, storage: str) -> Procedu
             "numbers": _numbers(found),
             "tables": tuple(_tables(found)),
             "plots": (_plot(found),) if retrainings.values else (),
-            "next": (
-                NextCommand(sentence="Is it better than what is in use? Compare it with its baseline:", command=launch),
-            ),
+            "next": following,
         }
     )
 

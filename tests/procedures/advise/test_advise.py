@@ -15,12 +15,23 @@ from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.next_study.next_study import NextStudy, ProposedChange
 from raytune_playbook.procedures.advise.advise import advice_of
 from raytune_playbook.procedures.advise.checklist import ProjectAdvice, Stage, Standing
+from raytune_playbook.procedures.advise.judging import TITLES
 from raytune_playbook.procedures.advise.recorded import Learned, ProjectRecords, RecordedRound
-from raytune_playbook.procedures.advise.stages import TITLES
 from raytune_playbook.records.procedures import NextCommand, ProcedureRecord, write_procedure
+from raytune_playbook.records.registry import (
+    ClosedRecord,
+    LaunchRecord,
+    TestRecord,
+    close_workload,
+    write_launch,
+    write_test,
+)
 from raytune_playbook.records.scores import ScoreRecord
+from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import Part, RoundState
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
+from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.study import WorkloadSpec
 from tests.report.conftest import write_round
 
 FACTS = {"model": "Net(width=16)", "optimizer": "adam", "number of steps": "400"}
@@ -62,6 +73,57 @@ def learned(*findings: Finding, changes: bool = True, best: str | None = "valida
         if changes
     ]
     return Learned(findings, NextStudy(tuple(asked), ()), best, 24, 24)
+
+
+NET = WorkloadSpec(module="jobs", name="Net", settings={}, source_hash="aa")
+
+
+def launch(minute: int = 22, round_: str = "digits", **given: object) -> LaunchRecord:
+    fields: dict[str, object] = dict.fromkeys(
+        ("job", "median", "deviation", "commit", "uncommitted_diff", "replaced_launch", "replaced_median", "gain")
+    )
+    fields |= dict.fromkeys(("stored_at", "notes", "command", "launch_command", "replaced", "method", "complexity"), "")
+    fields |= {
+        "number": 1,
+        "workload": NET,
+        "round": round_,
+        "study": "all",
+        "index": 3,
+        "configuration": {},
+        "max_train_steps": 400,
+        "evaluation_interval_steps": 40,
+        "objective": Objective(metric="error"),
+        "num_trials": 24,
+        "best": 0.02,
+        "median": 0.025,
+        "replaced_median": 0.03,
+        "num_retrains": 20,
+        "uncommitted": False,
+        "verdict": "adopt",
+        "probability": 0.99,
+        "changes": (),
+        "anyway": None,
+        "launched_at": f"2026-11-27T10:{minute:02d}:00Z",
+    }
+    return LaunchRecord(**(fields | given))
+
+
+def a_test(minute: int = 23, **given: object) -> TestRecord:
+    fields = {
+        "launch": 1,
+        "round": "digits",
+        "trial": "all/00003",
+        "metric": "error",
+        "value": 0.04,
+        "standard_error": 0.01,
+        "num_examples": 88,
+        "reason": None,
+        "tested_at": f"2026-11-27T10:{minute:02d}:00Z",
+    }
+    return TestRecord(**(fields | given))
+
+
+LAUNCHED = "all/00003 of digits is launch 1: median validation error 0.025 against 0.03"
 
 
 def project(*procedures: ProcedureRecord, **given: object) -> ProjectRecords:
@@ -128,14 +190,16 @@ def test_the_walk_goes_through_the_playbook_in_its_order_to_the_launch():
     records = replace(records, rounds=(*records.rounds, round_("digits_3", 16)), learned=learned())
     go(records, "exploit", "raytune-playbook exploit digits_3")
     done = list(STARTED)
-    for minute, verb in enumerate(("exploit", "variance", "launch", "test"), 20):
+    for minute, verb in enumerate(("exploit", "variance", "launch"), 20):
         asked = " --complexity none" if verb == "launch" else ""  # rule AD4: it has to be said
         go(replace(records, procedures=tuple(done)), verb, f"raytune-playbook {verb} digits_3{asked}")
-        done.append(record(verb, minute, is_good=True if verb == "launch" else None))
+        done.append(record(verb, minute, round="digits_3", is_good=True if verb == "launch" else None))
+    records = replace(records, procedures=tuple(done), launches=(launch(22, "digits_3"),))
+    go(records, "test", "raytune-playbook test digits_3")
     assert walked[-4:] == ["exploit", "variance", "launch", "test"]
-    finished = advised(replace(records, procedures=tuple(done)))
+    finished = advised(replace(records, tests=(a_test(),)))
     assert finished.next is None
-    assert finished.lines[-1] == "Launched: What launch found. (2026-11-27, digits)"
+    assert finished.lines[-1] == f"Launched: {LAUNCHED.replace('digits', 'digits_3')}. (2026-11-27)"
     assert set(standings(finished).values()) <= {"done", "not needed"}
 
 
@@ -183,56 +247,90 @@ def test_what_is_said_of_an_older_round_is_not_said_of_the_newest():
 
 
 @pytest.mark.parametrize(
-    ("given", "is_launched"),
+    ("round_name", "given", "expected"),
     [
-        ({"numbers": {"verdict": "adopt"}}, True),
-        ({"is_good": True}, True),
-        ({"numbers": {"verdict": "do not adopt", "launch": 2}}, True),  # anyway
-        ({"numbers": {"verdict": "do not adopt", "launch": None}}, False),
-        ({"numbers": {"verdict": "do not adopt"}}, False),
-        ({"numbers": {"verdict": "not enough evidence"}}, False),
-        ({"is_good": False}, False),
-        ({}, False),
+        ("digits", {"is_good": True}, ("launch", "raytune-playbook launch digits --complexity none")),  # not there
+        ("digits", {"is_good": False, "next": ["launch digits --num-retrains 40"]}, ("launch", "launch digits")),
+        ("digits", {"is_good": False, "next": ["propose digits"]}, ("rounds", None)),
+        ("digits_0", {"is_good": False, "next": ["propose digits_0"]}, ("launch", "raytune-playbook launch digits -")),
     ],
 )
-def test_only_a_candidate_that_is_adopted_is_launched(given, is_launched):
-    more = NextCommand(sentence="Retrain more.", command="raytune-playbook variance digits --num-retrains 40")
-    first = NextCommand(sentence="Test it.", command="raytune-playbook test other")
-    then = NextCommand(sentence="Test it.", command="raytune-playbook test best --storage rounds")
-    ends = (
-        record("exploit", 20, next=(first,)),
-        record("variance", 21, next=(then,)),
-        record("launch", 22, next=(more,), **given),
+def test_only_what_the_registry_has_is_launched_and_a_refused_candidate_asks_another_question(
+    round_name, given, expected
+):
+    following = tuple(
+        NextCommand(sentence="Go on.", command=f"raytune-playbook {each}") for each in given.get("next", ())
     )
-    advice = advised(replace(EXPLORED, procedures=(*STARTED, *ends)))
+    decided = record("launch", 22, round=round_name, **(given | {"next": following}))
+    ends = (*STARTED, record("exploit", 20), record("variance", 21), decided)
+    advice = advised(replace(EXPLORED, procedures=ends))
     assert advice.next is not None
-    if is_launched:
-        assert (advice.next.name, stage(advice, "launch").standing) == ("test", Standing.DONE)
-        assert advice.next.command == then.command
-        assert advice.launched is not None
-        assert not advice.lines[-1].startswith("Launched")
-    else:
-        assert (advice.next.name, advice.next.command) == ("launch", more.command)
-        assert advice.launched is None
+    assert advice.launched is None
+    name, command = expected
+    assert advice.next.name == name
+    assert (command or "") in (advice.next.command or "")
+    if name == "rounds":
+        assert advice.next.command is None  # what the round proposes is nothing
+        assert "its candidate was not adopted. Ask another question in a new round: " in advice.next.sentence
+        assert stage(advice, "launch").standing is Standing.DONE
+        before = advised(replace(EXPLORED, procedures=(*STARTED, record("variance", 21), decided)))
+        assert before.next is not None and before.next.name == "exploit"
+        asked = advised(replace(EXPLORED, learned=learned(finding("IN1")), procedures=ends))
+        assert asked.next is not None and asked.next.command == "raytune-playbook propose digits"
+
+
+def test_another_candidate_that_is_not_adopted_hides_nothing_of_what_is_in_use():
+    refused = record("launch", 24, round="digits_0", is_good=False, bound_to={"number of steps": "100"})
+    ends = (*STARTED, record("exploit", 20), record("variance", 21), refused)
+    anyway = launch(22, verdict="do not adopt", anyway="we want it")
+    records = replace(EXPLORED, procedures=ends, launches=(anyway,))
+    advice = advised(records)
+    assert advice.next is not None
+    assert (advice.next.name, advice.next.command) == ("test", "raytune-playbook test digits")
+    done = advised(replace(records, tests=(a_test(23),)))
+    assert done.next is None
+    assert done.launched == f"{LAUNCHED}, against the verdict (do not adopt), because: we want it. (2026-11-27)"
+    earlier = ScoreRecord(
+        study="all", trial="00003", step=400, split="test", metrics={}, num_examples=9, source="",
+        scored_at="2026-11-27T09:00:00Z",
+    )  # fmt: skip
+    again = advised(replace(records, test_scores=(earlier,)))
+    assert again.next is not None
+    assert again.next.command == "raytune-playbook test digits --reason 'launch 1'"  # without one it is refused
+
+
+def test_ad8_a_closed_workload_has_nothing_left_to_do_and_no_command():
+    closed = ClosedRecord(workload=NET, round="digits", why="folded", closed_at="2026-11-27T10:30:00Z")
+    stale = STARTED[1].model_copy(update={"bound_to": {"optimizer": "momentum"}})
+    ends = (STARTED[0], stale, record("variance", 31, next=(NextCommand(sentence="?", command="x launch digits"),)))
+    records = replace(EXPLORED, procedures=ends, launches=(launch(),), tests=(a_test(23), a_test(29, is_folded=True)))
+    for newest in ((round_(),), (round_(), round_("digits_2", 40))):
+        advice = advised(replace(records, rounds=newest, learned=learned(finding("IN1")), closed=closed))
+        assert (advice.next, advice.headline) == (None, "Net: launched")
+        assert all(each.standing.is_settled and each.command is None for each in advice.stages)
+        assert advice.lines[-1].startswith(f"Launched: {LAUNCHED}. (2026-11-27) Closed to launches since 2026-11-27")
+        assert "trained on the validation examples, too, is 0.04 ± 0.01" in stage(advice, "test").sentence
 
 
 def test_a_look_at_the_test_set_after_the_launch_is_the_last_stage():
     ends = tuple(record(verb, 20, is_good=True) for verb in ("exploit", "variance", "launch"))
+    records = replace(EXPLORED, launches=(launch(20),))
     for minute, is_last in ((19, False), (30, True)):
         score = ScoreRecord(
             study="all", trial="00003", step=400, split="test", metrics={}, num_examples=9, source="",
             scored_at=f"2026-11-27T10:{minute}:00Z",
         )  # fmt: skip
-        advice = advised(replace(EXPLORED, procedures=(*STARTED, *ends), test_scores=(score,)))
+        advice = advised(replace(records, procedures=(*STARTED, *ends), test_scores=(score,)))
         assert (advice.next is None) == is_last
 
 
 def test_what_was_left_open_does_not_hold_up_who_has_launched_and_tested():
     records = replace(EXPLORED, learned=learned(finding("IN1"), finding("UN10", Status.PROBLEM)))
     launched = tuple(record(verb, 20, is_good=True) for verb in ("variance", "launch"))
-    before = advised(replace(records, procedures=(*STARTED, *launched)))
+    records = replace(records, procedures=(*STARTED, *launched), launches=(launch(20),))
+    before = advised(records)
     assert (before.next and before.next.name, before.headline) == ("rounds", "Net: explore in rounds")
-    after = advised(replace(records, procedures=(*STARTED, *launched, record("test", 21))))
+    after = advised(replace(records, tests=(a_test(21),)))
     assert (after.next, after.headline) == (None, "Net: launched")
     assert after.lines[-1].startswith("Launched: ")
     open_ones = [stage(after, name) for name in ("rounds", "stability", "exploit")]
@@ -288,6 +386,15 @@ def test_the_number_of_steps_is_chosen_only_where_training_is_not_compute_bound(
     assert refused.next is not None and refused.next.command == wider.command
 
 
+def test_in14_longer_training_that_the_next_round_is_given_is_told_where_no_longer_training_is_asked_for():
+    asks = replace(EXPLORED, learned=learned(finding("IN14")))
+    assert stage(advised(asks), "lengthen").standing is Standing.NOT_NEEDED
+    assert "IN14 asks for more steps in the next round, above: Do it." in stage(advised(asks), "lengthen").sentence
+    shorter = replace(asks, rounds=(round_(max_train_steps=800),))  # it is to train for 800
+    assert stage(advised(shorter), "lengthen").sentence.endswith("compute-bound. IN14: What IN14 asks was seen.")
+    assert stage(advised(EXPLORED), "lengthen").sentence.endswith("says that training is compute-bound.")
+
+
 def test_a_round_that_trains_otherwise_than_was_measured_is_told():
     advice = advised(replace(EXPLORED, rounds=(round_(batch_sizes=(128,), max_train_steps=200),)))
     assert stage(advice, "batch-size").sentence.endswith("But digits trains with 128.")
@@ -324,7 +431,9 @@ def test_whatever_is_recorded_there_is_one_thing_to_do_next_or_all_is_settled():
         found = [finding(rule, rng.choice(list(Status)), **numbers) for rule, numbers in asked]
         came_to = learned(*found, best=rng.choice([None, "validation error 0.1 (all/0)"])) if rounds else None
         ordered = sorted(procedures, key=lambda each: each.ended_at)
-        advice = advised(project(*ordered, rounds=rounds, learned=came_to))
+        launches = (launch(rng.randint(5, 59)),) if rng.random() < 0.5 else ()
+        tests = (a_test(rng.randint(5, 59)),) if launches and rng.random() < 0.5 else ()
+        advice = advised(project(*ordered, rounds=rounds, learned=came_to, launches=launches, tests=tests))
         seen.add(None if advice.next is None else (advice.next.name, advice.next.standing))
         unsettled = [each for each in advice.stages if not each.standing.is_settled]
         assert [each.name for each in advice.stages] == list(TITLES)
@@ -375,6 +484,26 @@ def test_records_on_disk_are_read_parts_are_no_rounds_of_their_own_and_broken_on
     assert "the hardware was cuda, AVX512 and is cpu, AVX2" in stage(digits, "batch-size").sentence
 
 
+def test_the_registry_on_disk_is_what_is_launched_and_one_that_is_broken_is_told(tmp_path):
+    own, storage = write_round(tmp_path, name="norms"), Storage(str(tmp_path))
+    workload = own.round().workload
+    launched = write_launch(storage, launch(round_="norms", workload=workload, launched_at="2030-01-01T00:00:00Z"))
+    write_launch(storage, launch(workload=NET, launched_at="2030-01-01T00:00:00Z"))
+    (advice,) = raytune_playbook.advise(str(tmp_path)).projects
+    assert advice.launched is not None and advice.launched.startswith("all/00003 of norms is launch 1: ")
+    write_test(storage, a_test(launch=launched.number, tested_at="2030-01-02T00:00:00Z"))
+    (advice,) = raytune_playbook.advise(str(tmp_path)).projects
+    assert advice.headline == "Digits: launched"
+    closed = ClosedRecord(workload=workload, round="norms", why="folded", closed_at="2030-01-03T00:00:00Z")
+    close_workload(storage, closed)
+    (advice,) = raytune_playbook.advise(str(tmp_path)).projects
+    assert "Closed to launches since 2030-01-03 (rule AD8)" in advice.lines[-1]
+    storage.write("_launches/00001.json", b"{")
+    told = raytune_playbook.advise(str(tmp_path))
+    assert told.projects[0].launched is None
+    assert len(told.broken) == 1 and "_launches/00001.json" in told.broken[0]
+
+
 def test_a_candidate_explores_nothing_and_is_run_retrained_and_launched_under_its_own_name():
     run = NextCommand(sentence="Run it.", command="raytune-playbook run jobs/digits_exploited.py")
     then = NextCommand(sentence="Then.", command="raytune-playbook variance digits_exploited")
@@ -395,5 +524,16 @@ def test_a_candidate_explores_nothing_and_is_run_retrained_and_launched_under_it
         "launch",
         "raytune-playbook launch digits_exploited --complexity none",
     )
+    lengthened = record("lengthen", 31, is_good=True, next=(NextCommand(sentence="Run.", command=f"{run.command} -"),))
+    longer = replace(varied, procedures=(*varied.procedures, lengthened))
+    advice = advised(longer)  # the newest record names another job to be run first
+    assert advice.next is not None
+    assert (advice.next.name, advice.next.command) == ("variance", f"{run.command} -")
+    for procedures, candidates in (
+        ((*longer.procedures, record("launch", 32, is_good=False)), longer.candidates),  # passed over
+        (longer.procedures, (*longer.candidates, round_("digits_800_best", 33, is_candidate=True))),  # run
+    ):
+        passed = advised(replace(longer, procedures=procedures, candidates=candidates))
+        assert passed.next is not None and passed.next.name == "launch"
     older = replace(varied, rounds=(round_(minute=28),))
     assert advised(older).next.command == "raytune-playbook exploit digits"

@@ -16,6 +16,8 @@ from raytune_playbook.procedures.test_set.test import test as test_set
 from raytune_playbook.procedures.variance.points import best_point, found_retrainings
 from raytune_playbook.procedures.variance.retrainings import Point
 from raytune_playbook.procedures.variance.variance import variance
+from raytune_playbook.procedures.variance.words import next_of
+from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.registry import ClosedRecord, close_workload, write_launch
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.workloads.tabular import BreastCancer
@@ -140,8 +142,10 @@ def test_ad1_a_round_that_was_not_run_is_refused_with_what_to_run_first(storage:
 def test_ad3_too_few_retrainings_are_refused(candidate: Point, storage: Storage) -> None:
     with pytest.raises(InputError, match="from fewer than 5 retrainings nothing can be said, but got 3"):
         variance(a_round(), num_retrains=3, storage=storage.uri)
-    with pytest.raises(InputError, match="fewer than 5 retrainings are not enough evidence, but got 3"):
+    with pytest.raises(InputError, match="fewer than 5 retrainings are not enough evidence, but got 3; give 5 or more"):
         launch(a_round(), complexity="none", num_retrains=3, storage=storage.uri)
+    with pytest.raises(InputError, match="but got -1; give 0 for no path, 5 or more"):
+        launch(a_round(), complexity="none", path_retrains=-1, storage=storage.uri)
 
 
 def test_ad7_another_division_is_asked_for_of_a_split_only(candidate: Point, storage: Storage) -> None:
@@ -160,6 +164,16 @@ def test_ad8_a_closed_workload_has_no_further_launches(candidate: Point, storage
     close_workload(storage, closed)
     with pytest.raises(InputError, match="BreastCancer was closed on 2026-02-01 by 'first'"):
         launch(a_round(), complexity="none", storage=storage.uri)
+    (ended,) = next_of(candidate, storage.uri)
+    assert (ended.command, "closed to launches on 2026-02-01 (rule AD8)" in ended.sentence) == (None, True)
+
+
+def test_ad5_variance_names_a_launch_only_where_there_is_one(candidate: Point, storage: Storage) -> None:
+    asked = "raytune-playbook launch first --complexity none"
+    assert [each.command for each in next_of(candidate, DEFAULT_STORAGE)] == [asked]
+    launched(storage, candidate)
+    (in_use,) = next_of(candidate, storage.uri)
+    assert (in_use.command, in_use.sentence.partition(":")[0]) == (None, "It is in use, as launch 1")
 
 
 def test_ad6_the_test_set_is_not_read_before_a_launch(candidate: Point, storage: Storage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from raytune_playbook.engine.jobs.preflight import check_values, workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.procedures.check_initial.initial import initial_values
 from raytune_playbook.procedures.check_initial.simplicity import not_simple
+from raytune_playbook.procedures.new import USUAL_LABELS
 from raytune_playbook.records.procedures import newest_procedure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
@@ -39,6 +41,7 @@ NUM = 120
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_sets", raising=False)  # another folder's
     return tmp_path
 
 
@@ -110,7 +113,9 @@ def test_st1_a_new_job_of_any_data_runs_as_it_is(here, capsys, data, task, make)
     source = [] if make is None else ["--source", make(here, task)]
     of_task = ["--task", task] if data == "bundled" else []  # else the labels tell
     assert main(["new", "my_job.py", "--data", data, *source, *of_task]) == 0
-    assert "raytune-playbook check-initial my_job.py" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "raytune-playbook check-initial my_job.py" in printed
+    assert (source[-1] if source else {"classification": "digits", "regression": "diabetes"}[task]) in printed
     text = (here / "my_job.py").read_text()
     assert text.count("CHANGE") >= 12
     assert max(len(line) for line in text.splitlines() if not line.startswith("SOURCE")) <= 120
@@ -161,9 +166,125 @@ def test_on_a_terminal_what_is_not_given_is_asked(here, monkeypatch):
     answers = CliRunner().invoke(commands, ["new", "asked.py"], input=f"arrays\n{source}\n", standalone_mode=False)
     assert answers.exception is None
     assert str(here / source) in (here / "asked.py").read_text()
+    answers = CliRunner().invoke(
+        commands, ["new", "files.py", "--data", "arrays"], input=f"{source}\n", standalone_mode=False
+    )
+    assert answers.exception is None
+    assert str(here / source) in (here / "files.py").read_text()
     answers = CliRunner().invoke(commands, ["new", "other.py"], input="\nregression\n", standalone_mode=False)
     assert answers.exception is None
     assert "load_diabetes" in (here / "other.py").read_text()
+
+
+def test_no_question_is_asked_for_a_job_that_cannot_be_written_and_none_needs_an_answer(here, monkeypatch, capsys):
+    monkeypatch.setattr("raytune_playbook.cli.procedures.starting._is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["new", "nowhere/job.py"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "A job is written into a folder that is there, but there is no 'nowhere'; make it first: mkdir -p nowhere\n",
+    )
+    assert main(["new", "job.py"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(here.glob("**/*.py"))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(arrays, "the arrays in"), (csv, "the files"), (parquet, "the files"), (torch_dataset, "the Data")],
+)
+def test_the_kind_of_data_is_told_by_the_source(here, capsys, make, kind):
+    assert main(["new", "my job.py", "--source", make(here, "classification")]) == 0
+    printed = capsys.readouterr().out
+    assert f"Written: my job.py, for {kind}" in printed
+    assert "raytune-playbook check-initial 'my job.py'" in printed
+    assert "raytune-playbook run 'my job.py'" in (here / "my job.py").read_text()
+
+
+def test_the_help_names_every_usual_label(here, capsys):
+    assert main(["new", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in USUAL_LABELS:
+        assert name in text[text.index("--label COLUMN") :]
+        np.savez(here / "data.npz", **{"one": np.arange(20.0), name: np.arange(20) % 2})
+        assert main(["new", f"{name}_job.py", "--source", "data.npz"]) == 0
+
+
+OWN_DATASETS = """
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+class Own(Dataset):
+    def __init__(self, items=((torch.zeros(2), 0), (torch.ones(2), 1)), num=2):
+        self.items, self.num = items, num
+    def __len__(self):
+        if self.num is None:
+            raise RuntimeError("no length")
+        return self.num
+    def __getitem__(self, place):
+        return self.items[place]
+
+class OfFolder(Own):
+    def __init__(self, folder): ...
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+class LongStream(Stream):
+    def __len__(self):
+        return 3
+
+def of_folder(folder): ...
+def raising(): raise FileNotFoundError("no such data")
+def ending(): raise SystemExit(3)
+def a_list(): return [1, 2]
+
+stream, long_stream, three, empty, no_length = Stream(), LongStream(), 3, Own(num=0), Own(num=None)
+too_long, dicts = Own(num=3), Own(({"a": 1, "b": 2},) * 2)
+sizes, text = Own(((torch.zeros(2), 0), (torch.zeros(3), 1))), Own((("a", 0), ("b", 1)))
+missing = Own(((torch.zeros(2), float("nan")), (torch.zeros(2), 1.0)))
+none = Own(((torch.zeros(2), None), (torch.zeros(2), 1)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "sentence"),
+    [
+        ("OfFolder", "must make a Dataset without arguments, but raises TypeError"),
+        ("of_folder", "must make a Dataset without arguments, but raises TypeError"),
+        ("raising", "must make a Dataset without arguments, but raises FileNotFoundError: no such data"),
+        ("ending", "must make a Dataset without arguments, but raises SystemExit: 3"),
+        ("nothing", "must name a Dataset, but raises AttributeError"),
+        ("three", "with a length and numbered examples is needed, but own_sets:three is a int"),
+        ("a_list", "examples of a Dataset must be (input, label), but own_sets:a_list holds a int"),
+        ("dicts", "examples of a Dataset must be (input, label), but own_sets:dicts holds a dict"),
+        ("empty", "holds nothing"),
+        ("no_length", "raises RuntimeError: no length"),
+        ("too_long", "raises IndexError: tuple index out of range"),
+        ("stream", "with a length and numbered examples is needed, but own_sets:stream is a Stream"),
+        ("long_stream", "raises NotImplementedError"),
+        ("sizes", "must become arrays of one shape"),
+        ("text", "columns of numbers beside 'label' are needed"),
+        ("missing", "each example needs a label, but 'label' lacks 1"),
+        ("none", "each example needs a label, but 'label' lacks 1"),
+    ],
+)
+def test_what_is_no_dataset_of_inputs_and_labels_is_refused_in_one_sentence(here, capsys, attribute, sentence):
+    (here / "own_sets.py").write_text(OWN_DATASETS)
+    assert main(["new", "job.py", "--data", "torch-dataset", "--source", f"own_sets:{attribute}"]) == 2
+    printed = capsys.readouterr()
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (here / "job.py").exists()
+
+
+def test_a_class_makes_its_dataset(here, capsys):
+    (here / "own_sets.py").write_text(OWN_DATASETS)
+    assert main(["new", "job.py", "--data", "torch-dataset", "--source", "own_sets:Own"]) == 0
+    assert "dataset = Own()" in (here / "job.py").read_text()
+    workload = workload_of(load_job("job.py").round)
+    assert workload.datasets().source["label"].tolist() == [0, 1]
 
 
 def test_a_file_that_is_there_is_never_replaced(here, capsys):
@@ -177,10 +298,17 @@ def test_a_file_that_is_there_is_never_replaced(here, capsys):
     ("arguments", "sentence"),
     [
         (["job.txt"], "A job is a Python file"),
-        (["nowhere/job.py"], "in a folder that is there"),
-        (["job.py", "--data", "files"], "--data files needs a source"),
-        (["job.py", "--source", "data.npz"], "--data bundled names no source"),
-        (["job.py", "--data", "arrays", "--source", "none.npz"], "arrays are read from an .npz file"),
+        (["nowhere/job.py"], "there is no 'nowhere'; make it first: mkdir -p nowhere"),
+        (["job.py", "--data", "files"], "--data files needs one; say where"),
+        (["job.py", "--data", "bundled", "--source", "data.npz"], "--data bundled needs none, but got 'data.npz'"),
+        (["job.py", "--data", "arrays", "--source", "none.npz"], "/none.npz'; correct the path"),
+        (["job.py", "--data", "arrays", "--source", "data.csv"], "/data.csv' is a table, which --data files reads"),
+        (["job.py", "--data", "arrays", "--source", "."], "' is a folder"),
+        (["job.py", "--data", "arrays", "--source", "one.npy"], "/one.npy' holds a single one"),
+        (["job.py", "--data", "arrays", "--source", "cut.npz"], "/cut.npz' is none (BadZipFile"),
+        (["job.py", "--data", "arrays", "--source", "empty.npz"], "/empty.npz' is none (EOFError"),
+        (["job.py", "--source", "gap.csv"], "each example needs a label, but 'label' lacks 1"),
+        (["job.py", "--source", "nan.npz"], "each example needs a label, but 'label' lacks 1"),
         (["job.py", "--data", "files", "--source", "none.csv"], "none.csv"),
         (["job.py", "--data", "arrays", "--source", "data.npz", "--label", "three"], "but 'three' is none; name it"),
         (["job.py", "--data", "arrays", "--source", "data.npz", "--label", "two"], "one label per example is needed"),
@@ -190,7 +318,12 @@ def test_a_file_that_is_there_is_never_replaced(here, capsys):
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(here, capsys, arguments, sentence):
-    arrays(here, "classification")
+    (here / "cut.npz").write_bytes((here / arrays(here, "classification")).read_bytes()[:100])
+    (here / "empty.npz").touch()
+    csv(here, "classification")
+    (here / "gap.csv").write_text("one,label\n1,yes\n2,\n3,no\n")
+    np.save(here / "one.npy", np.arange(3))
+    np.savez(here / "nan.npz", one=np.arange(3.0), label=np.array([0.0, np.nan, 1.0]))
     assert main(["new", *arguments]) == 2
     printed = capsys.readouterr()
     assert sentence in printed.err

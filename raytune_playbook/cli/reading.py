@@ -114,10 +114,10 @@ def _note(round: str, text: str | None, storage: str) -> None:
     from raytune_playbook.records.storage import Storage
     from raytune_playbook.records.store import RoundStore
 
-    store = RoundStore(Storage(storage), round)
-    store.round()
     if text is not None and not text.strip():
         raise InputError("A note says something, but got an empty text; write it, or leave it out to see the notes.")
+    store = RoundStore(Storage(storage), round)
+    store.round()
     if text is not None:
         before = store.notes()
         store.write_notes(f"{before}{'' if not before or before.endswith(chr(10)) else chr(10)}{text}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from raytune_playbook.analysis.input_pipeline import (
@@ -36,6 +38,13 @@ def test_pi1_parts_are_summed_over_completed_trials_and_shared_out():
     assert [time.share(name) for name in ("wait_s", "sync_s", "compute_s")] == [0.1, 0.025, 0.75]
     assert (time.mean_ms(), time.mean_ms("wait_s")) == (10.0, 1.0)
     assert time.stages == {"read": 3.0, "collate": 0.5}
+
+
+def test_pi1_retraining_a_trial_later_changes_nothing_of_what_a_round_has_shown():
+    first = trial(wait_s=0.5, compute_s=3.5)
+    again = [replace(first, repeat=repeat) for repeat in range(1, 21)]
+    assert of_round([first, *again]) == of_round([first])
+    assert finding([first, *again]) is None  # half a second of waiting is none, however often it is waited again
 
 
 def test_pi1_trials_of_older_versions_are_left_out():

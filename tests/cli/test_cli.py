@@ -157,6 +157,13 @@ def test_a_round_that_is_not_there_is_refused(tmp_path, capsys):
         assert "must be in the storage" in refused(capsys, tmp_path / "rounds", command, "nothing")
 
 
+def test_a_note_that_says_nothing_is_refused(tmp_path, capsys):
+    for text in ("", " \n"):
+        assert "A note says something, but got an empty text" in refused(
+            capsys, tmp_path / "rounds", "note", "nothing", text
+        )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

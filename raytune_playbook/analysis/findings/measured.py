@@ -26,10 +26,15 @@ def with_measured_remedy(
         findings: of the round.
         measured: the numbers of the newest stability study of the round, see `raytune_playbook.stability`.
     """
-    is_told = "is_limiting" in measured
-    return tuple(
-        _with(evidence, each, measured) if is_told and each.rule == RULE and each.is_open else each for each in findings
-    )
+    if "is_limiting" not in measured or not evidence.ranked:
+        return tuple(findings)
+    best, num = evidence.ranked[0].study, sum(each.rule == RULE for each in findings)
+
+    def is_meant(each: Finding) -> bool:
+        """A study starts from the best trial: of several learning rates it tells of that one's alone."""
+        return each.rule == RULE and each.is_open and (num == 1 or best in {study for study, _ in each.trials})
+
+    return tuple(_with(evidence, each, measured) if is_meant(each) else each for each in findings)
 
 
 def _with(evidence: Evidence, finding: Finding, measured: Mapping[str, JsonValue]) -> Finding:

@@ -283,6 +283,18 @@ def test_ad2_too_few_trials_cannot_tell(trials_per_arm):
     assert found.detectable is None
 
 
+def test_ad2_of_too_few_trials_those_that_tie_are_not_ahead():
+    def tied(name: str, distances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.round(100 * (distances - distances.min())) / 18
+
+    found = answer(judged(0, tied, num_arms=2, trials_per_arm=2, num_validation_examples=18))
+    assert found.verdict is Verdict.CANNOT_TELL
+    assert found.sentence == (
+        "Cannot tell yet: device and sync tie at a validation error of 0, but only 2 trials were completed with "
+        "device, and fewer than 7 may be luck."
+    )
+
+
 def test_sd6_many_values_with_a_trial_or_a_few_each():
     for num_arms, trials_per_arm, verdict in ((16, 10, Verdict.NO_DIFFERENCE), (200, 1, Verdict.CANNOT_TELL)):
         plan = Plan(arms=[{"width": width} for width in range(num_arms)], trials_per_arm=trials_per_arm)

@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 
+from raytune_playbook.analysis.answer.answer import NUM_TO_BE_SURE
 from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import Change, Drop, Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
+from raytune_playbook.analysis.findings.space.density import MIN_COMPLETED
 from raytune_playbook.analysis.next_study.next_study import NextStudy, next_study_of
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from tests.analysis.findings.generated import Plan, generated
@@ -234,6 +236,17 @@ def test_what_passes_proposes_only_where_no_problem_is_open() -> None:
     fix = finding("IN19", PASSES, Fix("dropout", 0.1))
     assert changed(fix, finding("IN2", LOOK, NumTrials(12))) == [NumTrials(12), Fix("dropout", 0.1)]
     assert changed(fix, finding("IN2", PROBLEM, NumTrials(12))) == [NumTrials(12)]
+
+
+def test_more_trials_are_asked_for_where_too_few_answer_nothing_whatever_else_is_mended() -> None:
+    problem, too_few = (
+        finding("IN4", PROBLEM, Fix("clipping_norm", 2.0)),
+        finding("IN2", Status.CANNOT_TELL, NumTrials(8)),
+    )
+    assert changed(problem, too_few) == [Fix("clipping_norm", 2.0), NumTrials(8)]
+    assert changed(problem, finding("IN14", Status.CANNOT_TELL, TrainSteps(400))) == [Fix("clipping_norm", 2.0)]
+    # What the answer misses is among it.
+    assert MIN_COMPLETED >= NUM_TO_BE_SURE
 
 
 def test_what_only_a_person_can_do_is_advice_said_once() -> None:

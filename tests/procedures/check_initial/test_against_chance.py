@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from raytune_playbook import Objective
 from raytune_playbook.procedures.check_initial.against_chance import Scored, judged
+from raytune_playbook.procedures.check_initial.words import resolution_sentence
 
 PERMUTED = tuple(0.9 + 0.001 * place for place in range(-99, 100))
 
@@ -68,3 +70,12 @@ def test_st5_models_that_learned_nothing_are_seldom_called_better():
         against = judged(found(float((said != labels).mean()), permuted), None, Objective())
         num_better += against is not None and against.is_clearly_better
     assert num_better <= 12
+
+
+def test_ev7_what_one_of_few_validation_examples_is_worth_is_said():
+    few = replace(found(1 / 18, [5 / 18, 12 / 18]), num_examples=18)
+    said = resolution_sentence(few)
+    assert said is not None
+    assert said.startswith("There are only 18 validation examples: one is 0.056 of the error, so smaller differences ")
+    assert resolution_sentence(replace(few, num_examples=1800)) is None
+    assert resolution_sentence(replace(few, value=1.234)) is None  # a loss tells more of an example

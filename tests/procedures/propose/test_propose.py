@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook import propose
-from raytune_playbook.analysis.findings.changes import NumTrials, SearchOver, TrainSteps
+from raytune_playbook.analysis.findings.changes import Fix, NumTrials, SearchOver, TrainSteps
 from raytune_playbook.analysis.findings.finding import Status
 from raytune_playbook.cli import main
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.errors import StorageError
+from raytune_playbook.records.procedures import ProcedureRecord, write_procedure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import Part, RoundState
 from raytune_playbook.study.hyperparameters.hyperparameter import Float
@@ -121,6 +122,28 @@ def test_a_file_is_never_overwritten_even_where_it_is_named(
     assert job.read_text() == JOB
     elsewhere = str(job.parent.parent / "x.py")
     assert f"name a file in {job.parent}" in refused(capsys, storage, "first", "--output", elsewhere)
+
+
+def test_un8_what_a_stability_study_of_the_round_measured_is_what_is_proposed(
+    job: Path, storage: Storage, found: Found, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = recorded(job, storage)
+    found("IN4", Status.PROBLEM, Fix("clipping_norm", 2.69))
+    assert "Fix clipping_norm at 2.69" in printed(capsys, storage, "first", "--dry-run")
+    numbers = {"is_limiting": True, "remedy": "warmup_steps", "warmup_steps": 6, "widening_by_warmup": 1.4}
+    study = ProcedureRecord(
+        procedure="stability",
+        round="first",
+        workload="Net",
+        verdict="A warmup of 6 steps mends it.",
+        numbers=numbers,
+        command="raytune-playbook stability first",
+        ended_at="2026-01-01T00:00:00Z",
+    )
+    write_procedure(store, study)
+    said = printed(capsys, storage, "first", "--dry-run")
+    assert "clipping_norm" not in said
+    assert "A warmup of 6 steps makes training stable up to 1.4 times as large a learning rate" in said
 
 
 def test_rounds_are_counted(job: Path, storage: Storage, found: Found, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,9 @@ def test_un4_un5_a_warmup_that_mends_is_written_into_the_job_and_its_length_is_w
     record = recorded(mended)
     assert record.is_good is True
     assert "A warmup of 40 steps mends it: training is stable up to 0.3 rather than 0.14" in record.verdict
+    assert "and its best validation error is 0.105 instead of 0.2" in record.verdict
+    as_good = mend_of("warmup_steps", 40, study.sweep, judged(part([stable(0.2, objective=0.2)])), Objective())
+    assert "is 0.2 as without" in recorded(replace(mended, mends=(as_good,))).verdict
     assert record.numbers["remedy"] == "warmup_steps"
     assert record.numbers["warmup_steps"] == 40
     assert record.numbers["widening_by_warmup"] == pytest.approx(0.3 / 0.14)

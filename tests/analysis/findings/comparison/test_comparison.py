@@ -136,6 +136,7 @@ def test_in20_the_better_value_is_weighed_against_its_cost():
     assert found.sentence.startswith("The best value, norm=sync, takes ")
     assert "times the time of a step with norm=device (" in found.sentence
     assert found.studies == ("norm=sync",)
+    assert found.proposal.sentence == "Weigh what norm=sync gains against its cost before you adopt it."
     # What is dearer and worse is no question.
     assert cost(slower(1 / 3)(0))[0].status is Status.PASSES
     (unknown,) = cost(changed(0, lambda trial, rng: replace(trial, training=None)))
@@ -147,6 +148,15 @@ def test_in20_of_values_that_tie_the_cheapest_is_looked_at():
     (found,) = cost(evidence)
     assert found.status is Status.PASSES
     assert found.numbers["step_s"] == pytest.approx(0.01)
+
+
+def test_in20_of_values_that_tie_one_that_takes_much_more_parameters_is_not_the_best():
+    def change(trial, rng):
+        size, train_s = (10, 0.9) if is_sync(trial) else (1, 1.0)
+        return replace(trial, objective=0.0, training=Training(10, num_parameters=1000 * size, train_s=train_s))
+
+    (found,) = cost(changed(0, change))
+    assert (found.status, found.numbers["num_parameters"]) == (Status.PASSES, 1000)
 
 
 def slower_trial(trial):

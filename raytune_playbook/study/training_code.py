@@ -26,14 +26,14 @@ def training_code(path: Path, class_name: str) -> str:
     Raises:
         SyntaxError: the file, or a module beside it, is no Python any more.
     """
-    used = _used(_parsed(path), class_name.partition(".")[0])
-    found, waiting = {path: used}, [used]
+    found, waiting = {path: _used(_parsed(path), class_name.partition(".")[0])}, [path]
     while waiting:
-        for module in _imported(waiting.pop()):
-            beside = _beside(module, path)
+        file = waiting.pop()
+        absolute = (_beside(module, path) for module in _imported(found[file]))
+        for beside in (*absolute, *_imported_relatively(found[file], file)):
             if beside is not None and beside not in found:
                 found[beside] = _parsed(beside)
-                waiting.append(found[beside])
+                waiting.append(beside)
     return "\n".join(ast.dump(statement) for file in sorted(found) for statement in found[file])
 
 
@@ -100,7 +100,7 @@ def _names(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def _imported(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """The modules that code imports, wherever in it."""
+    """The modules that code imports by their whole names, wherever in it."""
     for statement in statements:
         for node in ast.walk(statement):
             if isinstance(node, ast.Import):
@@ -108,6 +108,17 @@ def _imported(statements: Iterable[ast.stmt]) -> Iterator[str]:
             elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
                 yield node.module
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _imported_relatively(statements: Iterable[ast.stmt], file: Path) -> Iterator[Path]:
+    """The files of the modules that a file of a package imports from beside it: ``from .layers import Block``."""
+    for node in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            within = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for named in (within, *(within / alias.name for alias in node.names)):
+                for each in (named.with_name(f"{named.name}.py"), named / "__init__.py"):
+                    if each.is_file():
+                        yield each
 
 
 def _beside(module: str, path: Path) -> Path | None:

@@ -98,3 +98,21 @@ def test_ba9_what_trains_changes_it(code, was, now):
 def test_ba9_modules_beside_the_job_count_and_their_comments_do_not(code):
     assert code(helper=f"# A block.\n{HELPER}") == code()
     assert code(helper=HELPER.replace("= size", "= 2 * size")) != code()
+
+
+def test_ba9_modules_of_a_package_that_import_each_other_relatively_count(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "nets_of_job"
+    (package / "parts").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "parts" / "__init__.py").write_text("from ..sizes import SIZE\n")
+    (package / "sizes.py").write_text("SIZE = 1\n")
+    (package / "blocks.py").write_text("from . import parts\nclass Block: pass\n")
+    (tmp_path / "job.py").write_text("from nets_of_job.blocks import Block\nclass Net(Block): pass\n")
+    importlib.invalidate_caches()
+    importlib.import_module("nets_of_job.blocks")
+    before = training_code(tmp_path / "job.py", "Net")
+    (package / "sizes.py").write_text("SIZE = 2\n")
+    assert training_code(tmp_path / "job.py", "Net") != before
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nets_of_job"]:
+        del sys.modules[name]

@@ -237,7 +237,7 @@ def test_a_running_round_is_shown_as_it_is_now(served):
 
 
 def test_interrupting_it_ends_it_and_nothing_but_the_url_was_printed(tmp_path):
-    server = started(tmp_path / "rounds", "--no-token")
+    server = started(tmp_path, "--no-token")
     assert server.token == ""
     assert "There is no round here yet." in server.get("/", cookie=None).text
     assert server.get("/", cookie=None, Host="evil.example").status == 403

@@ -18,7 +18,10 @@ import ray._private.worker as ray_worker
 import tenacity
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined] # made when imported
+from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # made when imported
+    ActorTableData,
+    PlacementGroupTableData,
+)
 from ray.core.generated.gcs_service_pb2 import CheckAliveRequest  # type: ignore[attr-defined] # likewise
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 from ray.exceptions import AuthenticationError
@@ -113,12 +116,19 @@ def placement_groups() -> list[AskedFor]:
 def _asked_for(group: PlacementGroupTableData) -> AskedFor:
     # What a driver has made (Tune's, the user's) has no creating actor, which Ray marks as dead too.
     by_actor = bool(group.creator_actor_id) and not ray.ActorID(group.creator_actor_id).is_nil()
+    # Ray marks what is there when the actor dies, and not what arrives from its process after that.
+    by_dead_actor = by_actor and (group.creator_actor_dead or _is_dead(ray.ActorID(group.creator_actor_id)))
     return AskedFor(
         PlacementGroup(ray.PlacementGroupID(group.placement_group_id)),
         job_id=group.creator_job_id.hex(),
-        by_dead_actor=by_actor and group.creator_actor_dead,
+        by_dead_actor=by_dead_actor,
         is_detached=group.is_detached,
     )
+
+
+def _is_dead(actor: ray.ActorID) -> bool:
+    content = ray._private.state.state._connect_and_get_accessor().get_actor_info(actor)
+    return content is not None and ActorTableData.FromString(content).state == ActorTableData.DEAD
 
 
 @contextlib.contextmanager

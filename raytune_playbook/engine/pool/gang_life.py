@@ -31,6 +31,9 @@ WAIT_S = 2.0
 ORPHANED_S = 15.0
 """Within this a killed host's controller is dead, and what it had asked for can be removed."""
 
+LAST_WORDS_S = 2.0
+"""A controller whose process still dies may see that its room is taken away, and ask for it anew, within this."""
+
 
 async def serve(state: PoolState, gang: PooledGang) -> None:
     """One gang's life: start, then trial after trial, until it is retired or lost."""
@@ -144,7 +147,9 @@ async def _let_go(state: PoolState, gang: PooledGang) -> None:
         kill_actor(gang.host)
         if not has_left:  # it was killed while it waited for room, or with its workers; what it had asked for stays
             deadline_s = time.monotonic() + ORPHANED_S
-            while not remove_orphans() and time.monotonic() < deadline_s:
+            while time.monotonic() < deadline_s:
+                if remove_orphans():
+                    deadline_s = time.monotonic() + LAST_WORDS_S
                 await asyncio.sleep(0.5)
     finally:
         state.gangs.remove(gang)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+
+import psutil
 import ray
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 
@@ -33,3 +38,32 @@ def test_what_a_dead_actor_asked_for_is_removed_and_what_others_asked_for_stays(
     remove_placement_group(own)
     ray.kill(alive)
     wait_for(remove_orphans)
+
+
+@ray.remote(num_cpus=0)
+class LateAsker:
+    """Asks for room again and again, until its process is gone."""
+
+    def ask_on(self) -> int:
+        threading.Thread(target=self._ask_on, daemon=True).start()
+        return os.getpid()
+
+    def _ask_on(self) -> None:
+        while True:
+            placement_group([{"CPU": 1001}])
+            time.sleep(0.002)
+
+
+def test_what_a_dying_actor_asks_for_when_it_counts_as_dead_is_removed_too(cluster):
+    """Ray marks as orphans only what was there at an actor's death, and its process lives on for a moment."""
+
+    def waiting() -> list[str]:
+        groups = placement_group_table().items()
+        return [name for name, each in groups if each["state"] == "PENDING" and each["bundles"] == {0: {"CPU": 1001.0}}]
+
+    asker = LateAsker.remote()
+    process_id = ray.get(asker.ask_on.remote())
+    wait_for(waiting)
+    ray.kill(asker)
+    wait_for(lambda: not psutil.pid_exists(process_id))
+    wait_for(lambda: not remove_orphans() and not waiting())

@@ -12,6 +12,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import tenacity
+
+NUM_PARSES = 100
+"""After so many of one text it is no accident that they fail."""
+
 _DEFINES = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import)
 """Statements that do no more than to bind names; any other may do anything, and counts."""
 
@@ -39,11 +44,24 @@ def training_code(path: Path, class_name: str) -> str:
 
 def _parsed(path: Path) -> list[ast.stmt]:
     """The statements of a file without docstrings, and without what only runs where it is the program."""
-    tree = ast.parse(path.read_bytes())
+    tree = _tree(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)]
     return [statement for statement in tree.body if not _is_main(statement)]
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(SystemError), stop=tenacity.stop_after_attempt(NUM_PARSES), reraise=True
+)
+def _tree(source: bytes) -> ast.Module:
+    """The syntax tree of a file's text.
+
+    Before Python 3.13 the threads of a process count the depth of the trees that they build in one variable
+    (https://github.com/python/cpython/issues/106905): where another thread parses meanwhile, and the printing of a
+    traceback does, a right tree is taken for a wrong one. It is built once more then.
+    """
+    return ast.parse(source)
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import importlib
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,3 +119,25 @@ def test_ba9_modules_of_a_package_that_import_each_other_relatively_count(tmp_pa
     assert training_code(tmp_path / "job.py", "Net") != before
     for name in [name for name in sys.modules if name.partition(".")[0] == "nets_of_job"]:
         del sys.modules[name]
+
+
+def test_ba9_another_thread_that_parses_meanwhile_changes_nothing(code):
+    expected, left = code(), 5
+
+    def parse_elsewhere(phase: str, _: object) -> None:
+        nonlocal left
+        if phase == "start" and left:
+            left -= 1
+            thread = threading.Thread(target=ast.parse, args=("x = 1",))
+            thread.start()
+            thread.join()
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(parse_elsewhere)
+    gc.set_threshold(50)  # so that it happens while a tree is built
+    try:
+        assert code() == expected
+    finally:
+        gc.callbacks.remove(parse_elsewhere)
+        gc.set_threshold(*thresholds)
+    assert not left

@@ -9,16 +9,22 @@
     │   ├── SpecError         a round or study that the playbook, or plain logic, refuses
     │   ├── DataError         examples that cannot be read, preprocessed or trained on
     │   ├── StorageError      a storage that cannot be read or written, or a round that is not there
+    │   │   └── StorageAwayError *  a storage that does not answer, or refuses, when the command begins
     │   ├── CapacityError     resources that the cluster can never hold
+    │   │   └── NoClusterError *    no cluster answers where one was named
     │   └── SubmissionError   a job that cannot be handed to a cluster
-    ├── RunError              the run itself failed (exit code 1); its records are kept and `resume` goes on
-    │   └── StorageFailure    the storage is full, read-only or away by now
+    ├── RunError *            the run itself failed (exit code 1); its records are kept and `resume` goes on
+    │   ├── StorageFailure *  the storage is full, read-only or away by now
+    │   └── WorkloadError     the job's own code raises, so that trying again would only raise again
     └── Infeasible            raised by a workload: this point cannot be trained, and that is a result
 
+Where an asterisk stands another try of the same command may succeed though nobody has changed anything (`retry_helps`).
 A message is one sentence or two: the rule, what was given, what to do. The command line prints it without a traceback.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 __all__ = [
     "CapacityError",
@@ -26,18 +32,28 @@ __all__ = [
     "Infeasible",
     "InputError",
     "JobFileError",
+    "NoClusterError",
     "PlaybookError",
     "RunError",
     "SpaceError",
     "SpecError",
+    "StorageAwayError",
     "StorageError",
     "StorageFailure",
     "SubmissionError",
+    "WorkloadError",
 ]
 
 
 class PlaybookError(Exception):
-    """The root: `except PlaybookError` catches whatever this package raises on purpose."""
+    """The root: `except PlaybookError` catches whatever this package raises on purpose.
+
+    Fields:
+        retry_helps: whether the same command may succeed at another try, on another cluster or a little later, though
+            nobody has changed the job.
+    """
+
+    retry_helps: ClassVar[bool] = False
 
 
 class InputError(PlaybookError):
@@ -64,8 +80,20 @@ class StorageError(InputError):
     """The storage cannot be read or written, or holds something else than what was asked for."""
 
 
+class StorageAwayError(StorageError):
+    """The storage does not answer, or refuses, when the command begins."""
+
+    retry_helps = True
+
+
 class CapacityError(InputError):
     """The cluster can never hold what the round asks for."""
+
+
+class NoClusterError(CapacityError):
+    """No cluster answers where one was named."""
+
+    retry_helps = True
 
 
 class SubmissionError(InputError):
@@ -75,9 +103,17 @@ class SubmissionError(InputError):
 class RunError(PlaybookError):
     """The run failed after it had started; finished trials stand in its records."""
 
+    retry_helps = True
+
 
 class StorageFailure(RunError, OSError):  # noqa: N818 - what failed is the storage, and not what was asked of it
     """The storage takes or gives no more: its disk is full, it became read-only, or it is out of reach."""
+
+
+class WorkloadError(RunError):
+    """The job's own code raises: in the check before trial 0, or in most trials."""
+
+    retry_helps = False
 
 
 class Infeasible(PlaybookError):  # noqa: N818 - the field's own word; it is an outcome, not a bug

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from raytune_playbook.cli import (  # each registers its commands
+    kubernetes,  # noqa: F401
     procedures,  # noqa: F401
     reading,  # noqa: F401
     running,  # noqa: F401

@@ -9,27 +9,56 @@ import click
 
 from raytune_playbook.cli.arguments import ADDRESS, JOB, ROUND, STORAGE
 from raytune_playbook.cli.group import FAILED, INTERRUPTED, commands
+from raytune_playbook.errors import PlaybookError
 
 if TYPE_CHECKING:
     from raytune_playbook.engine.rounds.result import Result
+    from raytune_playbook.study.round import Round
 
 
 @commands.command("run")
 @JOB
 @click.option("--profile", metavar="FIRST-LAST", help="Training steps of trial 0 of each study that a profiler traces.")
+@click.option(
+    "--exit-0-if-hopeless",
+    is_flag=True,
+    help="Exit with 0 where the run failed and no other try can mend it, for whoever starts failed jobs again.",
+)
 @STORAGE
 @ADDRESS
-def _run(job: str, profile: str | None, storage: str, address: str | None) -> int:
+def _run(job: str, *, profile: str | None, exit_0_if_hopeless: bool, storage: str, address: str | None) -> int:
     """Run the round that a job file defines, or go on with it.
 
     JOB is a Python file that defines a Round.
     """
-    _look_at(job, storage)
-    from raytune_playbook.engine.jobs.job_file import load_job
-    from raytune_playbook.engine.rounds.run import run
+    round_: Round | None = None
+    failure: PlaybookError | None = None
+    try:
+        _look_at(job, storage)
+        from raytune_playbook.engine.jobs.job_file import load_job
+        from raytune_playbook.engine.rounds.run import run
 
-    loaded = load_job(job)
-    return _exit_code(run(loaded.round, storage=storage, address=address, job=loaded, profile=profile))
+        loaded = load_job(job)
+        round_ = loaded.round
+        code = _exit_code(run(round_, storage=storage, address=address, job=loaded, profile=profile))
+        if code != FAILED or not exit_0_if_hopeless:
+            return code
+    except PlaybookError as error:
+        if error.retry_helps or not exit_0_if_hopeless:
+            raise
+        failure = error
+        click.echo(error, err=True)
+    _give_up(round_, storage, failure)
+    return 0
+
+
+def _give_up(round_: Round | None, storage: str, failure: PlaybookError | None) -> None:
+    """Say that the run failed for good, here and in its round's records; None where the job defines no round."""
+    from raytune_playbook.engine.rounds.hopeless import NOT_RETRIED, note_hopeless
+
+    click.echo(f"The run failed, and {NOT_RETRIED}; so the exit code is 0.", err=True)
+    if round_ is not None:
+        note_hopeless(round_, storage, failure)
 
 
 @commands.command("resume")

@@ -30,7 +30,7 @@ from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.handle import PoolHandle
 from raytune_playbook.engine.pool.pool import start_pool
 from raytune_playbook.engine.pool.state import GangFacts
-from raytune_playbook.errors import CapacityError, RunError
+from raytune_playbook.errors import CapacityError, NoClusterError, RunError
 from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec
@@ -91,8 +91,8 @@ def _about_token(address: str) -> str:
     )
 
 
-def _no_cluster(address: str | None, why: str) -> CapacityError:
-    return CapacityError(
+def _no_cluster(address: str | None, why: str) -> NoClusterError:
+    return NoClusterError(
         f"A running Ray cluster is needed at {address!r}, but there is none ({why}); start one, or leave out the "
         "address to use this machine."
     )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytune_playbook.errors import InputError, RunError, StorageError
+from raytune_playbook.errors import InputError, RunError, StorageAwayError, StorageError
 from raytune_playbook.records.creation import create_if_absent
 from raytune_playbook.records.driver_process import DriverProcess, this_process
 from raytune_playbook.records.storage import Storage
@@ -86,6 +86,8 @@ class ClaimRecord(FrozenSpec):
 
 class ClaimLostError(RunError):
     """Another process has taken over; this one must not write any more."""
+
+    retry_helps = False
 
 
 _held: set[str] = set()
@@ -198,7 +200,7 @@ def _written(subject: Subject, mine: ClaimRecord, say: Callable[[str], None], pa
     try:
         return _claim(subject, mine, say, patience)
     except OSError as error:
-        raise StorageError(
+        raise StorageAwayError(
             f"Storage: who works on it is written there, but {subject.storage.uri!r} cannot be "
             f"({str(error.__cause__ or error).partition(chr(10))[0]}); make room, or give another with --storage."
         ) from None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raytune_playbook.errors import StorageError, StorageFailure
+from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
 
 
 class Storage:
@@ -27,7 +27,8 @@ class Storage:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
             self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
-            raise StorageError(
+            # An object store may be asked where a bucket is.
+            raise (StorageAwayError if isinstance(error, OSError) else StorageError)(
                 f"Storage: a folder's path or a URI that pyarrow knows is needed, but got {uri!r} "
                 f"({first_line(error)}); correct it."
             ) from None
@@ -55,7 +56,7 @@ class Storage:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.fs.delete_file(probe)
-            raise StorageError(
+            raise StorageAwayError(
                 f"Storage: it must be writable, but {self.uri!r} is not ({first_line(error)}); "
                 "give another with --storage."
             ) from None
@@ -72,7 +73,7 @@ class Storage:
         try:
             is_there = self.fs.get_file_info(self.root).type == pafs.FileType.Directory
         except OSError as error:
-            raise StorageError(
+            raise StorageAwayError(
                 f"Storage: {self.uri!r} cannot be read ({first_line(error)}); allow access, or name another."
             ) from None
         if not is_there:

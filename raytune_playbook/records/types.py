@@ -144,12 +144,14 @@ class RoundStatus(FrozenSpec):
 
     Fields:
         reason: one sentence, where it is neither running nor finished.
+        retry_helps: of a failed one, whether running it again as it is may succeed.
         driver: host and process that writes the records.
         seen_at_s: seconds since the epoch of the driver's last sign of life.
     """
 
     state: RoundState
     reason: str = ""
+    retry_helps: bool = True
     driver: str
     seen_at_s: float
     num_done: int = Field(ge=0)

@@ -1,194 +1,202 @@
-"""The manifests, built by kustomize and held against KubeRay's own schemas, as strictly as the API server with
-`fieldValidation=Strict`: defaults first, then unknown fields are refused.
-
-The schemas are the CRD files in the folder that `KUBERAY_CRD_DIR` names.
-"""
+"""The manifests, built by kustomize and held against the schemas of all their kinds (see `schemas`)."""
 
 from __future__ import annotations
 
 import copy
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ["base", *sorted(f"overlays/{path.name}" for path in (ROOT / "k8s" / "overlays").iterdir())]
+from tests.k8s.kustomize import CLUSTERS, JOBS, K8S, ONCE, ROOT, built, needs_kubectl, of_kind, the
+from tests.k8s.schemas import validate
+
 MAX_RAYJOB_NAME = 47  # the operator's limit; it adds a suffix for the RayCluster, whose limit is 53
+MAX_RAYCLUSTER_NAME = 53
 MAX_GROUP_NAME = 50  # leaves room for the pod's suffixes
-KEPT = ("type", "enum", "pattern", "required", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems")
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+pytestmark = needs_kubectl
 
 
-@cache
-def _crd_schema(kind: str, version: str) -> dict[str, Any]:
-    folder = os.environ.get("KUBERAY_CRD_DIR")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("KUBERAY_CRD_DIR names no folder with KubeRay's CRDs")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for path in sorted(Path(folder).glob("*.yaml")):
-        crd = yaml.load(path.read_text(), Loader=loader)  # a safe loader either way
-        if crd["spec"]["names"]["kind"] == kind:
-            for served in crd["spec"]["versions"]:
-                if served["name"] == version:
-                    schema: dict[str, Any] = served["schema"]["openAPIV3Schema"]
-                    return schema
-    pytest.skip(f"KUBERAY_CRD_DIR holds no CRD of {kind} {version}")
-
-
-def strict(schema: dict[str, Any], *, root: bool = True) -> dict[str, Any]:
-    """A CRD's structural schema as JSON Schema that refuses unknown fields.
-
-    The root's `metadata` is an ObjectMeta, which a CRD does not spell out; anything may be in it here.
-    """
-    if schema.get("x-kubernetes-int-or-string"):
-        return {"type": ["integer", "string"]}
-    kept = {key: schema[key] for key in KEPT if key in schema}
-    if schema.get("nullable") and "type" in kept:
-        kept["type"] = [kept["type"], "null"]
-    if "items" in schema:
-        kept["items"] = strict(schema["items"], root=False)
-    if schema.get("type") == "object":
-        kept["properties"] = {name: strict(part, root=False) for name, part in schema.get("properties", {}).items()}
-        if root:
-            kept["properties"]["metadata"] = {"type": "object"}
-        values = schema.get("additionalProperties", False)
-        if isinstance(values, dict):
-            values = strict(values, root=False)
-        kept["additionalProperties"] = True if schema.get("x-kubernetes-preserve-unknown-fields") else values
-    return kept
-
-
-def with_defaults(value: Any, schema: dict[str, Any]) -> Any:
-    """The value as the API server sees it: absent fields that have a default, at every depth, are filled in."""
-    if isinstance(value, dict):
-        filled = dict(value)
-        for name, part in schema.get("properties", {}).items():
-            if name not in filled and "default" in part:
-                filled[name] = copy.deepcopy(part["default"])
-            if name in filled:
-                filled[name] = with_defaults(filled[name], part)
-        values = schema.get("additionalProperties")
-        if isinstance(values, dict):
-            unnamed = filled.keys() - schema.get("properties", {}).keys()
-            filled |= {name: with_defaults(filled[name], values) for name in unnamed}
-        return filled
-    if isinstance(value, list) and "items" in schema:
-        return [with_defaults(item, schema["items"]) for item in value]
-    return value
-
-
-@cache
-def _built(folder: str) -> str:
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(ROOT / "k8s" / folder)], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
-    return built.stdout
-
-
-@pytest.fixture(params=FOLDERS)
-def manifests(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(_built(request.param)))
+@pytest.fixture(params=[*JOBS, *CLUSTERS])
+def folder(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def rayjob(manifests: list[dict[str, Any]]) -> dict[str, Any]:
-    (found,) = (manifest for manifest in manifests if manifest["kind"] == "RayJob")
-    return found
+def manifests(folder: str) -> list[dict[str, Any]]:
+    return built(folder)
 
 
-def _of_kind(manifests: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [manifest for manifest in manifests if manifest["kind"] == kind]
+@pytest.fixture
+def raycluster(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """The spec of the cluster, of whichever form."""
+    (owner,) = [each for each in manifests if each["kind"] in ("RayJob", "RayCluster")]
+    spec: dict[str, Any] = owner["spec"]
+    return spec["rayClusterSpec"] if owner["kind"] == "RayJob" else spec
 
 
-def _templates(rayjob: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    cluster = rayjob["spec"]["rayClusterSpec"]
+@pytest.fixture(params=JOBS)
+def rayjob(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return the(built(request.param), "RayJob")
+
+
+def _templates(cluster: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield cluster["headGroupSpec"]["template"]
     yield from (group["template"] for group in cluster["workerGroupSpecs"])
 
 
-def _validate(rayjob: dict[str, Any]) -> None:
-    schema = _crd_schema("RayJob", "v1")
-    jsonschema.validate(with_defaults(rayjob, schema), strict(schema))
+def _pods(documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every pod template of whatever kind of object."""
+    for document in documents:
+        spec = document.get("spec", {})
+        if document["kind"] == "Deployment":
+            yield spec["template"]
+        elif document["kind"] in ("RayJob", "RayCluster"):
+            yield from _templates(spec.get("rayClusterSpec", spec))
 
 
 class TestSchema:
-    def test_it_is_a_rayjob(self, rayjob: dict[str, Any]) -> None:
-        assert rayjob["apiVersion"] == "ray.io/v1"
-        _validate(rayjob)
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, *ONCE])
+    def test_every_object_is_valid(self, folder: str) -> None:
+        documents = built(folder)
+        assert documents
+        for document in documents:
+            validate(document)
 
     @pytest.mark.parametrize(
-        "path",
-        [("spec",), ("spec", "rayClusterSpec"), ("spec", "rayClusterSpec", "headGroupSpec", "template", "spec")],
+        ("folder", "kind", "path"),
+        [
+            ("overlays/cpu", "RayJob", ""),
+            ("overlays/cpu", "RayJob", "metadata"),
+            ("overlays/cpu", "RayJob", "spec"),
+            ("overlays/cpu", "RayJob", "spec.rayClusterSpec"),
+            ("overlays/cpu", "RayJob", "spec.rayClusterSpec.headGroupSpec.template.spec"),
+            ("base", "RayCluster", "spec.headGroupSpec"),
+            ("base", "NetworkPolicy", "spec"),
+            ("storage", "PersistentVolumeClaim", "spec"),
+            ("pages", "Deployment", "spec.template.spec"),
+            ("clusters/gcs-fault-tolerance", "Service", "spec"),
+            ("monitoring", "PodMonitor", "spec"),
+            ("monitoring", "PrometheusRule", "spec"),
+            ("monitoring", "ConfigMap", "metadata"),
+        ],
     )
-    def test_an_unknown_field_is_refused(self, path: tuple[str, ...]) -> None:
-        (rayjob,) = _of_kind(list(yaml.safe_load_all(_built("base"))), "RayJob")
-        place = rayjob
-        for name in path:
+    def test_an_unknown_field_is_refused(self, folder: str, kind: str, path: str) -> None:
+        document = copy.deepcopy(of_kind(built(folder), kind)[0])
+        place = document
+        for name in filter(None, path.split(".")):
             place = place[name]
-        place["shutdownAfterJobFinished"] = True
-        with pytest.raises(jsonschema.ValidationError, match="shutdownAfterJobFinished"):
-            _validate(rayjob)
+        place["replicass"] = 1
+        with pytest.raises(jsonschema.ValidationError, match="replicass"):
+            validate(document)
 
     def test_a_wrong_type_is_refused(self) -> None:
-        (rayjob,) = _of_kind(list(yaml.safe_load_all(_built("base"))), "RayJob")
+        rayjob = copy.deepcopy(the(built("overlays/cpu"), "RayJob"))
         rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
         with pytest.raises(jsonschema.ValidationError, match="0 is not of type 'string'"):
-            _validate(rayjob)
+            validate(rayjob)
+
+
+class TestForms:
+    def test_a_job_and_a_cluster_of_one_name_differ_in_nothing_but_the_job(self) -> None:
+        both = {path.removeprefix("overlays/") for path in JOBS} & {path.removeprefix("clusters/") for path in CLUSTERS}
+        assert both == {"cpu", "gpu", "spot", "autoscaling", "kueue", "object-store"}
+        for name in both:
+            job, cluster = the(built(f"overlays/{name}"), "RayJob"), the(built(f"clusters/{name}"), "RayCluster")
+            waits = cluster["spec"].pop("suspend", None)
+            assert job["spec"]["rayClusterSpec"] == cluster["spec"], name
+            assert job["spec"].get("suspend") == waits
+            assert not of_kind(built(f"overlays/{name}"), "RayCluster")
+
+    def test_every_component_is_in_a_form(self) -> None:
+        used = {
+            component
+            for path in K8S.glob("*/*/kustomization.yaml")
+            for component in yaml.safe_load(path.read_text()).get("components", [])
+        }
+        assert used == {f"../../components/{path.name}" for path in (K8S / "components").iterdir()}
+
+    def test_deleting_what_was_applied_takes_no_rounds_along(self) -> None:
+        """`kubectl delete -k` of anything but the storage itself leaves the volume claim."""
+        for folder in [*JOBS, *CLUSTERS, "pages", "monitoring"]:
+            for document in built(folder):
+                assert document["kind"] not in ("PersistentVolumeClaim", "PersistentVolume", "Namespace"), folder
+        assert [document["kind"] for document in built("storage")] == ["PersistentVolumeClaim"]
+
+    def test_the_image_is_named_in_one_place(self) -> None:
+        (named,) = yaml.safe_load((K8S / "image" / "kustomization.yaml").read_text())["images"]
+        expected = f"{named['newName']}:{named['newTag']}"
+        images = {
+            container["image"]
+            for folder in [*JOBS, *CLUSTERS, "pages"]
+            for pod in _pods(built(folder))
+            for container in pod["spec"]["containers"]
+        }
+        assert {image for image in images if not image.startswith("redis:")} == {expected}
 
 
 class TestOperatorsRules:
     """What KubeRay's operator refuses or mends, and no schema says."""
 
-    def test_names(self, rayjob: dict[str, Any]) -> None:
-        name = rayjob["metadata"]["name"]
-        assert len(name) <= MAX_RAYJOB_NAME and LABEL.fullmatch(name)
-        for group in rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+    def test_names(self, manifests: list[dict[str, Any]], raycluster: dict[str, Any]) -> None:
+        for kind, most in (("RayJob", MAX_RAYJOB_NAME), ("RayCluster", MAX_RAYCLUSTER_NAME)):
+            for owner in of_kind(manifests, kind):
+                name = owner["metadata"]["name"]
+                assert owner["apiVersion"] == "ray.io/v1" and len(name) <= most and LABEL.fullmatch(name)
+        for group in raycluster["workerGroupSpecs"]:
             assert len(group["groupName"]) <= MAX_GROUP_NAME and LABEL.fullmatch(group["groupName"])
 
-    def test_the_ray_container_is_first_and_runs_the_image(self, rayjob: dict[str, Any]) -> None:
-        containers = [template["spec"]["containers"][0] for template in _templates(rayjob)]
-        assert {container["image"].partition(":")[0] for container in containers} == {"raytune-playbook"}
-        assert len({container["image"] for container in containers}) == 1
-        assert all(container["name"].startswith("ray-") for container in containers)
+    def test_the_ray_container_is_first(self, raycluster: dict[str, Any]) -> None:
+        names = [template["spec"]["containers"][0]["name"] for template in _templates(raycluster)]
+        assert names == ["ray-head", "ray-worker"]
 
-    def test_ray_version_is_the_images(self, rayjob: dict[str, Any]) -> None:
+    def test_ray_version_is_the_images(self, raycluster: dict[str, Any]) -> None:
         base = re.search(r"^FROM rayproject/ray:([\d.]+)-", (ROOT / "cluster" / "Dockerfile").read_text(), re.MULTILINE)
-        assert base and rayjob["spec"]["rayClusterSpec"]["rayVersion"] == base[1]
+        assert base and raycluster["rayVersion"] == base[1]
 
-    def test_nothing_that_the_operator_injects_is_written_by_hand(self, rayjob: dict[str, Any]) -> None:
-        for template in _templates(rayjob):
+    def test_nothing_that_the_operator_injects_is_written_by_hand(self, raycluster: dict[str, Any]) -> None:
+        for template in _templates(raycluster):
             for container in template["spec"]["containers"]:
                 assert not {"livenessProbe", "readinessProbe", "startupProbe", "ports"} & container.keys()
                 assert "/dev/shm" not in {mount["mountPath"] for mount in container["volumeMounts"]}
             assert not [volume for volume in template["spec"]["volumes"] if "emptyDir" in volume]
 
-    def test_the_autoscaler_is_v2_where_there_is_one(self, rayjob: dict[str, Any]) -> None:
-        cluster = rayjob["spec"]["rayClusterSpec"]
-        if not cluster.get("enableInTreeAutoscaling"):
-            assert all(group["replicas"] == group["maxReplicas"] for group in cluster["workerGroupSpecs"])
+    def test_the_autoscaler_is_v2_where_there_is_one(self, raycluster: dict[str, Any]) -> None:
+        if not raycluster.get("enableInTreeAutoscaling"):
+            assert all(group["replicas"] == group["maxReplicas"] for group in raycluster["workerGroupSpecs"])
             return
-        assert cluster["autoscalerOptions"]["version"] == "v2"
-        assert {template["spec"]["restartPolicy"] for template in _templates(rayjob)} == {"Never"}
-        # The account that the operator makes for the autoscaler needs its credentials.
-        assert "serviceAccountName" not in cluster["headGroupSpec"]["template"]["spec"]
+        assert raycluster["autoscalerOptions"]["version"] == "v2"
+        assert {template["spec"]["restartPolicy"] for template in _templates(raycluster)} == {"Never"}
+
+    def test_a_clusters_state_is_kept_where_nothing_else_resumes_it(self) -> None:
+        """A driver ends with its head, so that a job on a cluster of its own would gain nothing."""
+        for folder in [*JOBS, *CLUSTERS]:
+            (owner,) = [each for each in built(folder) if each["kind"] in ("RayJob", "RayCluster")]
+            options = owner["spec"].get("rayClusterSpec", owner["spec"]).get("gcsFaultToleranceOptions")
+            assert (options is not None) == (folder == "clusters/gcs-fault-tolerance")
+
+    def test_redis_is_the_one_that_the_head_asks_with_one_password(self) -> None:
+        documents = built("clusters/gcs-fault-tolerance")
+        options = the(documents, "RayCluster")["spec"]["gcsFaultToleranceOptions"]
+        service, redis = the(documents, "Service"), the(documents, "Deployment")["spec"]["template"]
+        (port,) = service["spec"]["ports"]
+        assert options["redisAddress"] == f"{service['metadata']['name']}:{port['port']}"
+        assert service["spec"]["selector"].items() <= redis["metadata"]["labels"].items()
+        (password,) = redis["spec"]["containers"][0]["env"]
+        assert password["valueFrom"] == options["redisPassword"]["valueFrom"]
 
 
 class TestRun:
-    def test_it_is_the_laptops_command(self, rayjob: dict[str, Any]) -> None:
-        storage = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"]
-        expected = f"raytune-playbook run jobs/digits_batch_norm.py --storage {storage[0]['mountPath']}"
+    def test_it_is_the_laptops_command_and_fails_only_where_a_retry_may_help(self, rayjob: dict[str, Any]) -> None:
+        mounts = rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        storage = mounts[0]["mountPath"] if mounts else "s3://BUCKET/rounds"
+        expected = f"raytune-playbook run jobs/digits_batch_norm.py --storage {storage} --exit-0-if-hopeless"
         assert rayjob["spec"]["entrypoint"] == expected
 
     def test_a_long_run_survives_and_ends(self, rayjob: dict[str, Any]) -> None:
@@ -197,69 +205,132 @@ class TestRun:
         assert spec["backoffLimit"] > 0 and spec["activeDeadlineSeconds"] > 0
         assert spec["shutdownAfterJobFinishes"] is True and spec["ttlSecondsAfterFinished"] > 0
 
-    def test_a_queued_job_waits_suspended(self, rayjob: dict[str, Any]) -> None:
-        is_queued = "kueue.x-k8s.io/queue-name" in rayjob["metadata"]["labels"]
-        assert rayjob["spec"].get("suspend", False) == is_queued
+    def test_what_is_queued_waits_suspended(self, manifests: list[dict[str, Any]]) -> None:
+        (owner,) = [each for each in manifests if each["kind"] in ("RayJob", "RayCluster")]
+        is_queued = "kueue.x-k8s.io/queue-name" in owner["metadata"]["labels"]
+        assert owner["spec"].get("suspend", False) == is_queued
 
-    def test_the_head_holds_no_trial(self, rayjob: dict[str, Any]) -> None:
-        assert rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    def test_the_head_holds_no_trial(self, raycluster: dict[str, Any]) -> None:
+        assert raycluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
 
     def test_a_worker_that_is_to_go_drains_with_the_images_script_within_its_grace_period(
-        self, rayjob: dict[str, Any]
+        self, raycluster: dict[str, Any]
     ) -> None:
         script = "cluster/drain.sh"
         dockerfile = (ROOT / "cluster" / "Dockerfile").read_text()
         assert f"COPY --chown=1000:100 {script} {script}" in dockerfile
         (home,) = re.findall(r"^WORKDIR (.+)$", dockerfile, re.MULTILINE)
-        for group in rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+        for group in raycluster["workerGroupSpecs"]:
             pod = group["template"]["spec"]
             shell, path, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
             assert (shell, path) == ("sh", f"{home}/{script}")
             assert int(seconds) < pod["terminationGracePeriodSeconds"]
 
-    def test_every_pod_mounts_the_claim_that_comes_along(
-        self, rayjob: dict[str, Any], manifests: list[dict[str, Any]]
+    def test_every_pod_mounts_the_claim_or_has_the_object_stores_credentials(
+        self, folder: str, raycluster: dict[str, Any]
     ) -> None:
-        (claim,) = _of_kind(manifests, "PersistentVolumeClaim")
+        claim = the(built("storage"), "PersistentVolumeClaim")
         assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-        for template in _templates(rayjob):
+        for template in _templates(raycluster):
+            container = template["spec"]["containers"][0]
+            if folder.endswith("object-store"):
+                assert (template["spec"]["volumes"], container["volumeMounts"]) == ([], [])
+                assert [each["secretRef"]["name"] for each in container["envFrom"]] == ["raytune-playbook-object-store"]
+                continue
             volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
-            for mount in template["spec"]["containers"][0]["volumeMounts"]:
-                assert volumes[mount["name"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+            (mount,) = container["volumeMounts"]
+            assert volumes[mount["name"]]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+    def test_the_head_is_off_the_nodes_that_spot_workers_are_on(self) -> None:
+        cluster = the(built("clusters/spot"), "RayCluster")["spec"]
+
+        def terms(template: dict[str, Any]) -> list[dict[str, Any]]:
+            required = "requiredDuringSchedulingIgnoredDuringExecution"
+            found: list[dict[str, Any]] = template["spec"]["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+            return found
+
+        head, worker = _templates(cluster)
+        (off,) = terms(head)
+        on = [each for term in terms(worker) for each in term["matchExpressions"]]
+        assert [{**each, "operator": "NotIn"} for each in on] == off["matchExpressions"]
+
+    def test_workers_with_gpus_may_go_where_only_gpus_are_wanted(self) -> None:
+        (group,) = the(built("clusters/gpu"), "RayCluster")["spec"]["workerGroupSpecs"]
+        resources = group["template"]["spec"]["containers"][0]["resources"]
+        assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "1"
+        assert "nvidia.com/gpu" in {each["key"] for each in group["template"]["spec"]["tolerations"]}
+
+    def test_the_pages_are_those_of_the_volume_and_listen_in_their_pod_only(self) -> None:
+        pod = the(built("pages"), "Deployment")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (mount,) = container["volumeMounts"]
+        assert container["command"][:3] == ["raytune-playbook", "serve", mount["mountPath"]]
+        assert "--host" not in container["command"] and mount["readOnly"] is True
+        claim = the(built("storage"), "PersistentVolumeClaim")["metadata"]["name"]
+        assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
 
 
 class TestSecurity:
-    def test_tokens_are_on(self, rayjob: dict[str, Any]) -> None:
-        assert rayjob["spec"]["rayClusterSpec"]["authOptions"]["mode"] == "token"
+    def test_tokens_are_on(self, raycluster: dict[str, Any]) -> None:
+        assert raycluster["authOptions"]["mode"] == "token"
 
-    def test_no_pod_is_root(self, rayjob: dict[str, Any]) -> None:
-        for template in _templates(rayjob):
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    def test_no_pod_is_root(self, folder: str) -> None:
+        for template in _pods(built(folder)):
             pod = template["spec"]["securityContext"]
-            assert pod["runAsNonRoot"] is True and pod["runAsUser"] == 1000 and pod["fsGroup"]
+            assert pod["runAsNonRoot"] is True and pod["runAsUser"] > 0
+            assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
             for container in template["spec"]["containers"]:
                 assert container["securityContext"]["allowPrivilegeEscalation"] is False
                 assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
-    def test_the_account_has_no_credentials(self, manifests: list[dict[str, Any]], rayjob: dict[str, Any]) -> None:
-        (account,) = _of_kind(manifests, "ServiceAccount")
-        assert account["automountServiceAccountToken"] is False
-        used = {template["spec"].get("serviceAccountName") for template in _templates(rayjob)}
-        assert used - {None} == {account["metadata"]["name"]}
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    def test_no_pod_has_credentials_but_the_head_with_an_autoscaler(self, folder: str) -> None:
+        bearing = [
+            pod["spec"]["containers"][0]["name"]
+            for pod in _pods(built(folder))
+            if pod["spec"].get("automountServiceAccountToken") is not False
+        ]
+        assert bearing == (["ray-head"] if "autoscaling" in folder else [])
 
-    def test_the_policy_covers_every_pod(self, manifests: list[dict[str, Any]], rayjob: dict[str, Any]) -> None:
-        policy = _of_kind(manifests, "NetworkPolicy")[0]["spec"]
-        assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
-        selected = policy["podSelector"]["matchLabels"].items()
-        assert all(selected <= template["metadata"]["labels"].items() for template in _templates(rayjob))
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    def test_a_policy_covers_every_pod_both_ways(self, folder: str) -> None:
+        documents = built(folder)
+        policies = [each["spec"] for each in of_kind(documents, "NetworkPolicy")]
+        for template in _pods(documents):
+            labels = template["metadata"]["labels"].items()
+            covering = [each for each in policies if each["podSelector"]["matchLabels"].items() <= labels]
+            assert {way for each in covering for way in each["policyTypes"]} == {"Ingress", "Egress"}
 
     def test_the_policy_lets_in_pods_and_operator_and_out_to_pods_and_dns(
         self, manifests: list[dict[str, Any]]
     ) -> None:
-        policy = _of_kind(manifests, "NetworkPolicy")[0]["spec"]
-        among_themselves = [{"podSelector": policy["podSelector"]}]
-        pods_in, operator_in = policy["ingress"]
+        policy = next(each for each in of_kind(manifests, "NetworkPolicy") if "Ingress" in each["spec"]["policyTypes"])
+        spec = policy["spec"]
+        among_themselves = [{"podSelector": spec["podSelector"]}]
+        pods_in, operator_in = spec["ingress"]
         assert pods_in == {"from": among_themselves}
         assert operator_in["ports"] == [{"protocol": "TCP", "port": 8265}]
-        pods_out, dns_out = policy["egress"]
+        pods_out, dns_out = spec["egress"]
         assert pods_out == {"to": among_themselves}
         assert {(port["protocol"], port["port"]) for port in dns_out["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+    def test_what_else_is_let_out_is_what_the_overlay_is_about(self, folder: str) -> None:
+        further = {"autoscaling": {443, 6443}, "object-store": {443}}.get(folder.rpartition("/")[2], set())
+        policies = [each["spec"] for each in of_kind(built(folder), "NetworkPolicy")]
+        ports = {
+            port["port"]
+            for spec in policies
+            if "Ingress" not in spec["policyTypes"]
+            for rule in spec["egress"]
+            for port in rule["ports"]
+        }
+        assert ports == further
+
+    def test_nothing_comes_to_the_pages_or_leaves_them(self) -> None:
+        spec = the(built("pages"), "NetworkPolicy")["spec"]
+        assert not spec.get("ingress") and not spec.get("egress")
+
+    def test_no_secret_is_written_down(self) -> None:
+        for folder in [*JOBS, *CLUSTERS, *ONCE]:
+            assert not of_kind(built(folder), "Secret")

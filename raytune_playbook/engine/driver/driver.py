@@ -69,10 +69,11 @@ class HeldRound:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a round stands, and why in a sentence."""
+    """How a round stands, and why in a sentence; whether running a failed one again as it is may succeed."""
 
     state: RoundState
     reason: str = ""
+    retry_helps: bool = True
 
 
 def finished(tally: Tally) -> RoundStatus:
@@ -84,6 +85,7 @@ def _status(tally: Tally, now: Standing) -> RoundStatus:
     return RoundStatus(
         state=now.state,
         reason=now.reason,
+        retry_helps=now.retry_helps,
         driver=f"{socket.gethostname()}:{os.getpid()}",
         seen_at_s=time.time(),
         num_done=tally.num(),
@@ -195,13 +197,14 @@ class Driver:
         if failure is not None:
             self._end(RoundState.FAILED, failure)
         elif tally.is_hopeless():
-            self._end(RoundState.FAILED, "most trials fail, which is a bug rather than a matter of hyperparameters")
+            reason = "most trials fail, which is a bug rather than a matter of hyperparameters"
+            self._end(RoundState.FAILED, reason, retry_helps=False)
         elif budget.wall_clock_s is not None and time.monotonic() - self._started_s > budget.wall_clock_s:
             budget_text = duration_text(round(budget.wall_clock_s))
             self._end(RoundState.STOPPED, f"the wall-clock budget of {budget_text} is used up")
 
-    def _end(self, state: RoundState, reason: str) -> None:
-        self._ending = Standing(state, reason)
+    def _end(self, state: RoundState, reason: str, *, retry_helps: bool = True) -> None:
+        self._ending = Standing(state, reason, retry_helps)
         self._searcher.stop()
         answer_of(self._pool.stop_round.remote(self._round_id), timeout_s=ANSWER_TIMEOUT_S)
 

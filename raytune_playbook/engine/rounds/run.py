@@ -31,7 +31,7 @@ from raytune_playbook.engine.rounds.running import Place, RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
-from raytune_playbook.errors import RunError
+from raytune_playbook.errors import RunError, WorkloadError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
 from raytune_playbook.records.requests import clear_requests
@@ -286,11 +286,13 @@ def raise_if_failed(store: RoundStore, status: RoundStatus, *, then: str) -> Non
         then: the command to go on with when the cause is mended.
 
     Raises:
-        RunError: it failed.
+        WorkloadError: it failed, and would again as it is.
+        RunError: it failed otherwise.
     """
     if status.state is not RoundState.FAILED:
         return
     failed = [trial.last_traceback for trial in trials_of(store.trials()) if trial.outcome == Outcome.FAILED]
     common = f"\n{from_users_code(failed[-1])}" if failed and failed[-1] else ""
     retry = " --retry-failed" if failed and then == store.command("resume") else ""
-    raise RunError(f"The round stopped: {status.reason}.{common}\nMend the cause, then: {then}{retry}")
+    error = RunError if status.retry_helps else WorkloadError
+    raise error(f"The round stopped: {status.reason}.{common}\nMend the cause, then: {then}{retry}")

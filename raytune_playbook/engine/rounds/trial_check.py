@@ -22,7 +22,7 @@ from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.tried import Tried, estimates_s
-from raytune_playbook.errors import RunError, SpecError
+from raytune_playbook.errors import RunError, SpecError, WorkloadError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round
@@ -55,7 +55,8 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
 
     Raises:
         InputError: the workload breaks a rule, or reports no such metric as the round is judged by.
-        RunError: its code raises.
+        WorkloadError: its code raises.
+        RunError: a worker or the storage was lost.
     """
     round_, session, console = running.round, running.session, running.console
     studies = [study for study in round_.studies if num_left[study.name]]
@@ -142,7 +143,9 @@ def _require_success(ended: AttemptEnd, trial: str) -> None:
         raise SpecError(ended.error or "")
     if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
         shown = from_users_code(ended.traceback or ended.error or "")
-        raise RunError(f"The check before trial 0 failed with the values of {trial}, so no trial was started.\n{shown}")
+        # A worker that died, or a node, may have done so for reasons of its own.
+        error = WorkloadError if ended.cause is Cause.EXCEPTION else RunError
+        raise error(f"The check before trial 0 failed with the values of {trial}, so no trial was started.\n{shown}")
 
 
 def _require_metric(end: End, objective: Objective) -> None:

@@ -1,0 +1,40 @@
+"""What is left of a run that failed where no other try can mend it, for whoever looks at the round later."""
+
+from __future__ import annotations
+
+import contextlib
+
+from raytune_playbook.engine.rounds.recorded import as_recorded
+from raytune_playbook.errors import PlaybookError
+from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.storage import Storage, first_line
+from raytune_playbook.records.store import RoundStore
+from raytune_playbook.records.types import RoundState
+from raytune_playbook.study.round import Round
+
+NOT_RETRIED = "it is not retried, since no other try can mend it"
+
+
+def note_hopeless(round_: Round, storage: str, error: PlaybookError | None) -> None:
+    """Write into a round's status that its last run failed for good; no word where it has no records.
+
+    What cannot be written is left: the run has said the same. Another round that has its name, and one that another
+    process runs by now, stay as they are.
+
+    Args:
+        error: why it failed; None for a round that has finished without a completed trial.
+    """
+    store = RoundStore(Storage(storage), round_.name)
+    with contextlib.suppress(PlaybookError):
+        as_recorded(store, round_)
+        if not store.exists():
+            return
+        with claimed(driving(store), say=lambda _: None):
+            status = store.status()
+            if status is None:
+                return
+            ended = {RoundState.FAILED: status.reason, RoundState.FINISHED: "no trial completed"}
+            reason = ended.get(status.state, "" if error is None else first_line(error).rstrip("."))
+            state = RoundState.FINISHED if status.state is RoundState.FINISHED else RoundState.FAILED
+            update = {"state": state, "reason": f"{reason}; {NOT_RETRIED}", "retry_helps": False}
+            store.write_status(status.model_copy(update=update))

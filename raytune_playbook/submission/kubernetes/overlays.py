@@ -1,0 +1,103 @@
+"""The manifests that travel with the package, and a job's cluster with overlays applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from raytune_playbook.errors import SubmissionError
+from raytune_playbook.study.frozen import FrozenSpec
+from raytune_playbook.submission.kubernetes.documents import Document, Operation, at, patched, put, text_at
+from raytune_playbook.submission.kubernetes.sizes import Offer, Pod
+
+OBJECT_STORE = "object-store"
+"""What a storage that is a URI asks for."""
+
+OVERLAYS = ("cpu", "gpu", "spot", "autoscaling", "kueue", OBJECT_STORE)
+"""In the order in which they are applied; ``cpu`` is what there is without any."""
+
+CLUSTER = "/spec/rayClusterSpec"
+HEAD = f"{CLUSTER}/headGroupSpec/template/spec"
+WORKERS = f"{CLUSTER}/workerGroupSpecs/0"
+WORKER = f"{WORKERS}/template/spec/containers/0"
+
+
+class Patch(FrozenSpec):
+    """What a component changes in the objects of some kinds."""
+
+    kinds: tuple[str, ...]
+    operations: tuple[Operation, ...]
+
+
+class Component(FrozenSpec):
+    """What differs in an overlay: further objects, and changes of others."""
+
+    resources: tuple[Document, ...]
+    patches: tuple[Patch, ...]
+
+
+class Manifests(FrozenSpec):
+    """The manifests of ``k8s/``.
+
+    Fields:
+        base: a cluster that stays up, and what it needs.
+        job: what makes a job of it.
+        components: by the overlay's name.
+    """
+
+    base: tuple[Document, ...]
+    job: Document
+    components: dict[str, Component]
+
+
+@cache
+def packaged() -> Manifests:
+    """Those that travel with the package."""
+    file = Path(__file__).with_name("manifests.yaml")
+    return Manifests.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One overlay or several: a job of them, the objects beside it, and what a worker's pod offers."""
+
+    job: Document
+    others: tuple[Document, ...]
+    offer: Offer
+
+
+def overlay(names: Sequence[str]) -> Overlay:
+    """The manifests with these overlays applied.
+
+    Raises:
+        SubmissionError: there is no such overlay.
+    """
+    for name in names:
+        if name not in OVERLAYS:
+            raise SubmissionError(f"--overlay is one of {', '.join(OVERLAYS)}, but got {name!r}; correct it.")
+    manifests = packaged()
+    chosen = [manifests.components[name] for name in OVERLAYS if name in names and name in manifests.components]
+    documents = [*manifests.base, *(each for component in chosen for each in component.resources)]
+    cluster = _changed(next(each for each in documents if each["kind"] == "RayCluster"), chosen)
+    job = _changed(patched(manifests.job, [put(CLUSTER, cluster["spec"])]), chosen)
+    others = tuple(each for each in documents if each["kind"] != "RayCluster")
+    return Overlay(job, others, _offer(job, [name for name in OVERLAYS if name in names]))
+
+
+def _changed(document: Document, components: Sequence[Component]) -> Document:
+    patches = [patch for component in components for patch in component.patches if document["kind"] in patch.kinds]
+    return patched(document, [operation for patch in patches for operation in patch.operations])
+
+
+def _offer(job: Document, names: Sequence[str]) -> Offer:
+    limits = at(job, f"{WORKER}/resources/limits")
+    gpus = int(text_at(limits, "/nvidia.com~1gpu")) if "gpu" in names else 0
+    pod = Pod(int(text_at(limits, "/cpu")), int(text_at(limits, "/memory").removesuffix("Gi")), gpus)
+    least, most = (at(job, f"{WORKERS}/{name}Replicas") for name in ("min", "max"))
+    if not isinstance(least, int) or not isinstance(most, int):
+        raise LookupError(WORKERS)
+    return Offer(" and ".join(names) or "cpu", pod, least, most)

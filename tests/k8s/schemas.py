@@ -56,8 +56,8 @@ def validate(document: dict[str, Any]) -> None:
     if group in ("ray.io", "monitoring.coreos.com"):  # their schemas leave the metadata to Kubernetes
         _validate_own({"apiVersion": "v1", "kind": "ConfigMap", "metadata": document["metadata"]})
     if group == "ray.io":
-        schema = crd_schema(document["kind"], version)
-        jsonschema.validate(with_defaults(document, schema), strict(schema))
+        filled = with_defaults(document, crd_schema(document["kind"], version))
+        _crd_validator(document["kind"], version).validate(filled)
     elif group == "monitoring.coreos.com":
         jsonschema.validate(document["spec"], PROMETHEUS[document["kind"]])
     else:
@@ -66,6 +66,11 @@ def validate(document: dict[str, Any]) -> None:
 
 def _validate_own(document: dict[str, Any]) -> None:
     kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+@cache
+def _crd_validator(kind: str, version: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(strict(crd_schema(kind, version)))
 
 
 @cache

@@ -95,15 +95,13 @@ def manifest(job: str, round_name: str, resources: Resources, deployment: Deploy
 
     Raises:
         CapacityError: the round asks for more than the overlay's pods hold.
-        SubmissionError: there is no such overlay or image, the storage is none that pods reach, or the code is too large.
+        SubmissionError: there is no such overlay or image, pods don't reach the storage, or the code is too large.
         JobFileError: there is no such Python file.
     """
     if not re.fullmatch(r"[\w./:@-]+", deployment.image, flags=re.ASCII):
         raise SubmissionError(f"--image: the name of an image is needed, but got {deployment.image!r}; correct it.")
     if deployment.pods.gpus and "gpu" not in deployment.overlays:
-        raise SubmissionError(
-            "--pod-gpus changes how many GPUs overlay gpu has, but it is not there; add --overlay gpu."
-        )
+        raise SubmissionError("--pod-gpus says how many GPUs overlay gpu has, but it is not given; add --overlay gpu.")
     chosen = _overlay(deployment)
     sized = size(resources, deployment.pods.of(chosen.offer), pods=deployment.pods.pods)
     name = job_name(round_name)

@@ -82,14 +82,16 @@ def overlay(names: Sequence[str]) -> Overlay:
     manifests = packaged()
     chosen = [manifests.components[name] for name in OVERLAYS if name in names and name in manifests.components]
     documents = [*manifests.base, *(each for component in chosen for each in component.resources)]
-    cluster = _changed(next(each for each in documents if each["kind"] == "RayCluster"), chosen)
-    job = _changed(patched(manifests.job, [put(CLUSTER, cluster["spec"])]), chosen)
+    # What is done to a job or a cluster, whichever there is, is done to the job.
+    of_job = [patch for component in chosen for patch in component.patches if "RayJob" in patch.kinds]
+    of_cluster = [patch for component in chosen for patch in component.patches if patch not in of_job]
+    cluster = _changed(next(each for each in documents if each["kind"] == "RayCluster"), of_cluster)
+    job = _changed(patched(manifests.job, [put(CLUSTER, cluster["spec"])]), of_job)
     others = tuple(each for each in documents if each["kind"] != "RayCluster")
     return Overlay(job, others, _offer(job, [name for name in OVERLAYS if name in names]))
 
 
-def _changed(document: Document, components: Sequence[Component]) -> Document:
-    patches = [patch for component in components for patch in component.patches if document["kind"] in patch.kinds]
+def _changed(document: Document, patches: Sequence[Patch]) -> Document:
     return patched(document, [operation for patch in patches for operation in patch.operations])
 
 

@@ -43,7 +43,8 @@ def _manifest(
     round_ = load_job(job).round
     names = {"pods": "pods", "pod_cpus": "cpus", "pod_memory_gib": "memory_gib", "pod_gpus": "gpus"}
     wish = PodWish(**{names[option]: number for option, number in pods.items()})
-    deployment = Deployment(storage, image or f"{PROGRAM}:{_version()}", overlays, in_image, wish)
+    image = f"{PROGRAM}:{_version()}" if image is None else image
+    deployment = Deployment(storage, image, overlays, in_image, wish)
     made = manifest(job, round_.name, round_.resources, deployment)
     for note in made.notes:
         click.echo(note, err=True)

@@ -52,19 +52,8 @@ def test_what_was_put_somewhere_is_there():
         at(document, "/a/b/0/c/d")
 
 
-TEXTS = [
-    "",
-    "a",
-    "two\nlines\n",
-    "no end\nhere",
-    "\ttab\n",
-    "trailing  \nblank \n",
-    "\r\n",
-    "yes",
-    "1.0",
-    "ä\n#: &x\n",
-    "\0",
-]
+LINES = ["two\nlines\n", "no end\nhere", "\ttab\n", "trailing  \nblank \n", "\r\n", "ä\n#: &x\n"]
+TEXTS = ["", "a", "yes", "1.0", "\0", *LINES]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import copy
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from raytune_playbook import Resources
 from raytune_playbook.errors import JobFileError, SubmissionError
 from raytune_playbook.submission.kubernetes.manifest import MAX_NAME, Deployment, PodWish, job_name, manifest
 from raytune_playbook.submission.kubernetes.overlays import OVERLAYS
-from tests.k8s.kustomize import JOBS, ROOT, built, needs_kubectl, the
+from tests.k8s.kustomize import JOBS, K8S, ROOT, built, needs_kubectl, the
 from tests.k8s.packaged import PACKAGED, packaged
 from tests.k8s.schemas import validate
 
@@ -86,20 +89,37 @@ class TestTheSameAsKustomize:
         storage = "s3://BUCKET/rounds" if name == "object-store" else "/mnt/storage"
         wanted = deployment(overlays=(name,), is_in_image=True, storage=storage)
         made = manifest(MAIN_JOB, "digits_batch_norm", RESOURCES, wanted)
-        ours, theirs = made.documents[-1], the(built(folder), "RayJob")
-        decided = [
-            ours["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["resources"],
-            theirs["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["resources"],
-        ]
+        ours, theirs = made.documents[-1], copy.deepcopy(the(built(folder), "RayJob"))
         if name in ("gpu", "autoscaling"):  # more gangs fit, whose helpers the head has room for
-            for resources in decided:
-                resources["requests"].pop("memory"), resources["limits"].pop("memory")
+            _leave_out_the_heads_memory(ours, theirs)
         assert _without_empty(ours) == _without_empty(theirs)
         others = [each for each in built(folder) if each["kind"] != "RayJob"]
         assert [each["spec"] for each in made.documents[:-1]] == [each["spec"] for each in others]
 
+    @needs_kubectl
+    def test_several_overlays_are_what_kustomize_makes_of_their_components(self, tmp_path: Path) -> None:
+        names = ("spot", "gpu", "autoscaling", "object-store")
+        components = [os.path.relpath(K8S / "components" / name, tmp_path) for name in (*names, "job", "kueue")]
+        kustomization = {"resources": [os.path.relpath(K8S / "base", tmp_path)], "components": components}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        theirs = the(built(str(tmp_path)), "RayJob")
+        wanted = deployment(overlays=("kueue", *names), is_in_image=True, storage="s3://bucket/rounds")
+        ours = manifest(MAIN_JOB, "digits_batch_norm", Resources(gpus_per_worker=1), wanted).documents[-1]
+        theirs["spec"]["entrypoint"] = ours["spec"]["entrypoint"]
+        _leave_out_the_heads_memory(ours, theirs)
+        for job in (ours, theirs):  # each overlay adds some
+            pod = workers(job)["template"]["spec"]
+            pod["tolerations"] = sorted(pod["tolerations"], key=lambda each: each["key"])
+        assert _without_empty(ours) == _without_empty(theirs)
+
     def test_every_overlay_can_be_asked_for(self) -> None:
         assert {folder.rpartition("/")[2] for folder in JOBS} == set(OVERLAYS)
+
+
+def _leave_out_the_heads_memory(*jobs: dict[str, Any]) -> None:
+    for job in jobs:
+        for amounts in head(job)["containers"][0]["resources"].values():
+            del amounts["memory"]
 
 
 def _without_empty(value: Any) -> Any:
@@ -271,7 +291,7 @@ class TestNames:
     [
         (
             {"overlays": ("gpus",)},
-            "--overlay is one of cpu, gpu, spot, autoscaling, kueue, object-store, but got 'gpus'",
+            "one of cpu, gpu, spot, autoscaling, kueue, object-store, but got 'gpus'",
         ),
         ({"overlays": ("gcs-fault-tolerance",)}, "--overlay is one of"),
         ({"overlays": ("object-store",)}, "needs a storage like s3://bucket/rounds, but got '/mnt/storage'"),

@@ -90,7 +90,7 @@ def test_the_head_has_4_gb_and_650_mb_for_each_gang(gangs, gib):
         (
             CPU,
             {"cpus_per_worker": 4.5},
-            "overlay cpu has 4 CPU(s), but each worker needs 4.5; ask for less, or give --pod-",
+            "overlay cpu has 4 CPU(s), but each worker needs 4.5; ask for less, or",
         ),
         (GPU, {"gpus_per_worker": 2}, "overlay gpu has 1 GPU(s), but each worker needs 2"),
         (CPU, {"memory_per_worker_gib": 9}, "overlay cpu has 8 GiB, but each worker needs 9"),
@@ -109,5 +109,5 @@ def test_more_than_the_overlay_holds_is_refused_in_one_sentence(offer, resources
 
 
 def test_fewer_pods_than_one_gang_needs_are_refused():
-    with pytest.raises(CapacityError, match="needs 3 pods of overlay cpu .* but there are 2 at most"):
+    with pytest.raises(CapacityError, match=r"needs 3 pods of overlay cpu .* but there are 2 at most"):
         size(Resources(num_workers=10), CPU, pods=2)

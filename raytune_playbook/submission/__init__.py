@@ -1,1 +1,1 @@
-"""Handing a job file to a cluster through Ray's job API."""
+"""Handing a job file to a cluster through Ray's job API, or to Kubernetes as a RayJob."""

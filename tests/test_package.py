@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import raytune_playbook
 
@@ -45,6 +47,16 @@ def test_all_is_sorted_and_every_name_resolves():
     found = {name for name in vars(raytune_playbook) if not name.startswith("_")} - set(names)
     modules = {name for name in found if f"raytune_playbook.{name}" in sys.modules}
     assert found - modules <= {"annotations", "importlib", "TYPE_CHECKING"}
+
+
+def test_every_file_that_is_no_module_is_installed():
+    """An installation for editing has them all, and a real one those that pyproject.toml names."""
+    package = Path(raytune_playbook.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["raytune_playbook"]
+    named = {path for pattern in patterns for path in package.glob(pattern)}
+    found = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert found == named
 
 
 def test_an_unknown_name_is_an_attribute_error():

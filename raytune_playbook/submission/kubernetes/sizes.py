@@ -150,7 +150,9 @@ def _require_worker(resources: Resources, offer: Offer) -> None:
 def _fewest_pods(pod: Pod, resources: Resources, gangs: int) -> int:
     """The fewest pods that hold so many gangs; there are some, since a pod holds a worker."""
     several = resources.model_copy(update={"num_gangs": None})
-    num = math.ceil(gangs * resources.num_workers / _num_workers(pod, resources))
+    workers = gangs * resources.num_workers
+    cpus = max(1, round(resources.cpus_per_worker * 10_000)) * workers / 10_000 + resources.pipeline_cpus
+    num = max(math.ceil(workers / _num_workers(pod, resources)), math.ceil(cpus / pod.cpus))
     while num_gangs(pod, num, several) < gangs:
         num += 1
     return num

@@ -13,7 +13,10 @@ import pytest
 
 from raytune_playbook import errors
 from raytune_playbook.cli import main
+from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.rounds import run as rounds
+from raytune_playbook.engine.rounds.hopeless import note_hopeless
+from raytune_playbook.errors import SpecError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState
@@ -150,6 +153,10 @@ def test_a_round_that_works_ends_as_without_the_option_and_stays_as_it_is(cluste
     assert SAID not in capsys.readouterr().err
     status = RoundStore(Storage(storage), "line").status()
     assert (status.state, status.reason) == (RoundState.FINISHED, "")
+
+    # It stays finished where a later run fails.
+    note_hopeless(load_job(file).round, storage, SpecError("It must be so."))
+    assert RoundStore(Storage(storage), "line").status() == status
 
     # Another round that has its name fails, and leaves its records alone.
     assert main(["run", job(tmp_path, num_trials=1, more="seed=1,"), "--storage", storage, OPTION]) == 0

@@ -18,8 +18,8 @@ NOT_RETRIED = "it is not retried, since no other try can mend it"
 def note_hopeless(round_: Round, storage: str, error: PlaybookError | None) -> None:
     """Write into a round's status that its last run failed for good; no word where it has no records.
 
-    What cannot be written is left: the run has said the same. Another round that has its name, and one that another
-    process runs by now, stay as they are.
+    What cannot be written is left: the run has said the same. Another round that has its name, one that an earlier run
+    has finished, and one that another process runs by now stay as they are.
 
     Args:
         error: why it failed; None for a round that has finished without a completed trial.
@@ -31,10 +31,11 @@ def note_hopeless(round_: Round, storage: str, error: PlaybookError | None) -> N
             return
         with claimed(driving(store), say=lambda _: None):
             status = store.status()
-            if status is None:
+            is_finished = status is not None and status.state is RoundState.FINISHED
+            if status is None or (is_finished and error is not None):  # an earlier run has finished it
                 return
             ended = {RoundState.FAILED: status.reason, RoundState.FINISHED: "no trial completed"}
             reason = ended.get(status.state, "" if error is None else first_line(error).rstrip("."))
-            state = RoundState.FINISHED if status.state is RoundState.FINISHED else RoundState.FAILED
+            state = RoundState.FINISHED if is_finished else RoundState.FAILED
             update = {"state": state, "reason": f"{reason}; {NOT_RETRIED}", "retry_helps": False}
             store.write_status(status.model_copy(update=update))

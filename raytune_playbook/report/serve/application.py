@@ -46,7 +46,7 @@ def application(storage: Storage, access: Access, *, poll_s: float = POLL_S) -> 
     pages = Pages(storage)
 
     async def rounds(_: Request) -> Response:
-        rows, version = await run_in_threadpool(lambda: (pages.rows(), pages.list_version()))
+        version, rows = await run_in_threadpool(pages.listed)
         nonce, now_s = secrets.token_urlsafe(16), time.time()
         html = (
             _templates()

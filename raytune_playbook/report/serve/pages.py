@@ -72,6 +72,11 @@ class Pages:
         self._rows: _Cache[RoundRow] = _Cache(None)
         self._pages: _Cache[Page] = _Cache(MAX_PAGES)
 
+    def listed(self) -> tuple[str, list[RoundRow]]:
+        """The list's version, which is looked at before the records are read, and its rows."""
+        version = self.list_version()
+        return version, self.rows()
+
     def rows(self) -> list[RoundRow]:
         """All rounds, the newest first, then those whose records are broken."""
         rows = [self.row(name) for name in round_names(self.storage)]
@@ -111,10 +116,11 @@ class Pages:
 
     def _made(self, name: str, path: str, version: str) -> Page:
         store = self._store(name)
+        is_live = not self.row(name).is_final  # likewise: a round that ends meanwhile is looked at once more
         insight = read_insight_at(store, path)
         if insight is None:
             raise StorageError(f"A page of round {name!r} is named by an objective of its own, but {path!r} by none.")
-        return Page(render_page(insight, read_extras(store, insight)), version, is_live=not self.row(name).is_final)
+        return Page(render_page(insight, read_extras(store, insight)), version, is_live)
 
     def _store(self, name: str) -> RoundStore:
         if name not in round_names(self.storage):  # which also keeps a path out of it

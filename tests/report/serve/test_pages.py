@@ -91,6 +91,37 @@ def test_a_page_whose_records_change_while_it_is_made_is_made_again(tmp_path, mo
     assert "Changed meanwhile." in pages.page("norms-1").html
 
 
+def test_a_page_whose_round_ends_while_it_is_made_looks_for_the_end(tmp_path, monkeypatch):
+    store = write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False, state="running")
+    real = module.read_insight_at
+
+    def ending(store: RoundStore, path: str):
+        insight = real(store, path)
+        write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False, state="finished")
+        return insight
+
+    monkeypatch.setattr(module, "read_insight_at", ending)
+    pages = Pages(store.storage)
+    assert pages.page("norms-1").is_live
+    assert not pages.page("norms-1").is_live
+
+
+def test_a_list_whose_rounds_change_while_it_is_made_is_of_an_older_version(tmp_path, monkeypatch):
+    store = write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False, state="running")
+    real = module.round_row
+
+    def ending(store: RoundStore):
+        row = real(store)
+        write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False, state="finished")
+        return row
+
+    monkeypatch.setattr(module, "round_row", ending)
+    pages = Pages(store.storage)
+    version, (row,) = pages.listed()
+    assert not row.is_final
+    assert version != pages.list_version()
+
+
 def test_whatever_a_page_is_made_from_or_links_to_changes_its_version(tmp_path):
     store = write_round(tmp_path, trials_per_arm=1, arms=[{}], measured=False)
     pages = Pages(store.storage)

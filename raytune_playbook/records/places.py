@@ -1,6 +1,6 @@
 """Which places may be named: URIs without credentials in them, and paths that stay inside their storage.
 
-A storage's URI stands in records, in the commands that they show, on pages and in logs, and so would a credential in it.
+A storage's URI stands in records, in commands, on pages and in logs, and so would a credential in it.
 Names that records hold (a round's, its studies') become paths, and whoever can write a storage can write them.
 """
 

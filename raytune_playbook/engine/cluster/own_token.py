@@ -32,11 +32,11 @@ def keep_own_token() -> str | None:
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or any(map(os.environ.get, _GIVEN_BY)):
         return None
     path = Path.home() / ".ray" / "auth_token"
+    if path.is_file():
+        return _if_others_read(path)
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-    except FileExistsError:
-        return _if_others_read(path)
     except OSError as error:
         raise InputError(
             f"A Ray cluster on this machine needs a token in {path}, but it cannot be written "
@@ -48,6 +48,6 @@ def keep_own_token() -> str | None:
 
 
 def _if_others_read(path: Path) -> str | None:
-    if not path.is_file() or not path.stat().st_mode & _OTHERS:
+    if not path.stat().st_mode & _OTHERS:
         return None
     return f"Warning: other users can read {path}, and with it run code as you on the clusters you start; chmod 600 it."

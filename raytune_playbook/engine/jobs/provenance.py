@@ -166,10 +166,11 @@ def script() -> str:
     if Path(sys.argv[0]).suffix != ".py":
         return "an interactive session"
     shown, is_secret = ["python"], False
-    for argument in map(without_credentials, sys.argv):
-        option, mark, value = argument.partition("=")
+    for argument in sys.argv:
+        option, mark, value = argument.partition("=") if argument.startswith("-") else (argument, "", "")
         names_secret = _SECRET_OPTION.fullmatch(option) is not None
-        shown.append("***" if is_secret else f"{option}=***" if names_secret and mark and value else argument)
+        value = "***" if names_secret else without_credentials(value)
+        shown.append("***" if is_secret else f"{option}={value}" if mark else without_credentials(argument))
         is_secret = names_secret and not mark
     return shlex.join(shown)
 

@@ -28,11 +28,9 @@ RUNS_CODE = {
     *("importlib.import_module", "importlib.util.spec_from_file_location", "os.system", "os.popen"),
 }
 
-SAFE_WHERE = {
-    "torch.load": ("weights_only", True),
-    "np.load": ("allow_pickle", False),
-    "numpy.load": ("allow_pickle", False),
-}
+NO_PICKLE = ("allow_pickle", False)
+
+SAFE_WHERE = {"torch.load": ("weights_only", True), "np.load": NO_PICKLE, "numpy.load": NO_PICKLE}
 
 ALLOWED = {
     ("__init__.py", "importlib.import_module"): "public names, from a table of this package's own modules",

@@ -56,11 +56,10 @@ def credentials_refused(uri: str) -> str | None:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a path, or a name, from a folder leads to something below it."""
-    parts = path.split("/")
-    return parts[0] != "" and ".." not in parts and any(part not in ("", ".") for part in parts) and "\0" not in path
+    """Whether a path from a folder leads nowhere outside of it."""
+    return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
 
 
 def is_name(name: str) -> bool:
     """Whether a text names one thing in a folder."""
-    return "/" not in name and is_inside(name)
+    return name not in ("", ".") and "/" not in name and is_inside(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ from raytune_playbook.engine.cluster.capacity import (
     smallest_object_store_bytes,
 )
 from raytune_playbook.engine.cluster.loss import ClusterAddress
+from raytune_playbook.engine.cluster.own_token import keep_own_token
 from raytune_playbook.engine.cluster.ray_internals import Probe, probe, start_local_cluster
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -51,6 +53,7 @@ def connect(address: str | None) -> bool:
 
     Raises:
         CapacityError: there is no cluster at that address, or it wants another token.
+        InputError: the token of a new local cluster cannot be written.
     """
     if ray.is_initialized():
         return False
@@ -61,6 +64,8 @@ def connect(address: str | None) -> bool:
                 _require_cluster(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             else:
+                if (sentence := keep_own_token()) is not None:
+                    sys.stderr.write(f"{sentence}\n")  # of a driver's log nobody would know
                 start_local_cluster(num_cpus=local_cpus(), logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _no_cluster(address, str(error).partition("\n")[0]) from None

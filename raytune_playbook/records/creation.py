@@ -30,7 +30,7 @@ def create_if_absent(storage: Storage, path: str, content: bytes, *, lost_s: flo
         OSError: the storage cannot be written.
     """
     if storage.local_path is not None:
-        return _create_locally(storage.local_path / path, content)
+        return _create_locally(Path(storage.place(path)), content)
     if storage.read(path) is not None:
         return False
     contest = _Contest(storage, path, lost_s)

@@ -74,7 +74,7 @@ class RunningMeasurements:
     def _begin(self) -> None:
         """Write all rows so far into a stream with the columns of now, which takes the place of one with fewer."""
         self._end_stream()
-        folder = f"{self._storage.root}/{self._folder}"
+        folder = self._storage.place(self._folder)
         self._storage.fs.create_dir(folder, recursive=True)
         beside = f"{folder}/.{self._name}.{uuid.uuid4().hex}.tmp"
         try:

@@ -13,16 +13,22 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
+from raytune_playbook.records.places import credentials_refused, is_inside, is_name
 
 
 class Storage:
     """A folder on a pyarrow filesystem: ``Storage("rounds")``, ``Storage("s3://bucket/rounds")``.
 
     Raises:
-        StorageError: the URI cannot be understood or reached.
+        StorageError: the URI cannot be understood or reached, or holds credentials.
+
+    Every method refuses a path that leads out of the storage: one with ``..`` in it, an absolute one, or on a local
+    storage one through a link below the storage's own folders that does.
     """
 
     def __init__(self, uri: str) -> None:
+        if (refusal := credentials_refused(uri)) is not None:
+            raise StorageError(f"Storage: {refusal}")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
             self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
@@ -84,9 +90,40 @@ class Storage:
         path = self.local_path
         return [folder for folder in [path, *path.parents] if not folder.exists()] if path else []
 
+    def place(self, path: str) -> str:
+        """Where a file or folder is on the filesystem.
+
+        Raises:
+            StorageError: that would be outside of the storage.
+        """
+        place = f"{self.root}/{path}" if path else self.root
+        if path and not is_inside(path):
+            raise StorageError(f"Storage: what is named in {self.uri!r} lies in it, but got {path!r}; correct it.")
+        if path and self.local_path is not None and not self._leads_inside(path, place):
+            raise StorageError(
+                f"Storage: a link in a folder of {self.uri!r} may not lead out of the storage, but {path!r} is at "
+                f"{os.path.realpath(place)!r}; put the files themselves there, or move the whole folder and link that."
+            )
+        return place
+
+    def _leads_inside(self, path: str, place: str) -> bool:
+        """Whether links lead to nothing but what is in the storage, or in one folder of it, which may be a link."""
+        real = os.path.realpath(place)
+        if real == place:
+            return True
+        homes = (os.path.realpath(self.root), os.path.realpath(f"{self.root}/{path.partition('/')[0]}"))
+        return any(real == home or real.startswith(f"{home.rstrip('/')}/") for home in homes)
+
+    def _parent(self, path: str) -> str:
+        """The folder that a path leads to the last part of: what is written or deleted there is no link's target."""
+        self.place(path.rpartition("/")[0])
+        if not is_inside(path):
+            self.place(path)
+        return f"{self.root}/{path}"
+
     def write(self, path: str, content: bytes) -> None:
         """Write one file whole or not at all."""
-        target = f"{self.root}/{path}"
+        target = self._parent(path)
         with self.failures_told("written", path):
             folder, _, name = target.rpartition("/")
             self.fs.create_dir(folder, recursive=True)
@@ -107,9 +144,10 @@ class Storage:
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None where there is none."""
+        place = self.place(path)
         with self.failures_told("read", path):
             try:
-                with self.fs.open_input_stream(f"{self.root}/{path}") as stream:
+                with self.fs.open_input_stream(place) as stream:
                     return bytes(stream.read())
             except (FileNotFoundError, NotADirectoryError):
                 return None
@@ -121,13 +159,14 @@ class Storage:
         Raises:
             FileNotFoundError: it is not there.
         """
-        with self.fs.open_input_file(f"{self.root}/{path}") as file:
+        with self.fs.open_input_file(self.place(path)) as file:
             yield file
 
     def delete(self, path: str) -> None:
         """Delete one file if it is there."""
+        place = self._parent(path)
         with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
-            self.fs.delete_file(f"{self.root}/{path}")
+            self.fs.delete_file(place)
 
     @contextlib.contextmanager
     def failures_told(self, what: str, path: str) -> Iterator[None]:
@@ -152,19 +191,24 @@ class Storage:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Numbers of bytes of the files directly in a folder by their names, sorted."""
-        infos = self.fs.get_file_info(pafs.FileSelector(f"{self.root}/{folder}", allow_not_found=True))
+        infos = self.fs.get_file_info(pafs.FileSelector(self.place(folder), allow_not_found=True))
         return dict(sorted((info.base_name, info.size) for info in infos if info.type == pafs.FileType.File))
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders directly in a folder of the storage, or in itself, sorted."""
-        path = f"{self.root}/{folder}" if folder else self.root
-        infos = self.fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        infos = self.fs.get_file_info(pafs.FileSelector(self.place(folder), allow_not_found=True))
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
 
 
 def file_at(path: str) -> tuple[Storage, str]:
-    """A file by its path or URI: the folder that it lies in, and its name."""
+    """A file by its path or URI: the folder that it lies in, and its name.
+
+    Raises:
+        StorageError: it names a folder, or its folder cannot be understood or reached.
+    """
     folder, _, name = path.rpartition("/")
+    if not is_name(name):
+        raise StorageError(f"A file's path or URI is needed, but {path!r} names a folder; add the file's name.")
     return Storage(folder or ("/" if path.startswith("/") else ".")), name
 
 

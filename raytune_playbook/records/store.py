@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ import pyarrow.parquet as pq
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.places import is_name
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.tables.listing import BrokenFileError, is_part, single_file, trials_in_file
 from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
@@ -42,6 +44,8 @@ from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import trial_key
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 _Spec = TypeVar("_Spec", RoundRecord, RoundStatus, StudySpec)
 
@@ -65,9 +69,15 @@ class Readable(Generic[_Made]):
 
 
 class RoundStore:
-    """The records of one round; reading needs neither ray nor torch."""
+    """The records of one round; reading needs neither ray nor torch.
+
+    Raises:
+        StorageError: the name is no folder's.
+    """
 
     def __init__(self, storage: Storage, name: str) -> None:
+        if not is_name(name):
+            raise StorageError(f"A round's name is that of its folder in the storage, but got {name!r}; correct it.")
         self.storage = storage
         self.name = name
 
@@ -109,13 +119,22 @@ class RoundStore:
         content = self.storage.read(f"{self.name}/round.json")
         if content is None:
             raise StorageError(_not_there(self))
-        return self._spec(RoundRecord, f"{self.name}/round.json", content)
+        path = f"{self.name}/round.json"
+        record = self._spec(RoundRecord, path, content)
+        for study in record.studies:
+            if not is_name(study):
+                raise self._broken_spec(path, RoundRecord, f"a study is named after its folder, and not {study!r}")
+        return record
 
     def studies(self) -> list[StudySpec]:
         """The round's studies, in the order in which they were planned."""
         paths = [f"{self.name}/{study}/study.json" for study in self.round().studies]
         contents = [(path, self.storage.read(path)) for path in paths]
-        return [self._spec(StudySpec, path, content) for path, content in contents if content is not None]
+        studies = [(path, self._spec(StudySpec, path, content)) for path, content in contents if content is not None]
+        for path, study in studies:
+            if path != f"{self.name}/{study.name}/study.json":
+                raise self._broken_spec(path, StudySpec, f"a study is named after its folder, and not {study.name!r}")
+        return [study for _, study in studies]
 
     def trial_id(self, trial: str) -> tuple[str, str]:
         """The study and key of a trial that is named STUDY/INDEX, or INDEX where there is but one study.
@@ -132,7 +151,7 @@ class RoundStore:
                 f"A trial is named STUDY/INDEX, but got {trial!r}; the round's studies are {', '.join(studies)}."
             )
         index, _, repeat = key.partition(".r")
-        if not index.isdigit() or (repeat and not repeat.isdigit()):
+        if not all(_NUMBER.fullmatch(number) for number in (index, repeat or "0")):
             raise StorageError(f"A trial is named STUDY/INDEX, where INDEX is a number, but got {trial!r}; correct it.")
         if int(index) >= (num_trials := studies[study].num_trials):
             raise StorageError(
@@ -215,10 +234,13 @@ class RoundStore:
         try:
             return spec_type(**json.loads(content))
         except (ValueError, TypeError, InputError) as error:
-            raise StorageError(
-                f"{path} in {self.storage.uri!r} must hold a {spec_type.__name__}, but does not "
-                f"({first_line(error)}); restore it, or name another round."
-            ) from None
+            raise self._broken_spec(path, spec_type, first_line(error)) from None
+
+    def _broken_spec(self, path: str, spec_type: type[_Spec], why: str) -> StorageError:
+        return StorageError(
+            f"{path} in {self.storage.uri!r} must hold a {spec_type.__name__}, but does not ({why}); restore it, or "
+            "name another round."
+        )
 
 
 MOST_NAMED = 8

@@ -32,6 +32,7 @@ from tenacity import (
 )
 
 from raytune_playbook.errors import SubmissionError
+from raytune_playbook.records.places import credentials_refused
 from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
 from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
 
@@ -111,6 +112,8 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         JobFileError: There is no such Python file.
         SubmissionError: The storage or the address breaks a rule, or the cluster cannot be reached or refuses.
     """
+    if (refusal := credentials_refused(job.storage)) is not None:
+        raise SubmissionError(f"--storage: {refusal}")
     if "://" not in job.storage and not job.storage.startswith("/"):
         raise SubmissionError(
             f"A submitted job's storage must be an absolute path or a URI that every node of the cluster reaches, "

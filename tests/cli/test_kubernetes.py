@@ -82,3 +82,29 @@ def test_bad_input_is_refused_in_one_sentence_and_nothing_is_printed(
 def test_a_job_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["manifest", str(tmp_path / "none.py")]) == 2
     assert "is not one; name the file" in capsys.readouterr().err
+
+
+def test_every_path_of_the_config_map_is_one_that_kubernetes_takes(tmp_path: Path, capsys) -> None:
+    """No name begins with ``..``, which leads to a folder above; of a long path only the end names a file there."""
+    package = tmp_path / "a" / ("b" * 97) / ("c" * 98)
+    package.mkdir(parents=True)
+    for folder in (package.parent.parent, package.parent, package):
+        (folder / "__init__.py").touch()
+    for length in range(90, 100):
+        (package / f"{'d' * length}.py").touch()
+    assert main(["manifest", job(tmp_path), "--image", "registry/image:1"]) == 0
+    config_map, rayjob = list(yaml.safe_load_all(capsys.readouterr().out))[1:]
+    names = [*config_map["data"]]
+    assert len(names) == 14
+    assert [name for name in names if name.startswith("..") or "/" in name or len(name) > 253] == []
+    (code,) = (each for each in _volumes(rayjob) if each["name"] == "code")
+    paths = [item["path"] for item in code["configMap"]["items"]]
+    assert [path for path in paths if path.startswith(("/", "..")) or ".." in path.split("/")] == []
+    odd = tmp_path / "..job.py"
+    odd.write_text(Path(job(tmp_path)).read_text())
+    assert main(["manifest", str(odd), "--image", "registry/image:1"]) == 2
+    assert "may not begin with '..', but got '..job.py'" in capsys.readouterr().err
+
+
+def _volumes(rayjob: dict[str, object]) -> list[dict[str, dict[str, list[dict[str, str]]]]]:
+    return rayjob["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["volumes"]

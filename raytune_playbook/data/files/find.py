@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 from fsspec.utils import glob_translate
 
 from raytune_playbook.errors import DataError
+from raytune_playbook.records.places import credentials_refused
 
 DAMAGED = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SyntaxError, RuntimeError),
@@ -72,6 +73,8 @@ def find(uris: str | Sequence[str], endings: tuple[str, ...], *, any_ending: boo
         DataError: there are none, one comes twice, or they cannot be looked for.
     """
     uris = (uris,) if isinstance(uris, str) else uris
+    if (refusal := next(filter(None, map(credentials_refused, uris)), None)) is not None:
+        raise DataError(f"Files: {refusal}")
     found = [file for uri in uris for file in _files_of(uri, endings, any_ending=any_ending)]
     if not found:
         raise DataError(f"Files: examples are needed, but {', '.join(map(repr, uris))} matches no file; correct it.")

@@ -139,7 +139,7 @@ class Writer:
 
     def clear(self) -> None:
         """Delete what an earlier attempt left."""
-        path = f"{self.storage.root}/{self.folder}"
+        path = self.storage.place(self.folder)
         if self.storage.fs.get_file_info(path).type == pafs.FileType.Directory:
             self.storage.fs.delete_dir(path)
 

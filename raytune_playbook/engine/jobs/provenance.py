@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from raytune_playbook.engine.jobs.job_file import Job
+from raytune_playbook.engine.jobs.secret_files import secret_files
+from raytune_playbook.records.places import without_credentials
 from raytune_playbook.records.types import ExamplesRecord, Part, Role, RoundRecord
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.rules_of_thumb import warnings
@@ -18,6 +22,13 @@ from raytune_playbook.study.rules_of_thumb import warnings
 VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000
 
+
+LEFT_OUT = "# left out, for it looks like a secret: "
+"""Of a file in a difference, by its name."""
+
+_SECRET_OPTION = re.compile(r"-{1,2}(.*[-_])?(key|token|secret|password|passwd|credentials?)", re.IGNORECASE)
+
+_DIFF = ("diff", "--find-renames", "--no-ext-diff", "--no-textconv", "--no-relative")
 
 UNKNOWN = "unknown"
 """The version of a package that is used from its source, without being installed."""
@@ -78,6 +89,10 @@ def round_record(round_: Round, provenance: Provenance, examples: ExamplesRecord
         warnings=[
             *(warnings(round_) if provenance.part is None else ()),  # a procedure knows what it asks of its parts
             *(f"IN10: {sentence}" for sentence in (examples.overlaps or () if examples else ())),
+            *(
+                f"TR1: {name} has uncommitted changes and looks like a secret, so that uncommitted.diff leaves it out"
+                for name in left_out(provenance.difference)
+            ),
         ],
         objective=round_.objective,
         budget=round_.budget,
@@ -105,22 +120,59 @@ def command(*arguments: str) -> str:
 def code_state(folder: Path | None) -> tuple[str | None, str]:
     """The git commit of the code in a folder, and its uncommitted difference; (None, "") outside a checkout.
 
+    What files hold that look secret is left out of the difference, which begins with their names.
+
     Args:
         folder: None for the working directory.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None, ""
-    changed = _git(folder, "diff", "HEAD") or ""
+    secret = _changed_secrets(folder)
+    but = [f":(top,exclude,literal){name}" for name in secret]
+    changed = _git(folder, *_DIFF, "HEAD", "--", ":(top)", *but) or ""
     untracked = _git(folder, "ls-files", "--others", "--exclude-standard") or ""
-    difference = changed + "".join(f"# not tracked: {name}\n" for name in untracked.splitlines())
+    difference = (
+        "".join(f"{LEFT_OUT}{name}\n" for name in secret)
+        + changed
+        + "".join(f"# not tracked: {name}\n" for name in untracked.splitlines())
+    )
     return commit.strip(), difference[:MAX_DIFF_CHARACTERS]
 
 
+def left_out(difference: str) -> list[str]:
+    """Names of the files that a difference leaves out, since they look secret."""
+    heads = itertools.takewhile(lambda line: line.startswith(LEFT_OUT), difference.splitlines())
+    return [line.removeprefix(LEFT_OUT) for line in heads]
+
+
+def _changed_secrets(folder: Path | None) -> list[str]:
+    """Files that have changed and look secret, and the names that they had or have otherwise where they were renamed.
+
+    A file that is renamed keeps its secret, whatever it is called then.
+    """
+    fields = (_git(folder, *_DIFF, "--name-status", "-z", "HEAD", "--", ":(top)") or "").split("\0")
+    secret: dict[str, None] = {}
+    while len(fields) > 1:
+        status, *fields = fields
+        names, fields = (fields[:2], fields[2:]) if status[:1] in ("R", "C") else (fields[:1], fields[1:])
+        if secret_files(names):
+            secret |= dict.fromkeys(names)
+    return list(secret)
+
+
 def script() -> str:
-    """The command that runs this process, where it runs a Python file."""
-    script = Path(sys.argv[0])
-    return shlex.join(["python", *sys.argv]) if script.suffix == ".py" else "an interactive session"
+    """The command that runs this process, where it runs a Python file, without the secrets that it was given."""
+    if Path(sys.argv[0]).suffix != ".py":
+        return "an interactive session"
+    shown, is_secret = ["python"], False
+    for argument in sys.argv:
+        option, mark, value = argument.partition("=") if argument.startswith("-") else (argument, "", "")
+        names_secret = _SECRET_OPTION.fullmatch(option) is not None
+        value = "***" if names_secret else without_credentials(value)
+        shown.append("***" if is_secret else f"{option}={value}" if mark else without_credentials(argument))
+        is_secret = names_secret and not mark
+    return shlex.join(shown)
 
 
 def _version(name: str) -> str:

@@ -51,12 +51,14 @@ def code_of(job: Path, name: str) -> Code:
 
     Raises:
         JobFileError: there is no such Python file.
-        SubmissionError: it is more than a ConfigMap holds.
+        SubmissionError: it is more than a ConfigMap holds, or a file has a name that it does not take.
     """
     files, job_name = _files(job)
     num_bytes = sum(map(len, files.values()))
     if num_bytes > MAX_CODE_BYTES:
         raise _too_large(job, f"{num_bytes:,} bytes")
+    if (refused := next((path for path in files if path.startswith("..")), None)) is not None:
+        raise SubmissionError(f"A file in a ConfigMap may not begin with '..', but got {refused!r}; rename it.")
     paths = _named(sorted(files))
     data: Document = {}
     binary: Document = {}
@@ -100,6 +102,7 @@ def _named(paths: list[str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for path in paths:
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", path.replace("/", ".."))[-200:]
+        plain = f"_{plain}" if plain.startswith("..") else plain  # Kubernetes takes no name that begins so
         key, number = plain, 1
         while key in named:
             number += 1

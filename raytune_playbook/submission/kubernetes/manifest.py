@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from raytune_playbook.errors import SubmissionError
+from raytune_playbook.records.places import credentials_refused
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.submission.kubernetes.code import FOLDER, Code, code_of
 from raytune_playbook.submission.kubernetes.documents import Document, Operation, at, patched, put, text_at
@@ -139,6 +140,8 @@ def job_name(round_name: str) -> str:
 def _overlay(deployment: Deployment) -> Overlay:
     """The overlays, with the object store's where the storage is one."""
     storage, names = deployment.storage, deployment.overlays
+    if (refusal := credentials_refused(storage)) is not None:
+        raise SubmissionError(f"--storage: {refusal}")
     if "://" in storage and not storage.startswith("file:"):
         return overlay([*names, OBJECT_STORE])
     if OBJECT_STORE in names:

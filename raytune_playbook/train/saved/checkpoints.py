@@ -153,7 +153,7 @@ class Checkpoints:
                 self.storage.delete(f"{self.folder}/{step}/{TRAINING}")
             if step < latest and step not in kept:
                 with contextlib.suppress(FileNotFoundError):
-                    self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}/{step}")
+                    self.storage.fs.delete_dir(self.storage.place(f"{self.folder}/{step}"))
             elif step <= latest:
                 for name in set(names) - {MODEL, TRAINING}:
                     self.storage.delete(f"{self.folder}/{step}/{name}")
@@ -252,7 +252,7 @@ class Checkpoints:
         """A trial is what one code makes of its values: training by two codes would be neither's."""
         if self.group.rank == 0:
             LOG.warning("%s, so the trial starts at step 0 and not from its checkpoint", why)
-            self.storage.fs.delete_dir(f"{self.storage.root}/{self.folder}")
+            self.storage.fs.delete_dir(self.storage.place(self.folder))
         self.group.sum_(torch.zeros(1, device=self.group.device))  # nobody goes on before they are gone
 
 
@@ -280,7 +280,7 @@ def read_weights(storage: Storage, folder: str, step: int) -> dict[str, Tensor]:
 
 def _files(storage: Storage, folder: str) -> dict[int, list[str]]:
     """Names of files by step, those included that a killed writer has left half-written."""
-    selector = pafs.FileSelector(f"{storage.root}/{folder}", allow_not_found=True, recursive=True)
+    selector = pafs.FileSelector(storage.place(folder), allow_not_found=True, recursive=True)
     found: dict[int, list[str]] = {}
     for info in storage.fs.get_file_info(selector):
         is_file = info.type == pafs.FileType.File

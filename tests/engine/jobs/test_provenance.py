@@ -117,6 +117,90 @@ def test_a_difference_has_an_end(checkout, monkeypatch):
     assert code_state(checkout)[1] == "diff --git"
 
 
+SECRET = "pl4nted-s3cret"
+
+SECRET_NAMES = (
+    *(".env", ".env.local", "prod.env", "server.pem", "server.KEY", "id_rsa", "id_ed25519.old", "my_credentials.json"),
+    *("Secrets.toml", "client_secret.json", ".netrc", ".pypirc", "hub_token", "token.json", ".aws/config"),
+    *("secrets/plain.txt", ".ssh/config", ".git-credentials", "jobs/.env", "a b/.env", "ü/.env", "odd*[name]/.env"),
+)
+
+
+HOWS = ("staged", "unstaged", "added", "removed", "renamed away", "renamed to")
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [*((name, "unstaged") for name in SECRET_NAMES), *(("jobs/.env", how) for how in HOWS)]
+)
+def test_tr1_what_looks_like_a_secret_is_left_out_of_the_difference_by_name(checkout, name, how):
+    file, plain = checkout / name, checkout / "plain.txt"
+    content = "".join(f"{number} {SECRET}\n" for number in range(20))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    before = plain if how == "renamed to" else file
+    if how != "added":
+        before.write_text(content)
+        git(checkout, "add", "-Af")
+        git(checkout, "commit", "-qm", "second")
+    if how == "removed":
+        file.unlink()
+    elif how.startswith("renamed"):
+        before.rename(plain if before == file else file)
+        git(checkout, "add", "-Af")
+    else:
+        file.write_text(content + SECRET)
+        if how != "unstaged":
+            git(checkout, "add", "-Af")
+    (checkout / "model.py").write_text("WIDTH = 2\n")
+    job = load_job(str(checkout / "jobs" / "line.py"))
+    record, difference = recorded(job)
+    assert SECRET not in difference
+    assert f"{provenance.LEFT_OUT}{name}\n" in difference
+    assert "+WIDTH = 2" in difference
+    (warning,) = (each for each in record.warnings if each.startswith(f"TR1: {name} "))
+    assert "leaves it out" in warning
+    assert record.uncommitted
+    git(checkout, "stash", "-q")
+    git(checkout, "apply", "-", given=difference)  # what is left of it makes the rest of the code
+    assert (checkout / "model.py").read_text() == "WIDTH = 2\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.py", "tokens.parquet", "keys.py", "environment.yml", "monkey.txt", "model.py"]
+)
+def test_tr1_code_and_data_are_not_taken_for_secrets(checkout, name):
+    (checkout / name).write_text("changed\n")
+    git(checkout, "add", name)
+    difference = code_state(checkout)[1]
+    assert "+changed" in difference
+    assert provenance.left_out(difference) == []
+
+
+def test_no_program_of_the_repositorys_runs_for_its_difference(checkout, tmp_path):
+    ran = tmp_path / "ran"
+    git(checkout, "config", "diff.external", f"touch '{ran}'; true")
+    git(checkout, "config", "diff.mine.textconv", f"touch '{ran}'; cat")
+    (checkout / ".gitattributes").write_text("*.py diff=mine\n")
+    (checkout / "model.py").write_text("WIDTH = 2\n")
+    assert "+WIDTH = 2" in code_state(checkout)[1]
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["--api-key", SECRET, "--seed", "1"], "python my.py --api-key '***' --seed 1"),
+        ([f"--hub_token={SECRET}"], "python my.py '--hub_token=***'"),
+        (["--password", SECRET], "python my.py --password '***'"),
+        ([f"s3://id:{SECRET}@bucket/data"], "python my.py 's3://***@bucket/data'"),
+        ([f"--data=s3://b/a?secret_key={SECRET}"], "python my.py '--data=s3://b/a?secret_key=***'"),
+        (["--monkey", "see", "--keys", "7"], "python my.py --monkey see --keys 7"),
+    ],
+)
+def test_tr1_the_command_of_a_script_shows_no_secret_that_it_was_given(monkeypatch, given, shown):
+    monkeypatch.setattr(sys, "argv", ["my.py", *given])
+    assert provenance.script() == shown
+
+
 def recorded(job: Job, storage: str = "rounds") -> tuple[RoundRecord, str]:
     """A round's record, and its code's difference."""
     origin = provenance_of(job, storage)

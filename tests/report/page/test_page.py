@@ -290,7 +290,7 @@ EVIL = "</script><script>alert(1)</script><img src=x> & '\""
 
 def test_every_text_of_a_round_is_escaped(make_round):
     store = make_round(
-        arms=[{"mode": "<b>x</b>"}, {"mode": EVIL.replace("/", "")}],
+        arms=[{"mode": "<b>x<b>"}, {"mode": EVIL.replace("/", "")}],
         space={},
         trials_per_arm=2,
         outcomes=lambda arm, i: "infeasible" if arm else "completed" if i else "failed",
@@ -301,6 +301,9 @@ def test_every_text_of_a_round_is_escaped(make_round):
     texts |= {name: [EVIL] for name in ("caveats", "warnings")}
     texts |= {name: {EVIL: EVIL} for name in ("versions", "reasons")}
     texts["roles"] = record["roles"] | {EVIL: "nuisance"}
+    sizes = {"train": 1, EVIL: 1}
+    texts["examples"] = {"mode": "materialized", "sources": dict.fromkeys(sizes, EVIL), "num_examples": sizes}
+    texts["examples"] |= {"num_bytes": sizes, "skipped": [EVIL], "overlaps": [EVIL], "preprocessed": EVIL}
     texts["workload"] = {"module": EVIL, "name": EVIL, "settings": {EVIL: EVIL}, "source_hash": EVIL}
     file.write_text(json.dumps(record | texts))
     store.write_notes(EVIL)
@@ -310,14 +313,14 @@ def test_every_text_of_a_round_is_escaped(make_round):
     assert not re.search(r"<img|<shapes>|<b>x|<script>alert", html)
     assert not any(tag == "img" for tag, *_ in page.attributes)
     assert page.text.count(EVIL) >= 16
-    assert "mode=<b>x</b>/00000" in {trial["name"] for trial in page.data["trials"]}
+    assert "mode=<b>x<b>/00000" in {trial["name"] for trial in page.data["trials"]}
     # plotly reads mark-up in every text of a figure
     texts = [
         text
         for figure in page.data["figures"].values()
         for text in figure["layout"].get("xaxis", {}).get("ticktext", [])
     ]
-    assert "&lt;b&gt;x&lt;/b&gt;" in texts and "<b>x</b>" not in texts
+    assert "&lt;b&gt;x&lt;b&gt;" in texts and "<b>x<b>" not in texts
 
 
 def test_no_template_trusts_a_text_that_is_not_its_own():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,15 +77,16 @@ from raytune_playbook import run
 from raytune_playbook.errors import CapacityError
 
 _, address, token = sys.argv
-for environment in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "x" + token}, {"RAY_AUTH_TOKEN": token}):
+for environment in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}):
     os.environ |= environment
     try:
-        result = run(round, storage="rounds", address=address)
+        print(run(round, storage="rounds", address=address).trials["outcome"].to_pylist())
     except CapacityError as error:
-        print("CapacityError:", error)
         assert not os.path.exists("rounds")
-print(result.trials["outcome"].to_pylist())
+        print("CapacityError:", error)
 """
+
+RATES = (0.01, 0.02, 0.04)
 
 HELD = """
 import time
@@ -98,17 +100,17 @@ class Line(Workload):
         return {"train": line(), "validation": line()}
     def model(self, values):
         self.num_steps = 0
-        self.is_second = values.number("learning_rate") == 0.02
+        self.hold = Path("HOLD", str(values.number("learning_rate")))
         return nn.Linear(1, 1)
     def loss(self, model, batch, values):
         self.num_steps += model.training
-        while self.is_second and self.num_steps == 3 and Path("HOLD").exists():
+        while self.num_steps == 4 and self.hold.exists():
             time.sleep(0.05)
         return (model(batch["x"][:, None])[:, 0] - batch["y"]).square()
 
 round = Round(
     name="held", goal="Does a round outlive its cluster?", workload=Line(),
-    configurations=[{"learning_rate": value} for value in (0.01, 0.02, 0.04)], objective=Objective(metric="loss"),
+    configurations=[{"learning_rate": value} for value in RATES], objective=Objective(metric="loss"),
     budget=Budget(num_trials=3, max_train_steps=6, evaluation_interval_steps=2),
     resources=Resources(num_workers=2, cpus_per_worker=0.5, num_gangs=1),
 )
@@ -268,17 +270,23 @@ class TestOnACluster:
         assert TOKEN not in done.stderr
         assert not (tmp_path / "rounds").exists()
 
-    def test_the_python_api_wants_the_token_and_takes_it(self, head: Head, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("token", "then"),
+        [("x" + TOKEN, "CapacityError: The token must be the cluster's own, but "), (TOKEN, "['completed']")],
+        ids=["wrong", "right"],
+    )
+    def test_the_python_api_wants_the_token_and_takes_it(
+        self, head: Head, tmp_path: Path, token: str, then: str
+    ) -> None:
         (tmp_path / "data.py").write_text(DATA)
         (tmp_path / "line_job.py").write_text(ONE_TRIAL)
         (tmp_path / "program.py").write_text(PROGRAM)
-        command = [sys.executable, "program.py", head.gcs, TOKEN]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {}, cwd=tmp_path)
-        told = [line.removeprefix("CapacityError: ") for line in done.stdout.splitlines() if "CapacityError" in line]
-        assert len(told) == 2, done.stdout + done.stderr
-        assert "wants a token, but none is given; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in told[0]
-        assert "refuses the one of RAY_AUTH_TOKEN; take the cluster's" in told[1]
-        assert done.stdout.splitlines()[-1] == "['completed']", done.stdout + done.stderr
+        command = [sys.executable, "program.py", head.gcs, token]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        told = [line for line in done.stdout.splitlines() if "CapacityError: " in line]
+        assert "wants a token, but none is given; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in told[0], done.stderr
+        assert done.stdout.splitlines()[-1].startswith(then), done.stdout + done.stderr
+        assert TOKEN not in done.stdout
 
     def test_an_unknown_job_is_one_sentence(self, head: Head) -> None:
         with pytest.raises(SubmissionError, match="no-such-job does not exist"):
@@ -298,58 +306,83 @@ class TestOnACluster:
         assert main(["status", submission_id, "--address", head.address]) == 130
 
 
+def started(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "raytune_playbook", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 @pytest.mark.timeout(900)
 def test_ck2_a_job_submitted_again_goes_on_where_its_cluster_was_lost_or_it_was_cancelled(
     head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In its second trial the round loses its cluster behind one checkpoint, and is cancelled behind the next."""
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    hold, store = tmp_path / "hold", RoundStore(Storage(str(tmp_path / "rounds")), "held")
+    hold, rates = tmp_path / "hold", [str(rate) for rate in RATES]
+    store = RoundStore(Storage(str(tmp_path / "rounds")), "held")
     (folder := tmp_path / "jobs").mkdir()
     (folder / "data.py").write_text(DATA)
-    (folder / "held_job.py").write_text(HELD.replace("HOLD", str(hold)))
-    hold.touch()
+    (folder / "held_job.py").write_text(HELD.replace("HOLD", str(hold)).replace("RATES", str(RATES)))
+    hold.mkdir()
+    for rate in rates:
+        (hold / rate).touch()
 
-    def submitted(to: Head, *options: str) -> tuple[int, str, str]:
-        arguments = [str(folder / "held_job.py"), "--address", to.address, "--storage", str(tmp_path / "rounds")]
-        capsys.readouterr()
-        code = main(["submit", *arguments, *options])
-        out, err = capsys.readouterr()
-        return code, out.strip(), err
+    def submit_to(cluster: Head) -> list[str]:
+        job, storage = str(folder / "held_job.py"), str(tmp_path / "rounds")
+        return ["submit", job, "--storage", storage, "--address", cluster.address]
+
+    def printed() -> str:
+        return capsys.readouterr().out.strip()
 
     def trials() -> dict[int, dict[str, Any]]:
         return {row["index"]: row for row in store.trials().to_pylist()} if store.exists() else {}
 
-    def wait_until_held(by: str, at: Head, *, step: int) -> None:
-        def is_held() -> bool:
-            assert submission.status(by, at.address).is_final is False, "".join(submission.logs(by, at.address))
-            checkpoint = tmp_path / "rounds" / "held" / "all" / "checkpoints" / "00001" / str(step) / "training.pt"
-            return checkpoint.exists() and 1 in trials()
+    def held_behind(step: int, by: str, at: Head) -> int:
+        """The trial that waits behind its checkpoint of a step, as soon as one does."""
+        checkpoints = tmp_path / "rounds" / "held" / "all" / "checkpoints"
 
-        wait_for(is_held, every_s=0.5)
+        def held() -> list[int]:
+            assert submission.status(by, at.address).is_final is False, "".join(submission.logs(by, at.address))
+            there = [index for index, row in trials().items() if row["outcome"] is None]
+            return [index for index in there if (checkpoints / f"{index:05d}" / str(step) / "training.pt").exists()]
+
+        wait_for(held, every_s=0.5)
+        (index,) = held()
+        return index
 
     with running_head() as lost:
-        _, first, _ = submitted(lost)
-        wait_until_held(first, lost, step=2)
-        code, _, err = submitted(lost, "--wait")
-        assert code == 2
-        assert "A round has one driver at a time, but " in err
+        waiting = started(*submit_to(lost), "--wait")
+        assert waiting.stdout is not None
+        first = waiting.stdout.readline().strip()
+        whole = held_behind(2, first, lost)
+        (hold / rates[whole]).unlink()
+        wait_for(lambda: trials()[whole]["outcome"] is not None)
+        cut = held_behind(2, first, lost)
+        assert main([*submit_to(lost), "--wait"]) == 2
+        assert "A round has one driver at a time, but " in capsys.readouterr().err
         assert main(["status", first, "--address", lost.address]) == 0  # and goes on
-        before = trials()[0]
+        before = trials()[whole]
     wait_for(lambda: current_claim(driving(store)) is None)
     assert main(["status", first, "--address", lost.address]) == 2
-    assert (before["outcome"], trials()[1]["outcome"]) == ("completed", None)
+    assert (before["outcome"], trials()[cut]["outcome"]) == ("completed", None)
 
-    _, second, _ = submitted(head)
-    wait_until_held(second, head, step=4)
-    capsys.readouterr()
+    printed()
+    (third,) = {0, 1, 2} - {whole, cut}
+    (hold / rates[third]).unlink()  # it may come before the other one
+    assert main(submit_to(head)) == 0
+    second = printed()
+    assert held_behind(4, second, head) == cut
     assert main(["cancel", second, "--address", head.address]) == 0
-    assert "what its round has recorded is kept" in capsys.readouterr().out
+    assert "what its round has recorded is kept" in printed()
     assert main(["status", second, "--address", head.address]) == 130
-    hold.unlink()
-    code, _, err = submitted(head, "--wait")
-    assert code == 0, err
+    shutil.rmtree(hold)
+    assert main([*submit_to(head), "--wait"]) == 0, capsys.readouterr().err
     after = store.trials().to_pylist()
     assert sorted((row["index"], row["outcome"]) for row in after) == [(index, "completed") for index in range(3)]
-    assert trials()[0] == before
-    assert [attempt["first_step"] for attempt in trials()[1]["attempts"]] == [0, 2, 4]
+    assert trials()[whole] == before
+    assert [attempt["first_step"] for attempt in trials()[cut]["attempts"]] == [0, 2, 4]
+
+    _, told = waiting.communicate(timeout=240)
+    assert waiting.returncode == 1  # the job was right, and its cluster is gone
+    assert f"{first} is out of sight: " in told
+    assert f"go on with: {shlex.join(['raytune-playbook', *submit_to(lost)])}\n" in told
+    assert "Traceback" not in told

@@ -18,7 +18,6 @@ import ray._private.worker as ray_worker
 import tenacity
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined] # a compiled one
 from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # made when imported
     ActorTableData,
     PlacementGroupTableData,
@@ -156,7 +155,6 @@ class Probe(Enum):
 
 def probe(address: str) -> Probe:
     """Ask what is at an address whether it lives, as `ray.init` would, but for a shorter time and without chatter."""
-    AuthenticationTokenLoader.instance().reset_cache()  # a notebook may have set it since it was refused
     if "://" in address:  # a client's server, of which `ray.init` tells
         return Probe.ANSWERS
     found = canonicalize_bootstrap_address(address)

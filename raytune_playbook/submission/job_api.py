@@ -24,8 +24,6 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-_CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
-"""Ray's loggers that tell of each upload at level INFO, past the terminal's progress line."""
 _environment_lock = threading.Lock()
 _T = TypeVar("_T")
 
@@ -170,8 +168,8 @@ def ask(target: Target, question: Callable[[JobSubmissionClient], _T]) -> _T:
 
 def _connect(target: Target) -> JobSubmissionClient:
     """A client whose cluster has answered with its Ray version."""
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Ray's client tells of each upload at level INFO, past the terminal's progress line.
+    logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
     headers = {"Authorization": f"Bearer {target.token.value}"} if target.token else None
     try:
         with _without_ray_addresses():

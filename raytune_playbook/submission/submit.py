@@ -36,11 +36,13 @@ from raytune_playbook.records.places import credentials_refused
 from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
 from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
 
-__all__ = ["Job", "JobStatus", "default_address", "logs", "status", "submit", "wait"]
+__all__ = ["Job", "JobStatus", "cancel", "default_address", "logs", "status", "submit", "wait"]
 
 POLL_INTERVAL_S = 2.0
 UNREACHABLE_LIMIT_S = 60.0
 """For how long `wait` and followed `logs` sit out a cluster that does not answer."""
+CANCEL_LIMIT_S = 60.0
+"""For how long `cancel` waits for the end; Ray gives a job 3 s before it kills it."""
 
 _INSTALLED = ("raytune-playbook", "run")
 _SHIPPED = ("python", "-m", "raytune_playbook", "run")
@@ -56,7 +58,7 @@ class JobStatus:
     message: str
     """Ray's own words about the state, with the log's last lines where the job failed."""
     exit_code: int | None
-    """The job's exit code; None until it has ended, or where it was stopped."""
+    """The job's exit code, -N where signal N ended it; None until it has ended, or where it was cancelled or lost."""
 
     @property
     def is_final(self) -> bool:
@@ -186,6 +188,34 @@ def wait(
             f"The job {submission_id} is still {now.state} after the {timeout_s:g} s to wait for it; it goes on, "
             "so wait longer or read its logs."
         ) from None
+
+
+def cancel(
+    submission_id: str, address: str | None, *, token: str | None = None, poll_interval_s: float = POLL_INTERVAL_S
+) -> None:
+    """Ends a job, and returns when it has ended. What its round has recorded stays.
+
+    Raises:
+        SubmissionError: The job has ended by itself, or does not end; or as `status`.
+    """
+    target = find_target(address, token)
+    now = status(submission_id, address, token=token)
+    deadline_s = time.monotonic() + CANCEL_LIMIT_S
+    while not now.is_final:
+        if time.monotonic() > deadline_s:
+            raise SubmissionError(
+                f"A job that is cancelled should end, but {submission_id} is still {now.state} after "
+                f"{CANCEL_LIMIT_S:g} s; look at the cluster, and cancel it again."
+            )
+        # Asked each time: a job that still waits for its process cannot be stopped yet.
+        ask(target, lambda client: client.stop_job(submission_id))
+        time.sleep(poll_interval_s)
+        now = status(submission_id, address, token=token)
+    if now.state is not State.STOPPED:
+        raise SubmissionError(
+            f"A job must wait or run to be cancelled, but {submission_id} has ended by itself: {now.state}; "
+            "nothing is left to cancel."
+        )
 
 
 def logs(

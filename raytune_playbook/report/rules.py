@@ -58,6 +58,7 @@ _SECTIONS = {
     "SD10": "How should Adam's hyperparameters be tuned?",
     "SD12": "Creating a set of studies",
     "SD13": "Striking a balance between informative and affordable experiments",
+    "TR1": "Experiment tracking",
     "UN1": "Identifying unstable workloads",
     "UN2": "Identifying unstable workloads",
     "UN3": "Identifying unstable workloads",

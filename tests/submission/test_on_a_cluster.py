@@ -347,7 +347,8 @@ def test_ck2_a_job_submitted_again_goes_on_where_its_cluster_was_lost_or_it_was_
 
         def held() -> list[int]:
             assert submission.status(by, at.address).is_final is False, "".join(submission.logs(by, at.address))
-            there = [index for index, row in trials().items() if row["outcome"] is None]
+            going = [index for index, row in trials().items() if row["outcome"] is None]
+            there = [index for index in going if (hold / rates[index]).exists()]  # another passes its checkpoints by
             return [index for index in there if (checkpoints / f"{index:05d}" / str(step) / "training.pt").exists()]
 
         wait_for(held, every_s=0.5)

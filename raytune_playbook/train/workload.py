@@ -24,7 +24,7 @@ from raytune_playbook.study.datasets import Files, Split
 from raytune_playbook.study.fingerprints import source_hash
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
-from raytune_playbook.study.training_code import training_code
+from raytune_playbook.train.training_code import training_code
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
+import jsonpatch
+import jsonpointer
 import yaml
 from pydantic import JsonValue
 
@@ -38,12 +40,12 @@ def patched(document: Document, operations: Iterable[Operation]) -> Document:
     Raises:
         LookupError: an operation's place is not there.
     """
-    for operation in operations:
-        changed = _changed(document, _tokens(operation.path), operation)
-        if not isinstance(changed, dict):
-            raise LookupError(operation.path)
-        document = changed
-    return document
+    steps = [operation.model_dump() for operation in operations]
+    try:
+        changed: Document = jsonpatch.apply_patch(document, steps)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise LookupError(*error.args) from None
+    return changed
 
 
 def at(document: JsonValue, path: str) -> JsonValue:
@@ -52,14 +54,11 @@ def at(document: JsonValue, path: str) -> JsonValue:
     Raises:
         LookupError: nothing is.
     """
-    for token in _tokens(path):
-        if isinstance(document, dict):
-            document = document[token]
-        elif isinstance(document, list):
-            document = document[int(token)]
-        else:
-            raise LookupError(path)
-    return document
+    try:
+        found: JsonValue = jsonpointer.resolve_pointer(document, path)
+    except jsonpointer.JsonPointerException as error:
+        raise LookupError(*error.args) from None
+    return found
 
 
 def text_at(document: JsonValue, path: str) -> str:
@@ -77,40 +76,6 @@ def text_at(document: JsonValue, path: str) -> str:
 def as_yaml(documents: Iterable[Document]) -> str:
     """The documents as one YAML stream, texts of several lines as they read."""
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True, explicit_start=True)
-
-
-def _tokens(path: str) -> list[str]:
-    return [token.replace("~1", "/").replace("~0", "~") for token in path.split("/")[1:]]
-
-
-def _changed(value: JsonValue, tokens: Sequence[str], operation: Operation) -> JsonValue:
-    token, rest = tokens[0], tokens[1:]
-    if isinstance(value, dict):
-        return _changed_object(value, token, rest, operation)
-    if isinstance(value, list):
-        return _changed_list(value, token, rest, operation)
-    raise LookupError(operation.path)
-
-
-def _changed_object(value: Document, token: str, rest: Sequence[str], operation: Operation) -> JsonValue:
-    if operation.op != "add" and token not in value:
-        raise LookupError(operation.path)
-    if rest:
-        return {**value, token: _changed(value[token], rest, operation)}
-    if operation.op == "remove":
-        return {name: each for name, each in value.items() if name != token}
-    return {**value, token: operation.value}
-
-
-def _changed_list(value: list[JsonValue], token: str, rest: Sequence[str], operation: Operation) -> JsonValue:
-    place = len(value) if token == "-" else int(token)
-    if rest:
-        return [*value[:place], _changed(value[place], rest, operation), *value[place + 1 :]]
-    if operation.op == "add":
-        return [*value[:place], operation.value, *value[place:]]
-    if place >= len(value):
-        raise LookupError(operation.path)
-    return [*value[:place], *([] if operation.op == "remove" else [operation.value]), *value[place + 1 :]]
 
 
 class _Dumper(yaml.SafeDumper):

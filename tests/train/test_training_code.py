@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_playbook.study.training_code import training_code
+from raytune_playbook.train.training_code import training_code
 
 JOB = """
 \"\"\"Which width?\"\"\"

@@ -206,13 +206,14 @@ class TestOnACluster:
             submission.submit(to_fail, head.address)
         assert "Traceback" not in str(refused.value)
 
+    @pytest.mark.parametrize("entrypoint", [SCRIPT, ("exec", *SCRIPT)])  # Ray's shell tells of the signal, or gets it
     def test_a_job_that_a_signal_ended_has_a_shells_exit_code(
-        self, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entrypoint: tuple[str, ...]
     ) -> None:
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
         job = tmp_path / "killed.py"
         job.write_text("import os\nos.kill(os.getpid(), 9)\n")
-        submission_id = submission.submit(Job(job, "/nowhere", entrypoint=SCRIPT), head.address)
+        submission_id = submission.submit(Job(job, "/nowhere", entrypoint=entrypoint), head.address)
         submission.wait(submission_id, head.address, timeout_s=60, poll_interval_s=POLL_S)
         assert main(["status", submission_id, "--address", head.address]) == 128 + 9
 

@@ -34,11 +34,13 @@ def num_done(folder: Path) -> int:
 
 @contextlib.contextmanager
 def during(action: Callable[[], None]) -> Iterator[None]:
-    """Within it ``action`` goes on beside; what it raises is raised at the end."""
+    """Within it ``action`` goes on beside; what it raises is raised at the end, also where what is within it fails."""
     with ThreadPoolExecutor() as threads:
         going = threads.submit(action)
-        yield
-        going.result()
+        try:
+            yield
+        finally:
+            going.result()
 
 
 def test_a_round_stops_on_request_and_goes_on(gangs, make_round, tmp_path, quiet):
@@ -179,12 +181,22 @@ def test_a_wall_clock_budget_ends_a_round_cleanly(gangs, make_round, tmp_path, q
 
 def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluster, make_round, tmp_path, quiet):
     resources = Resources(num_workers=1, cpus_per_worker=1, num_gangs=1)
+    holds = [tmp_path / f"hold-{position}" for position in range(4)]
+    for hold in holds:
+        hold.touch()
 
     def kill_pool() -> None:
-        wait_for(lambda: num_done(tmp_path / "lost") >= 1)
-        ray.kill(session.pool)
+        try:
+            # Tune keeps two trials live: one of the first two ends in any case, and the round not before its pool.
+            wait_for(lambda: num_done(tmp_path / "lost") >= 1)
+            ray.kill(session.pool)
+            wait_for(lambda: "the pool of gangs was lost" in (tmp_path / "lost" / "status.json").read_text())
+        finally:
+            for hold in holds:
+                hold.unlink()
 
-    round_ = make_round("lost", trials_per_study=6, steps=6, step_sleep_s=0.2, resources=resources)
+    held = {"fault": "hold", "broken": tuple(range(2, 6)), "marker": str(tmp_path)}
+    round_ = make_round("lost", trials_per_study=6, resources=resources, **held)
     lost = pytest.raises(RunError, match="the pool of gangs was lost")
     with Gangs(resources) as session, during(kill_pool), lost:
         run(round_, storage=str(tmp_path), gangs=session, console=quiet)

@@ -8,6 +8,9 @@ neither.
 from __future__ import annotations
 
 import importlib
+import logging
+import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
@@ -120,3 +123,8 @@ def __getattr__(name: str) -> object:
     value: object = getattr(importlib.import_module(_LATER[name]), name)
     globals()[name] = value
     return value
+
+
+if "ipykernel" in sys.modules:  # Ray asks for widgets that it never shows here
+    logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="IProgress not found")

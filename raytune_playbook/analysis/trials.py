@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from raytune_playbook.analysis.wording import count_text, number_text, values_text
+from raytune_playbook.analysis.wording import count_text, duration_text, number_text
 from raytune_playbook.records.columns import VALUE_PREFIX, training_of
 from raytune_playbook.records.types import Attempt, Machine, Outcome, Training
 from raytune_playbook.study.frozen import Value
+from raytune_playbook.study.shown import Shown, facts_table
 from raytune_playbook.study.trial import trial_key
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+from raytune_playbook.study.wording import values_text
 
 TrialId: TypeAlias = tuple[str, str]
 """A trial's study and key: what names it within its round."""
 
 
-@dataclass(frozen=True)
-class Trial:
+@dataclass(frozen=True, repr=False)
+class Trial(Shown):
     """One row of a trials table; see `raytune_playbook.records.types.TrialRecord` for the fields.
 
     ``objective`` and ``best_step`` are those of whichever objective the trials are judged by, which
@@ -35,18 +40,37 @@ class Trial:
     objective: float | None = None
     best_step: int | None = None
     training: Training | None = None
-    attempts: tuple[Attempt, ...] = field(default=(), repr=False)
-    machine: Machine = field(default_factory=Machine, repr=False)
+    attempts: tuple[Attempt, ...] = ()
+    machine: Machine = field(default_factory=Machine)
 
     def __str__(self) -> str:
         """How it ended, and its values on a line of their own."""
+        return f"{self.text}: {self._ended}\n{values_text(self.values)}"
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.text}: {self._ended}>"
+
+    def __rich__(self) -> RenderableType:
+        training, machine = self.training, self.machine
+        steps = (
+            "" if training is None else f"{count_text(training.num_steps)} steps in {duration_text(training.train_s)}"
+        )
+        hosts = ", ".join(dict.fromkeys(machine.hosts))
+        facts = {
+            "values": values_text(self.values),
+            "training": steps,
+            "machine": f"{machine.device} of {hosts}" if hosts else machine.device,
+            "traceback": (self.last_traceback or "").rstrip(),
+        }
+        return facts_table(f"{self.text}: {self._ended}", facts)
+
+    @property
+    def _ended(self) -> str:
         ended = "has not ended" if self.outcome is None else str(self.outcome)
         if self.objective is not None:
             at_step = "" if self.best_step is None else f" at step {count_text(self.best_step)}"
-            ended += f" with {number_text(self.objective)}{at_step}"
-        elif self.reason is not None:
-            ended += f" ({self.reason})"
-        return f"{self.text}: {ended}\n{values_text(self.values)}"
+            return f"{ended} with {number_text(self.objective)}{at_step}"
+        return ended if self.reason is None else f"{ended} ({self.reason})"
 
     @property
     def key(self) -> str:

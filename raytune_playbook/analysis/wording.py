@@ -2,27 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from raytune_playbook.study.frozen import Value
-
 ABSENT = "—"
-
-
-def value_text(value: Value) -> str:
-    """A hyperparameter's value, numbers with four significant digits."""
-    match value:
-        case None:
-            return "none"
-        case float():
-            return f"{value:.4g}"
-        case _:
-            return str(value)
-
-
-def values_text(values: Mapping[str, Value]) -> str:
-    """Several values: ``learning_rate=0.0123, dropout=0.1``."""
-    return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
 
 
 def number_text(value: float | None, digits: int = 4) -> str:

@@ -147,6 +147,11 @@ class ProcedureRecord(FrozenSpec):
     ended_at: str
     number: int = 1
 
+    def __repr__(self) -> str:
+        return f"<ProcedureRecord {self.procedure} of {self.round!r}: {self.verdict}>"
+
+    __str__ = __repr__
+
 
 def write_procedure(store: RoundStore, record: ProcedureRecord) -> ProcedureRecord:
     """Add a record to those of its round, under the next number, and return it as it was written.

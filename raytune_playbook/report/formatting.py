@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from raytune_playbook.analysis.evaluation_sample import STANDARD_ERROR, standard_error_column
 from raytune_playbook.analysis.summary import Counts
-from raytune_playbook.analysis.wording import number_text, value_text, values_text
+from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.records.scores import TEST, ScoreRecord
 from raytune_playbook.report.rules import explained
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text, values_text
 
 
 def objective_text(objective: Objective, *, has_curves: bool = True) -> str:
@@ -72,25 +72,6 @@ def looks_text(scores: Sequence[ScoreRecord]) -> str:
         return "The test set was not looked at."
     times = {1: "once", 2: "twice"}.get(number, f"{number} times")
     return explained(f"AD6: The test set was looked at {times}; what is chosen by it is flattered by it.")
-
-
-def range_text(searched: Hyperparameter) -> str:
-    """Which values a hyperparameter could take, and where."""
-    where = " and ".join(f"{name} = {' or '.join(map(value_text, values))}" for name, values in searched.when.items())
-    return _values_text(searched) + (f", where {where}" if where else "")
-
-
-def _values_text(searched: Hyperparameter) -> str:
-    match searched:
-        case Float() | Int():
-            return f"{value_text(searched.low)} to {value_text(searched.high)}{_SCALES[searched.scale]}"
-        case Discrete():
-            return ", ".join(value_text(value) for value in searched.values)
-        case Categorical():
-            return ", ".join(value_text(choice) for choice in searched.choices)
-
-
-_SCALES = {"linear": "", "log": ", log scale", "log_one_minus": ", log scale in 1 - value"}
 
 
 def log_ticks(low: float, high: float) -> list[float]:

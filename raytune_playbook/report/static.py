@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from raytune_playbook.errors import InputError
-from raytune_playbook.report.figures.figure import Figure, Json
+from raytune_playbook.report.figures.figure import Json
 from raytune_playbook.report.figures.plot import Plot
-from raytune_playbook.report.figures.style import looks_of
-from raytune_playbook.report.figures.training_curves import with_smoothed
 from raytune_playbook.report.insight import Insight
-from raytune_playbook.report.page.views.plots import plots_view
+from raytune_playbook.report.standing_alone import plots_of, standing_alone
 
 FORMATS = ("png", "svg")
 
@@ -38,53 +36,14 @@ def write_static(insight: Insight, folder: Path) -> list[Path]:
     Raises:
         InputError: kaleido, or a browser that it can draw in, is missing.
     """
-    studies = insight.evidence.studies
-    plots = plots_view(insight, looks_of([study.name for study in studies])).all
-    tasks = [_task(plot, folder / f"{plot.name}.{kind}", kind) for plot in plots for kind in FORMATS]
+    tasks = [_task(plot, folder / f"{plot.name}.{kind}", kind) for plot in plots_of(insight) for kind in FORMATS]
     _draw(tasks, folder)
     return [Path(task["path"]) for task in tasks]
 
 
 def _task(plot: Plot, path: Path, kind: str) -> _Task:
     size: dict[str, str | int] = {"format": kind, "width": WIDTH, "height": HEIGHT}
-    return {"fig": _standing_alone(plot), "path": str(path), "opts": size | {"scale": SCALE if kind == "png" else 1}}
-
-
-def _standing_alone(plot: Plot) -> dict[str, Json]:
-    """The figure with what the page has around it: title, legend and white ground; without what waits for a switch."""
-    figure: Figure = plot.figure
-    shown = with_smoothed([trace for trace in figure.data if _meta(trace).get("best", True)], figure.layout)
-    layout: dict[str, Json] = {
-        **figure.layout,
-        **{name: {"zeroline": False, **axis} for name, axis in _axes(figure.layout)},
-        "title": {"text": plot.title or plot.label},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "margin": {"l": 90, "r": 30, "t": 70, "b": 70},
-        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-    }
-    return {"data": _named(shown), "layout": layout}
-
-
-def _axes(layout: Mapping[str, Json]) -> list[tuple[str, Mapping[str, Json]]]:
-    return [(name, axis) for name, axis in layout.items() if name[1:5] == "axis" and isinstance(axis, Mapping)]
-
-
-def _named(traces: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
-    """One entry in the legend for each study."""
-    seen: set[str] = set()
-    named: list[Mapping[str, Json]] = []
-    for trace in traces:
-        study = _meta(trace).get("study")
-        is_first = isinstance(study, str) and study not in seen
-        named.append({**trace, "name": study if isinstance(study, str) else "", "showlegend": is_first})
-        seen |= {study} if isinstance(study, str) else set()
-    return named
-
-
-def _meta(trace: Mapping[str, Json]) -> Mapping[str, Json]:
-    meta = trace.get("meta")
-    return meta if isinstance(meta, Mapping) else {}
+    return {"fig": standing_alone(plot), "path": str(path), "opts": size | {"scale": SCALE if kind == "png" else 1}}
 
 
 def _draw(tasks: Sequence[_Task], folder: Path) -> None:

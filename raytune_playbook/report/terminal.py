@@ -13,7 +13,7 @@ from rich.text import Text
 from raytune_playbook.analysis.answer.answer import Answer, Verdict
 from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.summary import RoundSummary
-from raytune_playbook.analysis.wording import ABSENT, count_text, number_text, value_text
+from raytune_playbook.analysis.wording import ABSENT, count_text, number_text
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.storage import Storage
@@ -22,6 +22,7 @@ from raytune_playbook.records.types import Outcome, RoundState
 from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
 from raytune_playbook.report.insight import insight_of
 from raytune_playbook.report.reading import RoundReading, read_all, read_round
+from raytune_playbook.study.wording import value_text
 
 FILE_WIDTH = 120
 """Columns of what is printed to a file or a pipe."""
@@ -34,9 +35,14 @@ MAX_OPEN_LINES = 6
 
 
 def new_console() -> Console:
-    """A console that prints plainly: as wide as the terminal, or `FILE_WIDTH` where there is none."""
+    """A console that prints plainly: as wide as the terminal, or `FILE_WIDTH` where there is none.
+
+    In a notebook, too, where `rich` would make a display of its own of every line.
+    """
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, width=FILE_WIDTH, force_jupyter=False, force_terminal=False)
 
 
 def summary(store: RoundStore) -> RenderableType:

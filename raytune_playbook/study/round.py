@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
@@ -36,7 +36,12 @@ from raytune_playbook.study.refusals import (
     refuse_two_settings,
 )
 from raytune_playbook.study.settings import Budget, Objective, Resources
+from raytune_playbook.study.shown import Shown, facts_table
 from raytune_playbook.study.study import Search, StudySpec, WorkloadSpec
+from raytune_playbook.study.wording import range_text, values_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 MAX_STUDIES = 16
 """More combinations of scientific values than this share one joint study, which samples them evenly (rule SD6)."""
@@ -53,7 +58,7 @@ class HasHyperparameters(Protocol):
         """Which workload this is."""
 
 
-class Round(FrozenSpec):
+class Round(Shown, FrozenSpec):
     """One round of experiments.
 
     Fields:
@@ -213,6 +218,35 @@ class Round(FrozenSpec):
     def extended(self, num_trials: int) -> Self:
         """The same round with another number of trials, which changes none of its points (rule QR4)."""
         return self.model_copy(update={"budget": Budget(**(dict(self.budget) | {"num_trials": num_trials}))})
+
+    def __repr__(self) -> str:
+        given = {"scientific": ", ".join(self.scientific), "nuisance": ", ".join(self.tuned)}
+        roles = [f"{role} {names}" for role, names in given.items() if names]
+        return f"<Round {self.name!r}: {'; '.join([*roles, self._spends])}>"
+
+    __str__ = __repr__
+
+    def __rich__(self) -> RenderableType:
+        searched = {
+            role: "\n".join(f"{name}: {range_text(each)}" for name, each in hyperparameters.items())
+            for role, hyperparameters in (("scientific", self.scientific), ("nuisance", self.tuned))
+        }
+        facts = {
+            "workload": type(self.workload).__name__,
+            **searched,
+            "fixed": values_text(self.fixed),
+            "objective": f"{self.objective.name}, {self.objective.goal}d",
+            "budget": self._spends,
+            "search": f"{self.search}, seed {self.seed}",
+            "notes": self.notes,
+        }
+        return facts_table(f"{self.name}: {self.goal}", facts)
+
+    @property
+    def _spends(self) -> str:
+        trials, studies = self.budget.num_trials, len(self.studies)
+        of_studies = f" in {studies} studies" if studies > 1 else ""
+        return f"{trials:,} trial{'s' * (trials != 1)}{of_studies}, {self.budget.max_train_steps:,} steps each"
 
     @property
     def fingerprint(self) -> str:

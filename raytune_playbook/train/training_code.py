@@ -8,6 +8,8 @@ file's `source_hash`.
 from __future__ import annotations
 
 import ast
+import inspect
+import linecache
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,20 +33,32 @@ def training_code(path: Path, class_name: str) -> str:
     Raises:
         SyntaxError: the file, or a module beside it, is no Python any more.
     """
-    found, waiting = {path: _used(_parsed(path), class_name.partition(".")[0])}, [path]
+    found, waiting = {path: _used(_parsed(path.read_bytes()), class_name.partition(".")[0])}, [path]
     while waiting:
         file = waiting.pop()
         absolute = (_beside(module, path) for module in _imported(found[file]))
         for beside in (*absolute, *_imported_relatively(found[file], file)):
             if beside is not None and beside not in found:
-                found[beside] = _parsed(beside)
+                found[beside] = _parsed(beside.read_bytes())
                 waiting.append(beside)
     return "\n".join(ast.dump(statement) for file in sorted(found) for statement in found[file])
 
 
-def _parsed(path: Path) -> list[ast.stmt]:
+def cell_of(cls: type) -> str:
+    """The source of the cell of a notebook, or of a shell, in which a class was defined; empty where nobody kept it."""
+    files = {value.__code__.co_filename for value in vars(cls).values() if inspect.isfunction(value)}
+    return "".join("".join(linecache.getlines(file)) for file in sorted(files))
+
+
+def training_code_of_cell(cell: bytes, class_name: str) -> str:
+    """As `training_code`, of a cell; what it uses of other cells is not followed."""
+    statements = _used(_parsed(cell), class_name.partition(".")[0])
+    return "\n".join(ast.dump(statement) for statement in statements)
+
+
+def _parsed(source: bytes) -> list[ast.stmt]:
     """The statements of a file without docstrings, and without what only runs where it is the program."""
-    tree = _tree(path.read_bytes())
+    tree = _tree(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)]

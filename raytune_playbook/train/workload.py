@@ -24,7 +24,7 @@ from raytune_playbook.study.datasets import Files, Split
 from raytune_playbook.study.fingerprints import source_hash
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.study import WorkloadSpec
-from raytune_playbook.train.training_code import training_code
+from raytune_playbook.train.training_code import cell_of, training_code, training_code_of_cell
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """One worker's part of a batch by column; every tensor has the shape (batch, ...)."""
@@ -303,15 +303,7 @@ class Workload(ABC):
             for name, value in vars(self).items()
             if not name.startswith("_") and isinstance(value, bool | int | float | str | None)
         }
-        code = b""
-        try:
-            path = Path(inspect.getfile(cls)).resolve()
-            source = path.read_bytes()
-            code = training_code(path, cls.__qualname__).encode()
-        except (OSError, TypeError):  # defined in a notebook or a shell
-            source = b""
-        except SyntaxError:  # edited since it was loaded
-            code = source
+        source, code = _source_of(cls)
         return WorkloadSpec(
             module=cls.__module__,
             name=cls.__qualname__,
@@ -319,3 +311,18 @@ class Workload(ABC):
             source_hash=source_hash(source),
             code_hash=source_hash(code),
         )
+
+
+def _source_of(cls: type[Workload]) -> tuple[bytes, bytes]:
+    """The file, or a notebook's cell, that defines a workload, and what of it trains."""
+    try:
+        path = Path(inspect.getfile(cls)).resolve()
+        source = path.read_bytes()
+    except (OSError, TypeError):  # defined in a notebook or a shell
+        path, source = None, cell_of(cls).encode()
+    try:
+        name = cls.__qualname__
+        code = training_code_of_cell(source, name) if path is None else training_code(path, name)
+    except SyntaxError:  # edited since it was loaded
+        return source, source
+    return source, code.encode()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.report.formatting import log_ticks, objective_text, range_text
-from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
+from raytune_playbook.report.formatting import log_ticks, objective_text
 from raytune_playbook.study.settings import Objective
 
 
@@ -26,18 +25,3 @@ def test_in13_the_choice_of_the_objective_is_in_words():
     assert objective_text(Objective()) == "lowest validation error over training"
     last = Objective(metric="accuracy", goal="maximize", over="last")
     assert objective_text(last) == "validation accuracy at the end of training; the highest is best"
-
-
-@pytest.mark.parametrize(
-    ("hyperparameter", "text"),
-    [
-        (Float(1e-4, 1, scale="log"), "0.0001 to 1, log scale"),
-        (Float(0.5, 0.99, scale="log_one_minus"), "0.5 to 0.99, log scale in 1 - value"),
-        (Int(1, 8), "1 to 8"),
-        (Int(1, 8, when={"optimizer": ["adam", "nadam"]}), "1 to 8, where optimizer = adam or nadam"),
-        (Discrete([16, 32]), "16, 32"),
-        (Categorical(["a", None]), "a, none"),
-    ],
-)
-def test_ranges(hyperparameter, text):
-    assert range_text(hyperparameter) == text

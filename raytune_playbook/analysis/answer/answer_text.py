@@ -10,7 +10,8 @@ from raytune_playbook.analysis.answer.arm_comparison import Comparison, Doubt, t
 from raytune_playbook.analysis.answer.resolution import retrain_variance, smallest_told
 from raytune_playbook.analysis.answer.study_variance import SURE
 from raytune_playbook.analysis.evidence import Arm, Evidence
-from raytune_playbook.analysis.wording import number_text, value_text, values_text
+from raytune_playbook.analysis.wording import number_text
+from raytune_playbook.study.wording import value_text, values_text
 
 WIDER = 4
 """Where the medians of two values' trials differ by so many times what their best do, more of one's space is good."""

@@ -23,7 +23,7 @@ from raytune_playbook.analysis.next_study.search_ranges import (
     put_together,
     range_text,
 )
-from raytune_playbook.analysis.wording import count_text, value_text
+from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (
     Categorical,
@@ -33,6 +33,7 @@ from raytune_playbook.study.hyperparameters.hyperparameter import (
     Int,
     is_same,
 )
+from raytune_playbook.study.wording import value_text
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.findings.space.ranges import end_text
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.errors import SpaceError
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import (
@@ -19,6 +18,7 @@ from raytune_playbook.study.hyperparameters.hyperparameter import (
     finite_values,
     is_same,
 )
+from raytune_playbook.study.wording import value_text
 
 _SCALES: dict[Scale, str] = {"linear": "linear", "log": "log", "log_one_minus": "log (1 - value)"}
 

@@ -16,9 +16,10 @@ from scipy.stats import t as t_distribution
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.sampled.points import Floats, points_of
 from raytune_playbook.analysis.sampled.response import Response, responses
-from raytune_playbook.analysis.wording import form_for, number_text, value_text, values_text
+from raytune_playbook.analysis.wording import form_for, number_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
+from raytune_playbook.study.wording import value_text, values_text
 
 NEAR = 4.0
 """Points whose rate is within so many times the best one are fitted: farther off no bowl fits."""

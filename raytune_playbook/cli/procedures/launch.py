@@ -115,7 +115,8 @@ def _table(launches: list[LaunchRecord], tests: list[TestRecord]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from raytune_playbook.analysis.wording import number_text, values_text
+    from raytune_playbook.analysis.wording import number_text
+    from raytune_playbook.study.wording import values_text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in (

@@ -23,6 +23,7 @@ from raytune_playbook.engine.driver.recorder import Recorder, Tally
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
+from raytune_playbook.engine.tune.reporting import Silence
 from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
@@ -276,7 +277,11 @@ class Driver:
                     reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
-                    name="round", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=0)
+                    name="round",
+                    storage_path=scratch,
+                    verbose=0,
+                    progress_reporter=Silence(),
+                    failure_config=tune.FailureConfig(max_failures=0),
                 ),
             )
             try:

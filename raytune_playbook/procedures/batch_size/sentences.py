@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raytune_playbook.analysis.wording import bytes_text, values_text
+from raytune_playbook.analysis.wording import bytes_text
 from raytune_playbook.procedures.batch_size.measured import Ended, Measured, Proof, ToTarget
 from raytune_playbook.procedures.batch_size.scaling import PERFECT
 from raytune_playbook.procedures.batch_size.throughput import GROWS, Bottleneck, Part, Scaling
+from raytune_playbook.study.wording import values_text
 
 _GROWN: dict[Part, str] = {
     "compute": "computing, so the hardware is at its limit, which no larger batch and no better input pipeline raises",

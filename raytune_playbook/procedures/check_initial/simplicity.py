@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import SECONDARY, last_part, purpose_of
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.wording import value_text
 
 SIMPLE_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "torch_adam", "torch_adamw")
 """SGD with fixed momentum, and Adam with its secondary hyperparameters fixed."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_playbook.analysis.wording import count_text, duration_text, form_for, number_text, values_text
+from raytune_playbook.analysis.wording import count_text, duration_text, form_for, number_text
 from raytune_playbook.procedures.check_initial.against_chance import CLEARLY, SIGNIFICANT, Judged, Scored
 from raytune_playbook.records.procedures import ShownLine, ShownPlot, ShownSeries, ShownTable
 from raytune_playbook.records.types import Training
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import values_text
 
 NUM_BARS = 30
 

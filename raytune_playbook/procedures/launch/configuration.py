@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter
 from raytune_playbook.study.hyperparameters.known import OPTIMIZERS, purpose_of
 from raytune_playbook.study.round import Round
+from raytune_playbook.study.wording import value_text
 
 NUM_STEPS = "max_train_steps"
 """Of a configuration's length, beside the names of its hyperparameters."""

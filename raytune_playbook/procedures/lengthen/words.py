@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.wording import count_text, duration_text, form_for, number_text, value_text
+from raytune_playbook.analysis.wording import count_text, duration_text, form_for, number_text
 from raytune_playbook.procedures.lengthen.branches import BranchEnd, best_of, better_than_none, whole_s
 from raytune_playbook.procedures.lengthen.comparison import Change, Compared, Verdict, carries_over
 from raytune_playbook.records.procedures import Cell, ShownLine, ShownPlot, ShownSeries, ShownTable
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text
 
 GROWTH = 10
 """Rule LN4: from round to round training grows about so many times longer."""

@@ -13,7 +13,7 @@ import math
 from rich.console import Console
 
 from raytune_playbook.analysis.trials import trials_of
-from raytune_playbook.analysis.wording import count_text, value_text
+from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE
 from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.engine.jobs.preflight import workload_of
@@ -52,6 +52,7 @@ from raytune_playbook.records.types import Outcome
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text
 
 VERB = "train-steps"
 

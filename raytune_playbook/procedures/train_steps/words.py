@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.wording import count_text, number_text, value_text
+from raytune_playbook.analysis.wording import count_text, number_text
 from raytune_playbook.procedures.train_steps.sweep import End, Fit, Length, best_of, candidate
 from raytune_playbook.records.procedures import ShownLine, ShownPlot, ShownSeries, ShownTable
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from raytune_playbook.analysis.answer.study_variance import rank_of_another
 from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import form_for, number_text, values_text
+from raytune_playbook.analysis.wording import form_for, number_text
 from raytune_playbook.procedures.command import command_of
 from raytune_playbook.procedures.launch.comparison import median_interval
 from raytune_playbook.procedures.variance.retrainings import Point, Retrainings, histogram_points
@@ -29,6 +29,7 @@ from raytune_playbook.records.registry import closed_workload, newest_launch
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.data_split import DATA_SPLIT
+from raytune_playbook.study.wording import values_text
 
 _ORDINALS = ("first", "second", "third", "fourth")
 """There is no need of more: in less than 1 of 16 cases are the best four of two searches all of one."""

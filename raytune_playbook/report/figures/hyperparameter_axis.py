@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.plots.axis import Axis, AxisPoint
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.report.figures.figure import Figure, Json, plain
 from raytune_playbook.report.figures.style import (
     GOLDEN,
@@ -28,6 +27,7 @@ from raytune_playbook.report.figures.value_axis import ValueAxis, value_axis
 from raytune_playbook.report.formatting import log_ticks
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text
 
 STUDIES_APART, MOST_APART = 0.02, 0.06
 """Of a range: how far neighbouring studies stand from each other, and the first from the last."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from raytune_playbook.analysis.plots.axis import Axis
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import number_text, value_text
+from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.report.figures.figure import Figure, Json, plain
 from raytune_playbook.report.figures.style import HOVER_TRIAL, trial_name
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.wording import value_text
 
 GROUPS = ((0.1, "#0072B2", 2.0, 0.95), (0.25, "#56B4E9", 1.2, 0.7), (1.0, "#7A828A", 0.8, 0.3))
 """Of the trials, the best first: up to which share, colour, width and opacity."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from raytune_playbook.report.figures.figure import Figure
@@ -16,6 +17,7 @@ class Plot:
         title: above it; empty where its axes say what it shows.
         label: what it shows in a sentence, for who does not see it.
         figure: the drawing.
+        of: the hyperparameter, metric or study that it shows, which sets it apart from others of its kind.
         follows: whether the page can judge it by another objective.
         is_wide: whether it takes the page's whole width.
     """
@@ -24,8 +26,14 @@ class Plot:
     title: str
     label: str
     figure: Figure
+    of: str = ""
     follows: bool = False
     is_wide: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Its name without its place among those of its kind: ``axis`` of ``axis-2``."""
+        return re.sub(r"-\d+$", "", self.name)
 
 
 @dataclass(frozen=True)

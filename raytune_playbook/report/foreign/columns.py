@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.report.foreign.recorded import RecordedTrial
 from raytune_playbook.report.foreign.roles import Roles
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import last_part
+from raytune_playbook.study.wording import value_text
 
 SEED_NAMES = ("seed", "random_seed", "random_state")
 

@@ -11,12 +11,12 @@ from raytune_playbook.report.foreign.judging import Judgement, judgement_of
 from raytune_playbook.report.foreign.ranges import inferred_range
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State
 from raytune_playbook.report.foreign.roles import Roles
-from raytune_playbook.report.formatting import range_text
 from raytune_playbook.study.closest import did_you_mean
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from raytune_playbook.study.hyperparameters.space import MAX_SCIENTIFIC_INTS
 from raytune_playbook.study.round import MAX_STUDIES
+from raytune_playbook.study.wording import range_text
 
 
 @dataclass(frozen=True)

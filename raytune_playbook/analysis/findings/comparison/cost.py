@@ -12,8 +12,9 @@ from statistics import median
 
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.wording import bytes_text, count_text, duration_text, values_text
+from raytune_playbook.analysis.wording import bytes_text, count_text, duration_text
 from raytune_playbook.records.types import Training
+from raytune_playbook.study.wording import values_text
 
 RULE, QUESTION = "IN20", "What does each scientific value cost?"
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.changes import NumTrials
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.wording import values_text
 from raytune_playbook.records.types import Outcome
+from raytune_playbook.study.wording import values_text
 
 RULE, QUESTION = "SD13", "Were all scientific values tuned equally?"
 

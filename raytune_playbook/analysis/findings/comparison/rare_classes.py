@@ -15,7 +15,8 @@ from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.series.curves import Curve, Evaluation
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import number_text, values_text
+from raytune_playbook.analysis.wording import number_text
+from raytune_playbook.study.wording import values_text
 
 RULE, QUESTION = "EV6", "Is an improvement more than one more correct example of a rare class?"
 

@@ -13,11 +13,12 @@ from typing import TypeAlias
 from raytune_playbook.analysis.evidence import EarlierRound, Evidence
 from raytune_playbook.analysis.findings.curves.looked_at import ends_at_target
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
-from raytune_playbook.analysis.wording import count_text, value_text
+from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Int, finite_values, is_same
 from raytune_playbook.study.hyperparameters.known import TRAINING, purpose_of, usual_name
 from raytune_playbook.study.study import StudySpec
+from raytune_playbook.study.wording import value_text
 
 RULE, QUESTION = "LN7", "Was the number of steps chosen for what is trained now?"
 

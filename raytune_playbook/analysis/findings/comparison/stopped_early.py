@@ -12,8 +12,9 @@ from collections.abc import Collection, Sequence
 from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import form_for, values_text
+from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.records.types import Outcome
+from raytune_playbook.study.wording import values_text
 
 RULE, QUESTION = "CK4", "Were trials stopped before their training was over?"
 

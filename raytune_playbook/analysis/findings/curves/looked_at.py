@@ -12,10 +12,11 @@ from raytune_playbook.analysis.findings.finding import Finding, Status
 from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.series.stacks import Floats, Stack
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import count_text, values_text
+from raytune_playbook.analysis.wording import count_text
 from raytune_playbook.records.types import Outcome
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.known import usual_name
+from raytune_playbook.study.wording import values_text
 
 VALIDATION = "validation"
 TRAIN = "train"

@@ -6,9 +6,9 @@ from raytune_playbook.analysis.evidence import Evidence
 from raytune_playbook.analysis.findings.changes import SearchOver
 from raytune_playbook.analysis.findings.curves.looked_at import is_fixed
 from raytune_playbook.analysis.findings.finding import Proposal
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from raytune_playbook.study.hyperparameters.known import purpose_of, usual_name
+from raytune_playbook.study.wording import value_text
 
 REGULARIZERS: dict[str, Float] = {
     "weight_decay": Float(1e-5, 1e-1, scale="log"),

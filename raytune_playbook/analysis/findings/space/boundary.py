@@ -24,9 +24,9 @@ from raytune_playbook.analysis.findings.space.scientific_ends import scientific_
 from raytune_playbook.analysis.sampled.points import Group, groups_of, is_numeric, scores_of
 from raytune_playbook.analysis.sampled.response import Response, responses
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Hyperparameter
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
+from raytune_playbook.study.wording import value_text
 
 RULE = "IN1"
 QUESTION = "Is the search space large enough?"

@@ -16,8 +16,8 @@ from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.sampled.points import Group, groups_of, scores_of
 from raytune_playbook.analysis.sampled.response import responses
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
+from raytune_playbook.study.wording import value_text
 
 RULE = "UN10"
 QUESTION = "Does instability limit the learning rate?"

@@ -20,9 +20,9 @@ from raytune_playbook.analysis.findings.space.ranges import narrowed, range_text
 from raytune_playbook.analysis.sampled.chance import LEVEL, by_chance
 from raytune_playbook.analysis.sampled.points import Group, groups_of
 from raytune_playbook.analysis.sampled.response import Response, responses
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.hyperparameters.hyperparameter import Float, Hyperparameter
 from raytune_playbook.study.hyperparameters.known import is_learning_rate
+from raytune_playbook.study.wording import value_text
 
 RULE = "IN19"
 QUESTION = "What can the next study leave out?"

@@ -6,10 +6,10 @@ import itertools
 import math
 from typing import NamedTuple
 
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Hyperparameter, Int
 from raytune_playbook.study.hyperparameters.known import usual_name
+from raytune_playbook.study.wording import value_text
 
 WIDENED_BY = 0.5
 """A range is widened by so much of its own width, on its own scale."""

@@ -12,9 +12,9 @@ from raytune_playbook.analysis.findings.finding import Finding, Proposal, Status
 from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.sampled.points import points_of, scores_of
 from raytune_playbook.analysis.sampled.response import responses
-from raytune_playbook.analysis.wording import value_text
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Discrete, Hyperparameter
+from raytune_playbook.study.wording import value_text
 
 RULE = "IN1"
 QUESTION = "Is the search space large enough?"

@@ -11,13 +11,14 @@ from raytune_playbook.analysis.evidence import Arm, Evidence
 from raytune_playbook.analysis.series.curves import Evaluation
 from raytune_playbook.analysis.summary import counts
 from raytune_playbook.analysis.trials import Trial, TrialId
-from raytune_playbook.analysis.wording import ABSENT, bytes_text, count_text, duration_text, number_text, value_text
+from raytune_playbook.analysis.wording import ABSENT, bytes_text, count_text, duration_text, number_text
 from raytune_playbook.report.formatting import counts_text, objective_text
 from raytune_playbook.report.insight import Insight
 from raytune_playbook.report.page.views.findings import FindingLink, finding_links
 from raytune_playbook.report.page.views.parts import TrialLink, step_text, trial_link, trial_value
 from raytune_playbook.report.reading import MAX_ARMS_SHOWN
 from raytune_playbook.study.evaluation_settings import FULL_VALIDATION
+from raytune_playbook.study.wording import value_text
 
 _SPLITS = {"validation": "sampled validation", FULL_VALIDATION: "validation"}
 """What the page calls them where evaluations scored a sample."""

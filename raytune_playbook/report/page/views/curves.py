@@ -66,6 +66,7 @@ def _evaluations(
                 looks=looks,
                 marked=_best_steps(drawn) if metric == objective.metric else None,
             ),
+            of=metric,
         )
         for place, metric in enumerate(ordered)
     ]

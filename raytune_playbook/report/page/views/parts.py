@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import ABSENT, count_text, value_text
+from raytune_playbook.analysis.wording import ABSENT, count_text
 from raytune_playbook.report.figures.style import trial_name
+from raytune_playbook.study.wording import value_text
 
 
 @dataclass(frozen=True)

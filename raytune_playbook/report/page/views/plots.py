@@ -121,6 +121,7 @@ def _isolation(evidence: Evidence, looks: Looks) -> PlotSection:
             "",
             f"The best {evidence.objective.name} of each value of {isolation.name}, with the other trials behind it.",
             isolation_figure(isolation, evidence.ranked, evidence.objective, looks),
+            of=isolation.name,
             follows=True,
         )
         for place, isolation in enumerate(found)
@@ -146,6 +147,7 @@ def _axes(evidence: Evidence, looks: Looks) -> PlotSection:
             "",
             f"{evidence.objective.name} against {axis.name}, one mark for each trial.",
             axis_figure(axis, evidence.objective, looks, best),
+            of=axis.name,
             follows=True,
         )
         for place, axis in enumerate(axes(evidence.studies, evidence.trials))
@@ -185,9 +187,8 @@ def _progress(evidence: Evidence, looks: Looks) -> PlotSection:
     for place, curve in enumerate(tuning_curves(evidence)[:MAX_TUNING_CURVES]):
         title = f"Best of N trials: {names.get(curve.study, curve.study)}" if len(evidence.studies) > 1 else "Best of N"
         label = f"The median and quartiles of the best {objective.name} of N trials of {curve.study}."
-        plots.append(
-            Plot(f"best-of-n-{place}", title, label, tuning_curve_figure(curve, objective, looks[curve.study]))
-        )
+        figure = tuning_curve_figure(curve, objective, looks[curve.study])
+        plots.append(Plot(f"best-of-n-{place}", title, label, figure, of=curve.study))
     note = (
         "Would more trials help? A best-of-N curve that still improves steeply at its end says yes. The line is the "
         "median of the best of N trials, the area its quartiles, dotted the band in which the true median lies, also "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from raytune_playbook.analysis.trials import Trial
-from raytune_playbook.analysis.wording import values_text
 from raytune_playbook.records.types import RoundRecord
 from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.study.wording import values_text
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raytune_playbook.analysis.wording import value_text
-from raytune_playbook.report.formatting import range_text
 from raytune_playbook.report.reading import RoundReading
+from raytune_playbook.study.wording import range_text, value_text
 
 
 @dataclass(frozen=True)

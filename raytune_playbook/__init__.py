@@ -8,9 +8,6 @@ neither.
 from __future__ import annotations
 
 import importlib
-import logging
-import sys
-import warnings
 from typing import TYPE_CHECKING
 
 from raytune_playbook.errors import Infeasible, InputError, PlaybookError, RunError
@@ -125,6 +122,15 @@ def __getattr__(name: str) -> object:
     return value
 
 
-if "ipykernel" in sys.modules:  # Ray asks for widgets that it never shows here
-    logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message="IProgress not found")
+def _be_quiet_in_notebooks() -> None:
+    """Ray asks there for widgets that it would never show."""
+    import logging
+    import sys
+    import warnings
+
+    if "ipykernel" in sys.modules:
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message="IProgress not found")
+
+
+_be_quiet_in_notebooks()

@@ -1,7 +1,8 @@
 """The command line: ``raytune-playbook run JOB`` and its companions.
 
 Exit codes: 0 done, or stopped cleanly; 1 the run failed, or none of its trials completed (its records are kept); 2 bad
-input (nothing was started or written); 130 interrupted. What is wrong is said in one sentence, without a traceback.
+input (nothing was started or written); 130 interrupted; 143 terminated. What is wrong is said in one sentence, without
+a traceback.
 
 A verb is a function in one of the modules here: its docstring is the help, its decorators are its arguments and
 options. It imports what it needs when it is called, so that help, completion and listing rounds need not wait for ray

@@ -41,8 +41,10 @@ class _Commands(click.Group):
         try:
             code: int | None = super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):  # the latter while something is asked
-            click.echo("Interrupted.", err=True)
-            return INTERRUPTED
+            from raytune_playbook.engine.cluster.termination import EXIT_CODE, has_come
+
+            click.echo("Terminated." if has_come() else "Interrupted.", err=True)
+            return EXIT_CODE if has_come() else INTERRUPTED
         except PlaybookError as error:
             click.echo(error, err=True)
             return BAD_INPUT if isinstance(error, InputError) else FAILED

@@ -27,6 +27,7 @@ from raytune_playbook.engine.cluster.capacity import (
 from raytune_playbook.engine.cluster.loss import ClusterAddress
 from raytune_playbook.engine.cluster.own_token import keep_own_token
 from raytune_playbook.engine.cluster.ray_internals import Probe, probe, start_local_cluster
+from raytune_playbook.engine.cluster.termination import termination_raises
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.handle import PoolHandle
@@ -138,12 +139,14 @@ class Gangs:
         self._store: StoreHandle | None = None
         self._owns_cluster = False
         self._cluster: ClusterAddress | None = None
+        self._within = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         if not (ray.is_initialized() or self._address or os.environ.get("RAY_ADDRESS")):
             require_local_cpus(self.resources)
         self._owns_cluster = connect(self._address)
         try:
+            self._within.enter_context(termination_raises())
             self._cluster = ClusterAddress.connected()
             with self.losses_told():
                 require_one_gang(cluster_nodes(), self.resources)
@@ -170,6 +173,7 @@ class Gangs:
         if self._owns_cluster:
             ray.shutdown()
             self._owns_cluster = False
+        self._within.close()
 
     def renew(self) -> None:
         """End all gangs, so that whatever runs next has workers that have done nothing yet; between rounds only."""

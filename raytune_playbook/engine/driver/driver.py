@@ -17,6 +17,7 @@ from ray import tune
 
 from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.cluster.calls import answer_of
+from raytune_playbook.engine.cluster.termination import has_come
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder, Tally
@@ -116,7 +117,7 @@ class Driver:
 
         Raises:
             RunError: the pool is gone, or another driver runs the round.
-            KeyboardInterrupt: at the second Ctrl-C; the first ends the round cleanly.
+            KeyboardInterrupt: at SIGTERM, or at the second Ctrl-C; the first ends the round cleanly.
         """
         tuning = threading.Thread(target=self._tune, name="tune", daemon=True)
         tuning.start()
@@ -129,6 +130,11 @@ class Driver:
                         self._tell()
                         return self._write_status(self._how_it_ended())
                 except KeyboardInterrupt:
+                    if has_come():
+                        self._progress.say(
+                            f"Terminated: trials are cut off. Go on with: {self._store.command('resume')}"
+                        )
+                        raise
                     if self._ending is not None:
                         raise
                     self._progress.say(
@@ -150,7 +156,7 @@ class Driver:
         except ClaimLostError:  # the status is the other driver's
             raise
         except BaseException:
-            self._write_status(Standing(RoundState.STOPPED, "cut off"))
+            self._write_status(Standing(RoundState.STOPPED, "terminated" if has_come() else "cut off"))
             raise
         finally:
             self._leave(tuning)

@@ -131,9 +131,7 @@ class Driver:
                         return self._write_status(self._how_it_ended())
                 except KeyboardInterrupt:
                     if has_come():
-                        self._progress.say(
-                            f"Terminated: trials are cut off. Go on with: {self._store.command('resume')}"
-                        )
+                        self._progress.say(f"Trials are cut off; go on with: {self._store.command('resume')}")
                         raise
                     if self._ending is not None:
                         raise

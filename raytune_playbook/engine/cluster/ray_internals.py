@@ -7,6 +7,7 @@ keeps these names out of all other modules. Whoever needs another one adds a fun
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -173,6 +174,36 @@ def probe(address: str) -> Probe:
         }
         return refusals.get(error.code(), Probe.ANSWERS)
     return Probe.ANSWERS
+
+
+@dataclass(frozen=True)
+class OtherVersions:
+    """A cluster that a process cannot join, for its versions of Ray and Python are others."""
+
+    of_cluster: tuple[str, str]
+    of_process: tuple[str, str]
+
+
+def other_versions(error: BaseException) -> OtherVersions | None:
+    """What `ray.init` says where a cluster's versions are others; Ray has no type for that error."""
+    found = re.findall(r"Ray: (\S+)\s+Python: (\S+)", str(error)) if "Version mismatch" in str(error) else []
+    return OtherVersions(found[0], found[1]) if len(found) == 2 else None
+
+
+def wants_token(address: str) -> bool:
+    """Whether a cluster's controller refuses who sends no token."""
+    try:
+        with grpc.insecure_channel(address) as channel:
+            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=PROBE_S, wait_for_ready=True)
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+    return False
+
+
+def session_folder() -> str:
+    """Where Ray keeps its logs, and spills objects, on the node of this process."""
+    folder: str = ray_worker.global_worker.node.get_session_dir_path()
+    return folder
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """One real Ray cluster per test session, started once and stopped at its end, and which tests need one.
 
 Tests that need Ray are marked ``cluster``, so that ``pytest -m "not cluster"`` runs the others, and all that share a
-cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures.
+cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures. Tests that take
+hours are marked ``soak`` and run only by ``pytest -m soak``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:  # pytest-xdist reads the g
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "soak" not in config.option.markexpr:  # also beside another ``-m``, which one in ``addopts`` would lose to
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
     if hasattr(config, "workerinput"):  # of several processes none shall be left alone with a long group at the end
         order = {name: place for place, name in enumerate(RAY_FIXTURES)}
         items.sort(key=lambda item: order.get(_started_by(item) or "", len(order)))

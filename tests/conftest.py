@@ -1,8 +1,8 @@
 """One real Ray cluster per test session, started once and stopped at its end, and which tests need one.
 
 Tests that need Ray are marked ``cluster``, so that ``pytest -m "not cluster"`` runs the others, and all that share a
-cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures. Tests that take
-hours are marked ``soak`` and run only by ``pytest -m soak``.
+cluster run in one process of pytest-xdist; so do the tests of each other file, which may share fixtures. What takes
+hours is marked ``soak`` and runs only by ``pytest -m soak``.
 """
 
 from __future__ import annotations

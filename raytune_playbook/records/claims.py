@@ -113,6 +113,11 @@ class Claim:
         """The name of this run, which requests to it bear."""
         return self._record.run
 
+    @property
+    def path(self) -> str:
+        """Of its file, within the storage; whoever reads that reads the name of this run."""
+        return _path(self._subject, self._number)
+
     def require(self) -> None:
         """Check that it is still held; to be called before records are written.
 

@@ -17,9 +17,12 @@ import ray
 import ray._private.auto_init_hook as auto_init
 import ray._private.worker as ray_worker
 import tenacity
+from ray._common.utils import get_system_memory
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # made when imported
+from ray._private.utils import get_used_memory
+from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined] # made when imported
+from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # likewise
     ActorTableData,
     PlacementGroupTableData,
 )
@@ -201,9 +204,36 @@ def wants_token(address: str) -> bool:
 
 
 def session_folder() -> str:
-    """Where Ray keeps its logs, and spills objects, on the node of this process."""
-    folder: str = ray_worker.global_worker.node.get_session_dir_path()
+    """Where Ray keeps its logs, and spills objects, on the node of this process.
+
+    Raises:
+        RuntimeError: this process is not connected to Ray.
+    """
+    if (node := ray_worker.global_worker.node) is None:
+        raise RuntimeError("this process is not connected to Ray")
+    folder: str = node.get_session_dir_path()
     return folder
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a machine, or of the container that it is."""
+
+    total_bytes: int
+    used_bytes: int
+
+
+def memory_of_node() -> Memory:
+    """As Ray's memory monitor counts it on the node of this process."""
+    return Memory(get_system_memory(), get_used_memory())
+
+
+def lost_hosts() -> list[str]:
+    """Names of hosts whose node was lost, and that have no living one: none that was stopped, drained or idle."""
+    nodes = ray.nodes()
+    alive = {node["NodeManagerHostname"] for node in nodes if node["Alive"]}
+    lost = [node for node in nodes if node["DeathReason"] == NodeDeathInfo.UNEXPECTED_TERMINATION]
+    return sorted({node["NodeManagerHostname"] for node in lost} - alive)
 
 
 @contextlib.contextmanager

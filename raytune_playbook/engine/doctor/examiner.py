@@ -17,10 +17,10 @@ import psutil
 import torch
 import torch.distributed as dist
 
-from raytune_playbook.engine.cluster.ray_internals import session_folder
+from raytune_playbook.engine.cluster.ray_internals import memory_of_node, session_folder
 from raytune_playbook.engine.doctor.facts import Seen
 from raytune_playbook.engine.doctor.versions import versions
-from raytune_playbook.errors import StorageError, StorageFailure
+from raytune_playbook.errors import StorageError
 from raytune_playbook.records.storage import Storage
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -62,14 +62,14 @@ class Examiner:
         """This node's clock."""
         return time.time()
 
-    def look(self, address: str) -> Seen:
-        """What there is on this node, which Ray reaches at an address."""
+    def look(self, address: str, packages: Sequence[str]) -> Seen:
+        """What there is on this node, which Ray reaches at an address; versions of the named packages."""
         disk_path = session_folder()
-        memory, disk = psutil.virtual_memory(), shutil.disk_usage(disk_path)
+        memory, disk = memory_of_node(), shutil.disk_usage(disk_path)
         return Seen(
-            versions=versions(),
-            memory_bytes=memory.total,
-            memory_free_bytes=memory.available,
+            versions=versions(packages),
+            memory_bytes=memory.total_bytes,
+            memory_free_bytes=memory.total_bytes - memory.used_bytes,
             disk_path=disk_path,
             disk_bytes=disk.total,
             disk_free_bytes=disk.free,
@@ -86,7 +86,7 @@ class Examiner:
             storage = Storage(uri)
             self._created = storage.missing_folders()
             storage.write(path, content)
-        except (StorageError, StorageFailure, OSError) as error:
+        except (StorageError, OSError) as error:
             return str(error)
         return None
 
@@ -95,19 +95,17 @@ class Examiner:
         try:
             storage = Storage(uri)
             return [storage.read(path) for path in paths]
-        except (StorageError, StorageFailure, OSError):
+        except (StorageError, OSError):
             return [None] * len(paths)
 
-    def clean(self, uri: str, path: str) -> None:
-        """Take away the file, and the folders that were made for it."""
-        with contextlib.suppress(StorageError, StorageFailure, OSError):
+    def clean(self, uri: str, folder: str) -> None:
+        """Take away a folder of the storage with all files, and the folders that were made for it."""
+        with contextlib.suppress(StorageError, OSError):  # another node took it away, or nothing can be
             storage = Storage(uri)
-            storage.delete(path)
-            if (root := storage.local_path) is not None:
-                (root / path).parent.rmdir()
-        for folder in self._created:
+            storage.fs.delete_dir(storage.place(folder))
+        for created in self._created:
             with contextlib.suppress(OSError):  # it is in use by now
-                folder.rmdir()
+                created.rmdir()
 
     def free_port(self) -> int:
         """A port on which nothing listens."""

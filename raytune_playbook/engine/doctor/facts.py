@@ -89,7 +89,7 @@ class SilentNode:
 
 @dataclass(frozen=True)
 class StorageFacts:
-    """What the nodes and the driver saw of a storage in which each of them wrote a file.
+    """What the nodes saw of a storage in which each of them wrote a file.
 
     Fields:
         refusals: what kept a node from writing, by its name.
@@ -106,6 +106,7 @@ class LinkFacts:
     """A real all-reduce between one process on each node, or two where there is but one node.
 
     Fields:
+        backend: NCCL between the nodes that have GPUs, where several have; else gloo between all.
         failure: what kept it from ending; the other fields are zero then.
         bytes_per_s: through each process, as NCCL's tests count the bus bandwidth: 2 (n - 1) / n times what is reduced.
         latency_s: of the smallest all-reduce.
@@ -124,7 +125,7 @@ class ClusterFacts:
 
     Fields:
         own_versions: the driver's, as `Seen.versions`.
-        dead: names of nodes that Ray has given up.
+        dead: names of the hosts that were lost, and are not back.
         draining: names of nodes that are about to be taken away.
         wants_token: whether the cluster's controller refuses who sends no token.
         storage: None where none was named.

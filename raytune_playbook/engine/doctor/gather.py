@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.calls import RemoteMethod, answer_of, kill_actor
 from raytune_playbook.engine.cluster.node_health import draining_nodes
-from raytune_playbook.engine.cluster.ray_internals import wants_token
+from raytune_playbook.engine.cluster.ray_internals import lost_hosts, wants_token
 from raytune_playbook.engine.doctor.examiner import Examiner, Meeting, Reduced
 from raytune_playbook.engine.doctor.facts import (
     ClusterFacts,
@@ -26,7 +25,7 @@ from raytune_playbook.engine.doctor.facts import (
     SilentNode,
     StorageFacts,
 )
-from raytune_playbook.engine.doctor.versions import versions
+from raytune_playbook.engine.doctor.versions import packages, versions
 
 START_S = 90.0
 """A worker process of Ray's starts, and imports torch."""
@@ -43,7 +42,7 @@ class ExaminerHandle(Protocol):
     """A handle to an `Examiner`; what each method does is said there."""
 
     now_s: RemoteMethod[[], float]
-    look: RemoteMethod[[str], Seen]
+    look: RemoteMethod[[str, Sequence[str]], Seen]
     write: RemoteMethod[[str, str, bytes], str | None]
     read: RemoteMethod[[str, Sequence[str]], list[bytes | None]]
     clean: RemoteMethod[[str, str], None]
@@ -66,23 +65,32 @@ class Examined:
     examiner: ExaminerHandle
 
 
+@dataclass(frozen=True)
+class Clock:
+    """By how much a node's clock is ahead of this one, give or take how much."""
+
+    ahead_s: float
+    error_s: float
+
+
 def gather(storage: str | None) -> ClusterFacts:
     """What is to be seen of the cluster that this process is connected to.
 
     Args:
         storage: a path or URI that all nodes should reach; None to leave it out.
     """
-    nodes = ray.nodes()
-    alive = [node for node in nodes if node["Alive"]]
-    draining = draining_nodes()
+    alive, draining, compared = [node for node in ray.nodes() if node["Alive"]], draining_nodes(), packages()
     with _examiners(alive) as examined:
-        looks, whys = _answers({each.node_id: each.examiner.look.remote(each.address) for each in examined}, START_S)
-        answering = [each for each in examined if each.node_id in looks]
+        asked = {each.node_id: each.examiner.look.remote(each.address, compared) for each in examined}
+        looks, whys = _answers(asked, START_S)
+        clocks, gone = _clocks([each for each in examined if each.node_id in looks])
+        whys |= gone
+        answering = [each for each in examined if each.node_id in clocks]
         return ClusterFacts(
-            nodes=[_node_facts(each, looks[each.node_id]) for each in answering],
+            nodes=[_node_facts(each, looks[each.node_id], clocks[each.node_id]) for each in answering],
             silent=[SilentNode(each.name, whys[each.node_id]) for each in examined if each.node_id in whys],
-            own_versions=versions(),
-            dead=[node["NodeManagerHostname"] for node in nodes if not node["Alive"]],
+            own_versions=versions(compared),
+            dead=lost_hosts(),
             draining=[node["NodeManagerHostname"] for node in alive if node["NodeID"] in draining],
             wants_token=wants_token(ray.get_runtime_context().gcs_address),
             storage=None if storage is None else _try_storage(storage, answering),
@@ -125,38 +133,47 @@ def _answers(calls: Mapping[str, ray.ObjectRef[Answer]], timeout_s: float) -> tu
     for key, call in calls.items():
         try:
             answers[key] = answer_of(call, timeout_s=max(0.0, deadline_s - time.monotonic()))
-        except ray.exceptions.GetTimeoutError:
-            whys[key] = f"no answer within {timeout_s:.0f} s"
         except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            whys[key] = lines[-1] if lines else type(error).__name__
+            whys[key] = _why(error, timeout_s)
     return answers, whys
 
 
-def _node_facts(node: Examined, seen: Seen) -> NodeFacts:
-    ahead_s, error_s = _clock(node.examiner)
+def _why(error: ray.exceptions.RayError, timeout_s: float) -> str:
+    if isinstance(error, ray.exceptions.GetTimeoutError):
+        return f"no answer within {timeout_s:.0f} s"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _node_facts(node: Examined, seen: Seen, clock: Clock) -> NodeFacts:
     return NodeFacts(
         name=node.name,
         address=node.address,
-        clock_ahead_s=ahead_s,
-        clock_error_s=error_s,
+        clock_ahead_s=clock.ahead_s,
+        clock_error_s=clock.error_s,
         object_store_bytes=int(node.amounts.get("object_store_memory", 0)),
         num_gpus=int(node.amounts.get("GPU", 0)),
         seen=seen,
     )
 
 
-def _clock(examiner: ExaminerHandle) -> tuple[float, float]:
-    """By how much a node's clock is ahead, give or take how much: of several readings the one that took least."""
-    readings = []
-    for _ in range(NUM_CLOCK_READINGS):
-        asked_s = time.time()
-        with contextlib.suppress(ray.exceptions.RayError):
-            there_s = answer_of(examiner.now_s.remote(), timeout_s=CLOCK_S)
-            took_s = time.time() - asked_s
-            readings.append((took_s / 2, there_s - (asked_s + took_s / 2)))
-    error_s, ahead_s = min(readings, default=(math.inf, 0.0))
-    return ahead_s, error_s
+def _clocks(nodes: Sequence[Examined]) -> tuple[dict[str, Clock], dict[str, str]]:
+    """What the nodes' clocks say, and why some say nothing any more."""
+    clocks: dict[str, Clock] = {}
+    whys: dict[str, str] = {}
+    for node in nodes:
+        try:
+            clocks[node.node_id] = min((_read_clock(node) for _ in range(NUM_CLOCK_READINGS)), key=lambda c: c.error_s)
+        except ray.exceptions.RayError as error:
+            whys[node.node_id] = _why(error, CLOCK_S)
+    return clocks, whys
+
+
+def _read_clock(node: Examined) -> Clock:
+    asked_s = time.time()
+    there_s = answer_of(node.examiner.now_s.remote(), timeout_s=CLOCK_S)
+    answered_s = time.time()
+    return Clock(there_s - (asked_s + answered_s) / 2, (answered_s - asked_s) / 2)
 
 
 def _try_storage(uri: str, nodes: Sequence[Examined]) -> StorageFacts:
@@ -183,7 +200,7 @@ def _try_storage(uri: str, nodes: Sequence[Examined]) -> StorageFacts:
             for node_id, found in read.items()
         }
     finally:
-        _answers({node.node_id: node.examiner.clean.remote(uri, paths[node.node_id]) for node in nodes}, STORAGE_S)
+        _answers({node.node_id: node.examiner.clean.remote(uri, folder) for node in nodes}, STORAGE_S)
     return StorageFacts(
         uri=uri,
         refusals={names[node_id]: why for node_id, why in (refusals | silent).items()},
@@ -192,17 +209,17 @@ def _try_storage(uri: str, nodes: Sequence[Examined]) -> StorageFacts:
 
 
 def _try_link(nodes: Sequence[Examined], looks: Mapping[str, Seen]) -> LinkFacts | None:
-    """An all-reduce between all nodes, or two processes of the only one."""
+    """An all-reduce between the nodes that have GPUs, or all where no two have, or two processes of the only one."""
     if not nodes:
         return None
+    with_gpus = [node for node in nodes if looks[node.node_id].num_gpus]
+    backend, nodes = ("nccl", with_gpus) if len(with_gpus) > 1 else ("gloo", nodes)
     with contextlib.ExitStack() as more:
         examiners = [node.examiner for node in nodes]
         if len(examiners) == 1:
             second = _start_examiner(nodes[0].node_id)
             more.callback(kill_actor, second)
             examiners.append(second)
-        has_gpus = len(nodes) > 1 and all(looks[node.node_id].num_gpus for node in nodes)
-        backend = "nccl" if has_gpus else "gloo"
         num = len(examiners)
         try:
             port = answer_of(examiners[0].free_port.remote(), timeout_s=CLOCK_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 from raytune_playbook.analysis.wording import form_for
@@ -62,8 +62,7 @@ def _nodes(facts: ClusterFacts) -> Iterable[Diagnosis]:
         yield Diagnosis(
             Level.LOOK,
             "nodes",
-            f"Ray has given up {_nodes_text(len(facts.dead))} ({', '.join(sorted(set(facts.dead)))}); start Ray "
-            "there again if they should be in the cluster.",
+            f"Lost, and not back: {', '.join(facts.dead)}; start Ray there again, or look why the machine went.",
         )
     if facts.draining:
         names = ", ".join(facts.draining)
@@ -116,7 +115,7 @@ def _clock(node: NodeFacts) -> Diagnosis | None:
 
 
 def _clocks_are_well(nodes: Sequence[NodeFacts]) -> str:
-    most_s = max((abs(node.clock_ahead_s) + node.clock_error_s for node in nodes), default=0.0)
+    most_s = max(abs(node.clock_ahead_s) + node.clock_error_s for node in nodes)
     return f"All agree with this machine's to {max(0.001, most_s):.3f} s."
 
 
@@ -159,13 +158,12 @@ def _object_store(node: NodeFacts) -> Diagnosis | None:
 def _gpus(node: NodeFacts) -> Diagnosis | None:
     if node.seen.num_gpus == node.num_gpus:
         return None
-    counted = f"{node.num_gpus} {form_for(node.num_gpus, 'GPU', 'GPUs')}"
-    return Diagnosis(
-        Level.WRONG if node.seen.num_gpus < node.num_gpus else Level.LOOK,
-        "GPUs",
-        f"Ray counts {counted} on {node.name}, and torch sees {node.seen.num_gpus}; install "
-        "torch's build for them and their driver, or start Ray with --num-gpus as many as there are.",
-    )
+    counted = f"Ray counts {node.num_gpus} {form_for(node.num_gpus, 'GPU', 'GPUs')} on {node.name}, but torch sees"
+    if node.seen.num_gpus < node.num_gpus:
+        advice = "install torch's build for them and their driver, or start Ray there with the right --num-gpus"
+        return Diagnosis(Level.WRONG, "GPUs", f"{counted} {node.seen.num_gpus}; {advice}.")
+    advice = "start Ray there with more --num-gpus to use them all"
+    return Diagnosis(Level.LOOK, "GPUs", f"{counted} {node.seen.num_gpus}; {advice}.")
 
 
 def _gpus_are_well(nodes: Sequence[NodeFacts]) -> str:
@@ -176,7 +174,7 @@ def _gpus_are_well(nodes: Sequence[NodeFacts]) -> str:
 def _interface(node: NodeFacts) -> Diagnosis | None:
     seen = node.seen
     if seen.gloo_interface is not None:
-        if seen.interface is None or seen.gloo_interface == seen.interface:
+        if seen.interface is None or seen.interface in seen.gloo_interface.split(","):
             return None
         why = f"GLOO_SOCKET_IFNAME is {seen.gloo_interface}"
     elif seen.name_resolves_to is None or seen.name_resolves_to == node.address:
@@ -202,13 +200,13 @@ def _link(facts: ClusterFacts) -> Iterable[Diagnosis]:
     link = facts.link
     if link is None:
         return
-    between = "the nodes" if len(facts.nodes) > 1 else "two processes"
+    between = f"{link.num_processes} nodes" if len(facts.nodes) > 1 else "two processes"
     if link.failure is not None:
         yield Diagnosis(
             Level.WRONG,
             "all-reduce",
-            f"{link.num_processes} processes cannot reduce over {between} by {link.backend} ({link.failure}); let them "
-            "reach each other on all ports, and look at the interface that they listen on.",
+            f"Gradients cannot be reduced between {between} by {link.backend} ({link.failure}); let them reach each "
+            "other on all ports, and look at the interface that they listen on.",
         )
         return
     factor = 2 * (link.num_processes - 1) / link.num_processes
@@ -230,17 +228,26 @@ def _storage(facts: ClusterFacts) -> Iterable[Diagnosis]:
         return
     for name, why in storage.refusals.items():
         yield Diagnosis(Level.WRONG, "storage", f"On {name}: {why}")
-    for name, others in storage.unseen.items():
+    if storage.unseen:
         yield Diagnosis(
             Level.WRONG,
             "storage",
-            f"{name} does not see what {', '.join(others)} wrote into {storage.uri}, which is another folder there; "
-            "name a folder that all machines share, or an object store.",
+            f"{storage.uri} is not one folder for all nodes: {_who_sees_what_not(storage.unseen)}; name a folder that "
+            "all machines share, or an object store.",
         )
     if not (storage.refusals or storage.unseen):
         who = "All nodes write to" if len(facts.nodes) > 1 else "The node writes to"
         also = ", and read what the others wrote" if len(facts.nodes) > 1 else " and reads back"
         yield Diagnosis(Level.OK, "storage", f"{who} {storage.uri}{also}.")
+
+
+def _who_sees_what_not(unseen: Mapping[str, Sequence[str]]) -> str:
+    """In words, those together who miss the same."""
+    who: dict[str, list[str]] = {}
+    for name, others in unseen.items():
+        who.setdefault(", ".join(others), []).append(name)
+    verb = {others: form_for(len(names), "does", "do") for others, names in who.items()}
+    return "; ".join(f"{', '.join(names)} {verb[others]} not see what {others} wrote" for others, names in who.items())
 
 
 def _token(facts: ClusterFacts) -> Diagnosis:

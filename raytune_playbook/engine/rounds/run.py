@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -141,7 +140,7 @@ def _run(running: RunningRound, held: HeldRound, provenance: Provenance, wishes:
         _announce(running, num_done=sum(study.num_trials for study in round_.studies) - len(todo))
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = context_of(running, held.claim.run, store.uri, examples, wishes.profile)
+    context = context_of(running, held, examples, wishes.profile)
     with opened(running.session, context, num_left=len(todo)):
         estimates_s = {} if wishes.is_checked else try_out(running, context, num_by_study(todo))
         held.claim.require()
@@ -234,7 +233,7 @@ def check(
     with told_if_killed(gone), driver_log(), session_of(round, gangs, address) as session:
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
-        context = context_of(running, uuid.uuid4().hex, "", examples_of(running, None, None))
+        context = context_of(running, None, examples_of(running, None, None))
         with opened(session, context, num_left=1):  # from one study to the next its gang is kept
             try_out(running, context, num_by_study(interleaved(round.studies, set())))
 

@@ -22,7 +22,7 @@ from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.tried import Tried, estimates_s
-from raytune_playbook.errors import RunError, SpecError, WorkloadError
+from raytune_playbook.errors import RunError, SpecError, StorageError, WorkloadError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round
@@ -54,9 +54,10 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
         A trial's seconds by study, of those whose check gave them.
 
     Raises:
-        InputError: the workload breaks a rule, or reports no such metric as the round is judged by.
+        InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a worker does
+            not reach the storage.
         WorkloadError: its code raises.
-        RunError: a worker or the storage was lost.
+        RunError: a worker was lost.
     """
     round_, session, console = running.round, running.session, running.console
     studies = [study for study in round_.studies if num_left[study.name]]
@@ -141,7 +142,9 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
 def _require_success(ended: AttemptEnd, trial: str) -> None:
     if ended.is_input_error:
         raise SpecError(ended.error or "")
-    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
+    if ended.cause is Cause.STORAGE_FAILED:  # the check leaves nothing there, so that it is out of a worker's reach
+        raise StorageError(ended.error)
+    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST):
         shown = from_users_code(ended.traceback or ended.error or "")
         # A worker that died, or a node, may have done so for reasons of its own.
         error = WorkloadError if ended.cause is Cause.EXCEPTION else RunError

@@ -1,0 +1,45 @@
+"""Whether a worker reaches the storage of its round: it sees the claim that the driver holds there."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import time
+
+from raytune_playbook.errors import StorageError, StorageFailure
+from raytune_playbook.records.storage import Storage, first_line
+
+PATIENCE_S = 10.0
+"""Within this a folder that machines share shows to one what another has written."""
+
+EVERY_S = 0.5
+
+
+@functools.lru_cache(maxsize=4)
+def require_reached(uri: str, claim: str, run: str) -> None:
+    """Look whether the storage is the driver's; once per round, as long as it is.
+
+    Args:
+        uri: of the round's folder; nothing is to be reached where it is empty.
+        claim: the driver's claim in that folder.
+        run: the name that stands in it.
+
+    Raises:
+        StorageFailure: it cannot be read from here, or is another folder of the same path.
+    """
+    deadline_s = time.monotonic() + PATIENCE_S
+    while uri and (why := _why_not(uri, claim, run)) is not None:
+        if time.monotonic() > deadline_s:
+            raise StorageFailure(
+                f"Storage: all workers read and write the round's, but {socket.gethostname()} does not reach "
+                f"{uri!r} ({why}); name a folder that all machines share, or an object store, with --storage."
+            )
+        time.sleep(EVERY_S)
+
+
+def _why_not(uri: str, claim: str, run: str) -> str | None:
+    try:
+        content = Storage(uri).read(claim)
+    except (StorageError, OSError) as error:
+        return first_line(error)
+    return None if content is not None and run.encode() in content else "what the driver wrote there is not to be seen"

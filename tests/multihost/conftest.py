@@ -251,6 +251,27 @@ class Hosts:
         return [host for host in (self.one, self.two) if host.workers()]
 
 
+@contextlib.contextmanager
+def folder_of_its_own(host: Host, folder: Path) -> Iterator[None]:
+    """Within it what the host sees at that path is a file system of its own, as where nothing is shared."""
+    run_command(*_inside(host), "mount", "-t", "tmpfs", "none", str(folder))
+    try:
+        yield
+    finally:
+        run_command(*_inside(host), "umount", "--lazy", str(folder))
+
+
+def seen_by(host: Host, folder: Path) -> list[str]:
+    """What a folder holds on a host."""
+    return run_command(*_inside(host), "ls", "-A", str(folder)).split()
+
+
+def _inside(host: Host) -> list[str]:
+    """Whatever sees its files."""
+    (raylet,) = host.process_ids("/raylet/raylet")
+    return ["nsenter", "--target", str(raylet), "--mount"]
+
+
 @pytest.fixture(scope="session")
 def all_hosts() -> Iterator[Hosts]:
     if os.geteuid() != 0 or shutil.which("ip") is None:

@@ -115,7 +115,7 @@ def _clock(node: NodeFacts) -> Diagnosis | None:
 
 
 def _clocks_are_well(nodes: Sequence[NodeFacts]) -> str:
-    most_s = max(abs(node.clock_ahead_s) + node.clock_error_s for node in nodes)
+    most_s = max((abs(node.clock_ahead_s) + node.clock_error_s for node in nodes), default=0.0)
     return f"All agree with this machine's to {max(0.001, most_s):.3f} s."
 
 

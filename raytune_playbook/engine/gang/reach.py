@@ -7,7 +7,7 @@ import socket
 import time
 
 from raytune_playbook.errors import StorageError, StorageFailure
-from raytune_playbook.records.storage import Storage, first_line
+from raytune_playbook.records.storage import Storage
 
 PATIENCE_S = 10.0
 """Within this a folder that machines share shows to one what another has written."""
@@ -15,12 +15,11 @@ PATIENCE_S = 10.0
 EVERY_S = 0.5
 
 
-@functools.lru_cache(maxsize=4)
 def require_reached(uri: str, claim: str, run: str) -> None:
-    """Look whether the storage is the driver's; once per round, as long as it is.
+    """Look whether the storage is the driver's.
 
     Args:
-        uri: of the round's folder; nothing is to be reached where it is empty.
+        uri: of the round's folder; where it is empty there is nothing to reach.
         claim: the driver's claim in that folder.
         run: the name that stands in it.
 
@@ -37,9 +36,13 @@ def require_reached(uri: str, claim: str, run: str) -> None:
         time.sleep(EVERY_S)
 
 
+require_reached_once = functools.lru_cache(maxsize=4)(require_reached)
+"""The same, but what was reached is not looked at again."""
+
+
 def _why_not(uri: str, claim: str, run: str) -> str | None:
     try:
         content = Storage(uri).read(claim)
-    except (StorageError, OSError) as error:
-        return first_line(error)
-    return None if content is not None and run.encode() in content else "what the driver wrote there is not to be seen"
+    except (StorageError, StorageFailure) as error:
+        return str(error.__cause__ or error).partition("\n")[0][:200]  # of a failure, what the storage was told
+    return None if content is not None and run.encode() in content else "what the driver wrote is not to be seen there"

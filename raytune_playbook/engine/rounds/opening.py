@@ -46,7 +46,7 @@ def context_of(
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
         whole_checkpoints=budget.whole_checkpoints,
         profile=profile,
-        claim=held.claim.path.removeprefix(f"{held.store.name}/") if held else "",
+        claim=held.claim.file if held else "",
     )
 
 

@@ -19,6 +19,7 @@ from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
+from raytune_playbook.engine.rounds.hosts_reach import ask_hosts, require_reach
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.tried import Tried, estimates_s
@@ -54,8 +55,8 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
         A trial's seconds by study, of those whose check gave them.
 
     Raises:
-        InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a worker does
-            not reach the storage.
+        InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a host does not
+            reach the storage.
         WorkloadError: its code raises.
         RunError: a worker was lost.
     """
@@ -64,12 +65,14 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
     num = min(len(studies), MAX_STUDIES)
     chosen = [studies[number * len(studies) // num] for number in range(num)]
     with console.status("Starting workers and checking a few steps and an evaluation ..."):
+        asked = ask_hosts(context, round_.resources)
         tried: list[Tried] = []
         for study in chosen:
             tried.append(_try_out(running, context, study, tried[-1].ended if tried else None))
         if all(num_left[study.name] == study.num_trials for study in round_.studies):  # before trial 0, and not after
             looks = [Look(each.spec, each.ended) for each in tried]
             refuse_not_used(round_, looks, lambda spec: session.try_out(context, _shortened(spec)))
+        require_reach(asked)
     trials_s = estimates_s(tried, round_.budget)
     estimate_s = Pace(num_left, round_.budget.max_train_steps, trials_s).left_s(session.capacity(), 0.0)
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""

@@ -90,7 +90,7 @@ OTHER_TORCH = {**VERSIONS, "torch": "2.12.0"}
 
 BROKEN: list[tuple[ClusterFacts, str, Level, str]] = [
     (all_of(silent=[SilentNode("two", "no answer within 90 s")]), "nodes", Level.WRONG, "two is in the cluster, but"),
-    (all_of(dead=["two", "two"]), "nodes", Level.LOOK, "Ray has given up 2 nodes (two); start Ray"),
+    (all_of(dead=["three", "two"]), "nodes", Level.LOOK, "Lost, and not back: three, two; start Ray"),
     (all_of(draining=["one"]), "nodes", Level.LOOK, "About to be taken away: one;"),
     (
         on_one(versions=OTHER_TORCH),
@@ -122,7 +122,8 @@ BROKEN: list[tuple[ClusterFacts, str, Level, str]] = [
         Level.LOOK,
         "an object store of 18.0 GB, but 0.1 GB of shared",
     ),
-    (on_one(num_gpus=0), "GPUs", Level.WRONG, "Ray counts 8 GPUs on one, and torch sees 0"),
+    (on_one(num_gpus=0), "GPUs", Level.WRONG, "Ray counts 8 GPUs on one, but torch sees 0; install"),
+    (on_one(num_gpus=9), "GPUs", Level.LOOK, "Ray counts 8 GPUs on one, but torch sees 9; start Ray there with more"),
     (on_one(name_resolves_to="127.0.1.1"), "interface", Level.WRONG, "start Ray there with GLOO_SOCKET_IFNAME=eth0."),
     (on_one(name_resolves_to="192.168.7.2"), "interface", Level.LOOK, "its host name resolves to 192.168.7.2, but"),
     (on_one(gloo_interface="docker0"), "interface", Level.LOOK, "GLOO_SOCKET_IFNAME is docker0, but"),
@@ -130,16 +131,17 @@ BROKEN: list[tuple[ClusterFacts, str, Level, str]] = [
         all_of(link=LinkFacts("gloo", 2, failure="timed out")),
         "all-reduce",
         Level.WRONG,
-        "by gloo (timed out);",
+        "Gradients cannot be reduced between 2 nodes by gloo (timed out);",
     ),
     # 2 x 1/2 x 400 MB at 0.02 GB/s
     (all_of(link=LinkFacts("gloo", 2, bytes_per_s=2e7)), "all-reduce", Level.LOOK, "take 20 s a step, which is slow"),
     (all_of(storage=StorageFacts(URI, {"one": "Full."}, {})), "storage", Level.WRONG, "On one: Full."),
     (
-        all_of(storage=StorageFacts(URI, {}, {"one": ["head"]})),
+        all_of(storage=StorageFacts(URI, {}, {"head": ["two"], "one": ["two"], "two": ["head", "one"]})),
         "storage",
         Level.WRONG,
-        f"one does not see what head wrote into {URI}",
+        f"{URI} is not one folder for all nodes: head, one do not see what two wrote; two does not see what head, one "
+        "wrote; name a folder",
     ),
     (all_of(wants_token=False), "token", Level.WRONG, "start it with RAY_AUTH_MODE=token"),
 ]

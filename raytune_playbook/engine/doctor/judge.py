@@ -44,7 +44,7 @@ def judge(facts: ClusterFacts) -> list[Diagnosis]:
     ]
     lines = [*_nodes(facts), *_versions(facts)]
     for subject, look, well in per_node if facts.nodes else []:
-        alone = len(facts.nodes) == 1
+        alone = len({node.address for node in facts.nodes}) == 1
         found = [] if subject == "interface" and alone else [each for node in facts.nodes if (each := look(node))]
         lines += found or [Diagnosis(Level.OK, subject, well)]
     return [*lines, *_link(facts), *_storage(facts), _token(facts)]

@@ -19,6 +19,7 @@ from typing import TypedDict
 import psutil
 import pytest
 import ray
+from ray._private.utils import check_version_info
 from ray._private.worker import print_worker_logs
 from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
 from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
@@ -433,23 +434,12 @@ def test_a_cluster_without_a_token_wants_none(cluster):
     assert not wants_token(cluster.address)
 
 
-def test_what_ray_says_of_other_versions(cluster, monkeypatch):
-    """It compares what a process is with what the cluster has noted."""
+def test_what_ray_says_of_other_versions():
     assert other_versions(RuntimeError("Version mismatch of something else")) is None
-    told = subprocess.run([sys.executable, "-c", OF_OTHER_VERSIONS, cluster.address], capture_output=True, text=True)
-    python = platform.python_version()
-    assert told.stdout.strip() == repr(OtherVersions((ray.__version__, python), ("2.59.0", python))), told.stderr
-
-
-OF_OTHER_VERSIONS = """
-import sys, ray
-from raytune_playbook.engine.cluster.ray_internals import other_versions
-ray.__version__ = "2.59.0"
-try:
-    ray.init(address=sys.argv[1], logging_level="ERROR")
-except RuntimeError as error:
-    print(other_versions(error))
-"""
+    with pytest.raises(RuntimeError) as refused:
+        check_version_info({"ray_version": "2.59.0", "python_version": "3.12.1"}, "127.0.0.1:6379")
+    own = (ray.__version__, platform.python_version())
+    assert other_versions(refused.value) == OtherVersions(("2.59.0", "3.12.1"), own)
 
 
 def test_where_ray_keeps_its_logs_on_the_node_of_a_process(cluster):

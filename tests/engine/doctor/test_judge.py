@@ -162,6 +162,8 @@ def test_a_laptop_needs_no_token_no_interface_and_nobody_to_read_what_it_wrote()
     alone = dataclasses.replace(alone, seen=dataclasses.replace(alone.seen, name_resolves_to="192.168.7.2"))
     facts = all_of(nodes=[alone], wants_token=False, link=LinkFacts("gloo", 2, bytes_per_s=GB, latency_s=0.001))
     assert {line.level for line in judge(facts)} == {Level.OK}
+    two = all_of(nodes=[alone, alone], wants_token=False)  # on one machine
+    assert {line.level for line in judge(two)} == {Level.OK}
 
 
 def test_a_clock_within_the_error_of_its_reading_is_not_blamed():

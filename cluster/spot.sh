@@ -27,6 +27,10 @@ gcp)
     exit 2
     ;;
 esac
+if ! command -v curl >/dev/null; then
+    echo "spot.sh: curl is needed, but is not there; install it, or this machine is taken away without notice." >&2
+    exit 2
+fi
 until is_taken; do
     sleep "$every"
 done

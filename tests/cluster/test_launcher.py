@@ -189,6 +189,13 @@ def test_another_cloud_is_refused() -> None:
     assert "must be named, aws or gcp, but got 'azure'" in done.stderr
 
 
+def test_a_machine_without_curl_is_told_so(tmp_path: Path) -> None:
+    command = [str(ROOT / "cluster" / "spot.sh"), "aws"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "curl is needed" in done.stderr
+
+
 @pytest.mark.parametrize("launcher", [AWS, GCP], ids=lambda launcher: launcher.stem)
 def test_spot_workers_watch_for_the_notice(launcher: Path) -> None:
     config = loaded(launcher)

@@ -34,15 +34,14 @@ round = Round(
     name="line", goal="Does every host reach the storage?", workload=Line(),
     nuisance={"learning_rate": Float(0.01, 0.1, scale="log")}, objective=Objective(metric="loss"),
     budget=Budget(num_trials=2, max_train_steps=4, evaluation_interval_steps=2),
-    resources=Resources(num_workers=NUM_WORKERS, cpus_per_worker=1, placement="spread", node_labels={"pool": "gangs"}),
+    resources=Resources(num_workers=1, cpus_per_worker=1, node_labels={"pool": "gangs"}),
 )
 """
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])  # with one, the check may run on the host that reaches it
-def test_a_storage_that_not_all_hosts_reach_is_refused_before_anything_is_written(hosts, tmp_path, num_workers):
+def test_a_storage_that_not_all_hosts_reach_is_refused_before_anything_is_written(hosts, tmp_path):
     job, storage = tmp_path / "line.py", tmp_path / "rounds"
-    job.write_text(JOB.replace("NUM_WORKERS", str(num_workers)))
+    job.write_text(JOB)
     storage.mkdir()
     command = [sys.executable, "-m", "raytune_playbook", "run", str(job), "--storage", str(storage)]
     at = ["--address", f"{hosts.head.address}:{PORT}"]
@@ -65,7 +64,7 @@ def test_a_host_that_loses_the_storage_ends_the_round_which_then_goes_on(hosts, 
     ended = Ended(storage)
     held = spec(arms=("device",), hold=str(hold), placement="spread")
     with hosts.running(storage, held):
-        wait_for(lambda: len(ended.printed("mask", 0)) >= 4)
+        wait_for(lambda: len(ended.printed("mask", 0)) == 3)
         with folder_of_its_own(hosts.two, storage):
             os.kill(hosts.one.workers()[0], signal.SIGKILL)
             wait_for(lambda: Path(storage, "round.json").exists())

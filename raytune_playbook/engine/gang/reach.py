@@ -15,29 +15,37 @@ PATIENCE_S = 10.0
 EVERY_S = 0.5
 
 
-def require_reached(uri: str, claim: str, run: str) -> None:
-    """Look whether the storage is the driver's.
+def not_reached(uri: str, claim: str, run: str) -> str | None:
+    """A sentence where a round's storage cannot be read from here, or is another folder of the same path.
 
     Args:
-        uri: of the round's folder; where it is empty there is nothing to reach.
+        uri: of the round's folder.
         claim: the driver's claim in that folder.
         run: the name that stands in it.
-
-    Raises:
-        StorageFailure: it cannot be read from here, or is another folder of the same path.
     """
     deadline_s = time.monotonic() + PATIENCE_S
-    while uri and (why := _why_not(uri, claim, run)) is not None:
+    while (why := _why_not(uri, claim, run)) is not None:
         if time.monotonic() > deadline_s:
-            raise StorageFailure(
+            return (
                 f"Storage: all workers read and write the round's, but {socket.gethostname()} does not reach "
                 f"{uri!r} ({why}); name a folder that all machines share, or an object store, with --storage."
             )
         time.sleep(EVERY_S)
+    return None
 
 
-require_reached_once = functools.lru_cache(maxsize=4)(require_reached)
-"""The same, but what was reached is not looked at again."""
+@functools.lru_cache(maxsize=4)
+def require_reached(uri: str, claim: str, run: str) -> None:
+    """Look whether this worker reaches a storage, and no more once it has.
+
+    Args:
+        uri, claim, run: as for `not_reached`; where the first one is empty there is nothing to reach.
+
+    Raises:
+        StorageFailure: it does not.
+    """
+    if uri and (sentence := not_reached(uri, claim, run)) is not None:
+        raise StorageFailure(sentence)
 
 
 def _why_not(uri: str, claim: str, run: str) -> str | None:

@@ -30,7 +30,7 @@ from raytune_playbook.data.streaming.worker_stream import StreamedBatches, Strea
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
 from raytune_playbook.engine.gang.messages import Assignment, Hello, NoMoreTrials, NothingYet, WorkerEnd
-from raytune_playbook.engine.gang.reach import require_reached_once
+from raytune_playbook.engine.gang.reach import require_reached
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.gang.train_run import CONFIG, WorkerConfig
 from raytune_playbook.engine.gang.trial_log import captured_output, storage_failure
@@ -143,7 +143,7 @@ def _run(
     failure: Exception | None = None
     end = None
     try:
-        require_reached_once(context.uri, context.claim, context.round_id)
+        require_reached(context.uri, context.claim, context.round_id)
         with captured_output(assignment, group.rank), watcher.heartbeat():
             try:
                 end = _train(assignment, context, config, watcher, streamer)

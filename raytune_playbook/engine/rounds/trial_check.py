@@ -19,11 +19,11 @@ from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
-from raytune_playbook.engine.rounds.hosts_reach import ask_hosts, require_reach
+from raytune_playbook.engine.rounds.hosts_reach import require_reach
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.tried import Tried, estimates_s
-from raytune_playbook.errors import RunError, SpecError, StorageError, WorkloadError
+from raytune_playbook.errors import RunError, SpecError, WorkloadError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.round import Round
@@ -58,21 +58,20 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
         InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a host does not
             reach the storage.
         WorkloadError: its code raises.
-        RunError: a worker was lost.
+        RunError: a worker or the storage was lost.
     """
     round_, session, console = running.round, running.session, running.console
     studies = [study for study in round_.studies if num_left[study.name]]
     num = min(len(studies), MAX_STUDIES)
     chosen = [studies[number * len(studies) // num] for number in range(num)]
     with console.status("Starting workers and checking a few steps and an evaluation ..."):
-        asked = ask_hosts(context, round_.resources)
+        require_reach(context, round_.resources)
         tried: list[Tried] = []
         for study in chosen:
             tried.append(_try_out(running, context, study, tried[-1].ended if tried else None))
         if all(num_left[study.name] == study.num_trials for study in round_.studies):  # before trial 0, and not after
             looks = [Look(each.spec, each.ended) for each in tried]
             refuse_not_used(round_, looks, lambda spec: session.try_out(context, _shortened(spec)))
-        require_reach(asked)
     trials_s = estimates_s(tried, round_.budget)
     estimate_s = Pace(num_left, round_.budget.max_train_steps, trials_s).left_s(session.capacity(), 0.0)
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
@@ -145,9 +144,7 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
 def _require_success(ended: AttemptEnd, trial: str) -> None:
     if ended.is_input_error:
         raise SpecError(ended.error or "")
-    if ended.cause is Cause.STORAGE_FAILED:  # the check leaves nothing there, so that it is out of a worker's reach
-        raise StorageError(ended.error)
-    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST):
+    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
         shown = from_users_code(ended.traceback or ended.error or "")
         # A worker that died, or a node, may have done so for reasons of its own.
         error = WorkloadError if ended.cause is Cause.EXCEPTION else RunError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.engine.gang import reach
-from raytune_playbook.engine.gang.reach import require_reached, require_reached_once
+from raytune_playbook.engine.gang.reach import not_reached, require_reached
 from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records.claims import Claim, claimed, driving
 from raytune_playbook.records.storage import Storage
@@ -35,11 +35,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_the_drivers_claim_is_looked_for_once(store, claim):
-    require_reached_once(store.uri, claim.file, claim.run)
+    require_reached(store.uri, claim.file, claim.run)
     Path(store.uri, claim.file).unlink()
-    require_reached_once(store.uri, claim.file, claim.run)
-    with pytest.raises(StorageFailure):
-        require_reached(store.uri, claim.file, claim.run)
+    require_reached(store.uri, claim.file, claim.run)
+    assert not_reached(store.uri, claim.file, claim.run)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -50,19 +49,19 @@ def test_another_folder_of_the_same_path_is_refused_with_the_hosts_name_and_look
         sentence = f"{socket.gethostname()} does not reach '{store.uri}' (what the driver wrote is not to be seen"
         for _ in range(2):
             with pytest.raises(StorageFailure) as refused:
-                require_reached_once(store.uri, claim.file, claim.run)
+                require_reached(store.uri, claim.file, claim.run)
             assert sentence in str(refused.value)
         assert not driver.exists()
         (driver / "claims").mkdir(parents=True)
         (driver / claim.file).write_text('{"run": "another"}')  # of a round of that name, at another time
         with pytest.raises(StorageFailure):
-            require_reached_once(store.uri, claim.file, claim.run)
+            require_reached(store.uri, claim.file, claim.run)
         (driver / claim.file).unlink()
         (driver / "claims").rmdir()
         driver.rmdir()
     finally:
         here.rename(driver)
-    require_reached_once(store.uri, claim.file, claim.run)
+    require_reached(store.uri, claim.file, claim.run)
 
 
 def test_what_shows_a_little_later_is_waited_for(store, claim):

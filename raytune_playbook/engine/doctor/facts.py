@@ -128,8 +128,7 @@ class ClusterFacts:
         dead: names of the hosts that were lost, and are not back.
         draining: names of nodes that are about to be taken away.
         wants_token: whether the cluster's controller refuses who sends no token.
-        storage: None where none was named.
-        link: None where fewer than two processes could be asked.
+        link: None where no node answers.
     """
 
     nodes: Sequence[NodeFacts]
@@ -138,5 +137,5 @@ class ClusterFacts:
     dead: Sequence[str]
     draining: Sequence[str]
     wants_token: bool
-    storage: StorageFacts | None
+    storage: StorageFacts
     link: LinkFacts | None

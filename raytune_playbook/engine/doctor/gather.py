@@ -73,11 +73,11 @@ class Clock:
     error_s: float
 
 
-def gather(storage: str | None) -> ClusterFacts:
+def gather(storage: str) -> ClusterFacts:
     """What is to be seen of the cluster that this process is connected to.
 
     Args:
-        storage: a path or URI that all nodes should reach; None to leave it out.
+        storage: a path or URI that all nodes should reach.
     """
     alive, draining, compared = [node for node in ray.nodes() if node["Alive"]], draining_nodes(), packages()
     with _examiners(alive) as examined:
@@ -93,7 +93,7 @@ def gather(storage: str | None) -> ClusterFacts:
             dead=lost_hosts(),
             draining=[node["NodeManagerHostname"] for node in alive if node["NodeID"] in draining],
             wants_token=wants_token(ray.get_runtime_context().gcs_address),
-            storage=None if storage is None else _try_storage(storage, answering),
+            storage=_try_storage(storage, answering),
             link=_try_link(answering, looks),
         )
 

@@ -224,7 +224,7 @@ def _link(facts: ClusterFacts) -> Iterable[Diagnosis]:
 
 def _storage(facts: ClusterFacts) -> Iterable[Diagnosis]:
     storage = facts.storage
-    if storage is None or not facts.nodes:
+    if not facts.nodes:
         return
     for name, why in storage.refusals.items():
         yield Diagnosis(Level.WRONG, "storage", f"On {name}: {why}")

@@ -298,9 +298,8 @@ class TestOnACluster:
         command = [sys.executable, "-m", "raytune_playbook", "doctor", "--address", head.gcs]
         environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-        assert re.search(r"^ok +token +The cluster refuses who sends no token\.", done.stdout, re.MULTILINE), (
-            done.stderr
-        )
+        line = r"^ok +token +The cluster refuses who sends no token\."
+        assert re.search(line, done.stdout, re.MULTILINE), done.stdout + done.stderr
         assert list(tmp_path.iterdir()) == []
 
     def test_an_unknown_job_is_one_sentence(self, head: Head) -> None:

@@ -66,8 +66,9 @@ def _print(lines: Sequence[Diagnosis], console: Console) -> None:
         table.add_row(Text(line.level.value, STYLES[line.level]), line.subject, Text(line.sentence))
     console.print(table)
     num_wrong, num_look = (sum(line.level is level for line in lines) for level in (Level.WRONG, Level.LOOK))
-    to_look_at = f"{num_look} {form_for(num_look, 'thing', 'things')} to look at"
-    if num_wrong:
-        console.print(f"{num_wrong} {form_for(num_wrong, 'thing', 'things')} to mend before a round, {to_look_at}.")
-    else:
-        console.print(f"Fit for rounds; {to_look_at}." if num_look else "Fit for rounds.")
+    sentence = f"{_things(num_wrong)} to mend before a round" if num_wrong else "Fit for rounds"
+    console.print(f"{sentence}; {_things(num_look)} to look at." if num_look else f"{sentence}.")
+
+
+def _things(num: int) -> str:
+    return f"{num} {form_for(num, 'thing', 'things')}"

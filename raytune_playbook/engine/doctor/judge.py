@@ -38,7 +38,7 @@ def judge(facts: ClusterFacts) -> list[Diagnosis]:
         ("clocks", _clock, _clocks_are_well(facts.nodes)),
         ("memory", _memory, _least("free", [node.seen.memory_free_bytes for node in facts.nodes])),
         ("disk", _disk, _least("free", [node.seen.disk_free_bytes for node in facts.nodes])),
-        ("object store", _object_store, _least("on each node", [node.object_store_bytes for node in facts.nodes])),
+        ("object store", _object_store, _least("of room", [node.object_store_bytes for node in facts.nodes])),
         ("GPUs", _gpus, _gpus_are_well(facts.nodes)),
         ("interface", _interface, _interfaces_are_well(facts.nodes)),
     ]

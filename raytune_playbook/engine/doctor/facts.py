@@ -66,7 +66,7 @@ class NodeFacts:
         name: its host name.
         address: at which Ray reaches it.
         clock_ahead_s: of the driver's clock, give or take ``clock_error_s``.
-        object_store_bytes: as Ray counts them.
+        object_store_bytes, object_store_free_bytes: as Ray counts them.
         num_gpus: as Ray counts them.
     """
 
@@ -75,6 +75,7 @@ class NodeFacts:
     clock_ahead_s: float
     clock_error_s: float
     object_store_bytes: int
+    object_store_free_bytes: int
     num_gpus: int
     seen: Seen
 

@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raytune_playbook.engine.cluster.calls import RemoteMethod, answer_of, kill_actor
 from raytune_playbook.engine.cluster.node_health import draining_nodes
-from raytune_playbook.engine.cluster.ray_internals import lost_hosts, wants_token
+from raytune_playbook.engine.cluster.ray_internals import free_amounts, lost_hosts, wants_token
 from raytune_playbook.engine.doctor.examiner import Examiner, Meeting, Reduced
 from raytune_playbook.engine.doctor.facts import (
     ClusterFacts,
@@ -34,6 +34,9 @@ STORAGE_S = 60.0
 MEETING_S = 30.0
 CLOCK_S = 5.0
 NUM_CLOCK_READINGS = 5
+
+STORE = "object_store_memory"
+"""Ray's name for the size of an object store."""
 
 Answer = TypeVar("Answer")
 
@@ -83,11 +86,15 @@ def gather(storage: str) -> ClusterFacts:
     with _examiners(alive) as examined:
         asked = {each.node_id: each.examiner.look.remote(each.address, compared) for each in examined}
         looks, whys = _answers(asked, START_S)
+        free = free_amounts()
         clocks, gone = _clocks([each for each in examined if each.node_id in looks])
         whys |= gone
         answering = [each for each in examined if each.node_id in clocks]
         return ClusterFacts(
-            nodes=[_node_facts(each, looks[each.node_id], clocks[each.node_id]) for each in answering],
+            nodes=[
+                _node_facts(each, free.get(each.node_id, {}), looks[each.node_id], clocks[each.node_id])
+                for each in answering
+            ],
             silent=[SilentNode(each.name, whys[each.node_id]) for each in examined if each.node_id in whys],
             own_versions=versions(compared),
             dead=lost_hosts(),
@@ -145,13 +152,14 @@ def _why(error: ray.exceptions.RayError, timeout_s: float) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _node_facts(node: Examined, seen: Seen, clock: Clock) -> NodeFacts:
+def _node_facts(node: Examined, free: Mapping[str, float], seen: Seen, clock: Clock) -> NodeFacts:
     return NodeFacts(
         name=node.name,
         address=node.address,
         clock_ahead_s=clock.ahead_s,
         clock_error_s=clock.error_s,
-        object_store_bytes=int(node.amounts.get("object_store_memory", 0)),
+        object_store_bytes=int(node.amounts.get(STORE, 0)),
+        object_store_free_bytes=int(free.get(STORE, 0)),
         num_gpus=int(node.amounts.get("GPU", 0)),
         seen=seen,
     )

@@ -22,6 +22,9 @@ DISK_LOOK, DISK_WRONG = 0.90, 0.95
 SLOW_LINK_BYTES_PER_S = 100e6
 """Slower than an Ethernet of 1 Gbit/s."""
 
+STORE_LOOK = 0.80
+"""A share in use; above it Ray spills objects."""
+
 GRADIENT_BYTES = 400e6
 """Of a model with 100 million parameters."""
 
@@ -38,7 +41,7 @@ def judge(facts: ClusterFacts) -> list[Diagnosis]:
         ("clocks", _clock, _clocks_are_well(facts.nodes)),
         ("memory", _memory, _least("free", [node.seen.memory_free_bytes for node in facts.nodes])),
         ("disk", _disk, _least("free", [node.seen.disk_free_bytes for node in facts.nodes])),
-        ("object store", _object_store, _least("of room", [node.object_store_bytes for node in facts.nodes])),
+        ("object store", _object_store, _least("free", [node.object_store_free_bytes for node in facts.nodes])),
         ("GPUs", _gpus, _gpus_are_well(facts.nodes)),
         ("interface", _interface, _interfaces_are_well(facts.nodes)),
     ]
@@ -144,15 +147,20 @@ def _disk(node: NodeFacts) -> Diagnosis | None:
 
 
 def _object_store(node: NodeFacts) -> Diagnosis | None:
-    shared = node.seen.shm_bytes
-    if shared is None or shared >= node.object_store_bytes:
+    shared, store = node.seen.shm_bytes, f"{node.name} has an object store of {node.object_store_bytes / GB:.1f} GB"
+    if shared is not None and shared < node.object_store_bytes:
+        sentence = (
+            f"{store}, but {shared / GB:.1f} GB of shared memory, so that examples lie on its disk; give /dev/shm more "
+            "room (--shm-size of a container)."
+        )
+    elif node.object_store_free_bytes < (1 - STORE_LOOK) * node.object_store_bytes:
+        sentence = (
+            f"{store}, of which {node.object_store_free_bytes / GB:.1f} GB are free, so that examples may be spilled to "
+            "its disk; end what else keeps objects there, or start Ray there with a larger --object-store-memory."
+        )
+    else:
         return None
-    return Diagnosis(
-        Level.LOOK,
-        "object store",
-        f"{node.name} has an object store of {node.object_store_bytes / GB:.1f} GB, but {shared / GB:.1f} GB of shared "
-        "memory, so that examples lie on its disk; give /dev/shm more room (--shm-size of a container).",
-    )
+    return Diagnosis(Level.LOOK, "object store", sentence)
 
 
 def _gpus(node: NodeFacts) -> Diagnosis | None:

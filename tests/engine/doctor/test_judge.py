@@ -43,7 +43,9 @@ def node(name: str, address: str) -> NodeFacts:
         gloo_interface=None,
         name_resolves_to=address,
     )
-    return NodeFacts(name, address, 0.002, 0.001, object_store_bytes=18 * GB, num_gpus=8, seen=seen)
+    return NodeFacts(
+        name, address, 0.002, 0.001, object_store_bytes=18 * GB, object_store_free_bytes=17 * GB, num_gpus=8, seen=seen
+    )
 
 
 WELL = ClusterFacts(
@@ -122,6 +124,7 @@ BROKEN: list[tuple[ClusterFacts, str, Level, str]] = [
         Level.LOOK,
         "an object store of 18.0 GB, but 0.1 GB of shared",
     ),
+    (on_one(object_store_free_bytes=3 * GB), "object store", Level.LOOK, "of 18.0 GB, of which 3.0 GB are free, so"),
     (on_one(num_gpus=0), "GPUs", Level.WRONG, "Ray counts 8 GPUs on one, but torch sees 0; install"),
     (on_one(num_gpus=9), "GPUs", Level.LOOK, "Ray counts 8 GPUs on one, but torch sees 9; start Ray there with more"),
     (on_one(name_resolves_to="127.0.1.1"), "interface", Level.WRONG, "start Ray there with GLOO_SOCKET_IFNAME=eth0."),

@@ -91,10 +91,7 @@ def gather(storage: str) -> ClusterFacts:
         whys |= gone
         answering = [each for each in examined if each.node_id in clocks]
         return ClusterFacts(
-            nodes=[
-                _node_facts(each, free.get(each.node_id, {}), looks[each.node_id], clocks[each.node_id])
-                for each in answering
-            ],
+            nodes=[_node_facts(each, free, looks[each.node_id], clocks[each.node_id]) for each in answering],
             silent=[SilentNode(each.name, whys[each.node_id]) for each in examined if each.node_id in whys],
             own_versions=versions(compared),
             dead=lost_hosts(),
@@ -152,14 +149,15 @@ def _why(error: ray.exceptions.RayError, timeout_s: float) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _node_facts(node: Examined, free: Mapping[str, float], seen: Seen, clock: Clock) -> NodeFacts:
+def _node_facts(node: Examined, free: Mapping[str, Mapping[str, float]], seen: Seen, clock: Clock) -> NodeFacts:
+    free_there = free.get(node.node_id, node.amounts)  # which leaves out what is used up
     return NodeFacts(
         name=node.name,
         address=node.address,
         clock_ahead_s=clock.ahead_s,
         clock_error_s=clock.error_s,
         object_store_bytes=int(node.amounts.get(STORE, 0)),
-        object_store_free_bytes=int(free.get(STORE, 0)),
+        object_store_free_bytes=int(free_there.get(STORE, 0)),
         num_gpus=int(node.amounts.get("GPU", 0)),
         seen=seen,
     )

@@ -156,7 +156,7 @@ def _object_store(node: NodeFacts) -> Diagnosis | None:
     elif node.object_store_free_bytes < (1 - STORE_LOOK) * node.object_store_bytes:
         sentence = (
             f"{store}, of which {node.object_store_free_bytes / GB:.1f} GB are free, so that examples go to its disk "
-            "when it is full; end what else keeps objects there, or start Ray there with a larger --object-store-memory."
+            "when it is full; end what else keeps objects there, or start Ray with a larger --object-store-memory."
         )
     else:
         return None

@@ -44,7 +44,14 @@ def node(name: str, address: str) -> NodeFacts:
         name_resolves_to=address,
     )
     return NodeFacts(
-        name, address, 0.002, 0.001, object_store_bytes=18 * GB, object_store_free_bytes=17 * GB, num_gpus=8, seen=seen
+        name=name,
+        address=address,
+        clock_ahead_s=0.002,
+        clock_error_s=0.001,
+        object_store_bytes=18 * GB,
+        object_store_free_bytes=17 * GB,
+        num_gpus=8,
+        seen=seen,
     )
 
 

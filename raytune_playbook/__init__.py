@@ -17,6 +17,7 @@ from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Budget, Objective, Resources
 
 if TYPE_CHECKING:
+    from raytune_playbook.engine.doctor.doctor import doctor
     from raytune_playbook.engine.rounds.result import Result
     from raytune_playbook.engine.rounds.run import run
     from raytune_playbook.engine.session import Gangs
@@ -66,6 +67,7 @@ __all__ = [
     "advise",
     "batch_size",
     "check_initial",
+    "doctor",
     "exploit",
     "launch",
     "lengthen",
@@ -95,6 +97,7 @@ _LATER = {
     "check_initial": "raytune_playbook.procedures.check_initial.check_initial",
     "advise": "raytune_playbook.procedures.advise.advise",
     "batch_size": "raytune_playbook.procedures.batch_size.batch_size",
+    "doctor": "raytune_playbook.engine.doctor.doctor",
     "exploit": "raytune_playbook.procedures.exploit.exploit",
     "lengthen": "raytune_playbook.procedures.lengthen.lengthen",
     "launch": "raytune_playbook.procedures.launch.launch",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import click
 
 from raytune_playbook.cli import (  # each registers its commands
+    cluster,  # noqa: F401
     kubernetes,  # noqa: F401
     procedures,  # noqa: F401
     reading,  # noqa: F401

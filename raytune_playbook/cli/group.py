@@ -16,7 +16,7 @@ ORDER = (
     *("report", "propose", "rounds", "serve", "note", "predict"),
     *("new", "check-initial", "batch-size", "train-steps", "stability", "lengthen", "exploit"),
     *("variance", "launch", "test", "advise"),
-    *("submit", "status", "logs", "cancel", "manifest"),
+    *("doctor", "submit", "status", "logs", "cancel", "manifest"),
 )
 """Of the commands in the list of them: those of a round's life, then the playbook's procedures in its order."""
 

@@ -26,7 +26,13 @@ from raytune_playbook.engine.cluster.capacity import (
 )
 from raytune_playbook.engine.cluster.loss import ClusterAddress
 from raytune_playbook.engine.cluster.own_token import keep_own_token
-from raytune_playbook.engine.cluster.ray_internals import Probe, probe, start_local_cluster
+from raytune_playbook.engine.cluster.ray_internals import (
+    OtherVersions,
+    Probe,
+    other_versions,
+    probe,
+    start_local_cluster,
+)
 from raytune_playbook.engine.cluster.termination import termination_raises
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
@@ -53,7 +59,7 @@ def connect(address: str | None) -> bool:
         Whether a new local cluster was started.
 
     Raises:
-        CapacityError: there is no cluster at that address, or it wants another token.
+        CapacityError: there is no cluster at that address, or it wants another token or other versions.
         InputError: the token of a new local cluster cannot be written.
     """
     if ray.is_initialized():
@@ -69,6 +75,8 @@ def connect(address: str | None) -> bool:
                     sys.stderr.write(f"{sentence}\n")  # of a driver's log nobody would know
                 start_local_cluster(num_cpus=local_cpus(), logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if (versions := other_versions(error)) is not None:
+            raise CapacityError(_about_versions(address, versions)) from None
         raise _no_cluster(address, str(error).partition("\n")[0]) from None
     return address is None
 
@@ -94,6 +102,14 @@ def _about_token(address: str) -> str:
     return (
         f"The token must be the cluster's own, but the Ray cluster at {address} refuses the one of {token.source}; "
         f"take the cluster's (`ray get-auth-token` on its head node) and set {where}."
+    )
+
+
+def _about_versions(address: str | None, versions: OtherVersions) -> str:
+    theirs, own = (f"Ray {ray} and Python {python}" for ray, python in (versions.of_cluster, versions.of_process))
+    return (
+        f"A process that joins a cluster needs its versions, but the Ray cluster at {address} runs {theirs}, and this "
+        f"process {own}; install the cluster's here, or hand the job over with `raytune-playbook submit`."
     )
 
 

@@ -113,6 +113,11 @@ class Claim:
         """The name of this run, which requests to it bear."""
         return self._record.run
 
+    @property
+    def file(self) -> str:
+        """Its path in the folder of what is claimed; the name of this run stands in it."""
+        return _file(self._number)
+
     def require(self) -> None:
         """Check that it is still held; to be called before records are written.
 
@@ -306,7 +311,11 @@ def _numbers(subject: Subject) -> list[int]:
 
 
 def _path(subject: Subject, number: int) -> str:
-    return f"{subject.folder}/{FOLDER}/{number:06d}{SUFFIX}"
+    return f"{subject.folder}/{_file(number)}"
+
+
+def _file(number: int) -> str:
+    return f"{FOLDER}/{number:06d}{SUFFIX}"
 
 
 def _content(record: ClaimRecord) -> bytes:

@@ -60,6 +60,12 @@ def is_inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
 
 
+def uri_in(uri: str, path: str) -> str:
+    """The URI of what has a path in a folder; its query, such as an object store's region, stays at the end."""
+    folder, mark, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    return f"{folder.rstrip('/')}/{path}{mark}{query}"
+
+
 def is_name(name: str) -> bool:
     """Whether a text names one thing in a folder."""
     return name not in ("", ".") and "/" not in name and is_inside(name)

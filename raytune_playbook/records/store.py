@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.columns import trials_table
-from raytune_playbook.records.places import is_name
+from raytune_playbook.records.places import is_name, uri_in
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.tables.listing import BrokenFileError, is_part, single_file, trials_in_file
 from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
@@ -84,7 +84,7 @@ class RoundStore:
     @property
     def uri(self) -> str:
         """Where the round's folder is."""
-        return f"{self.storage.uri.rstrip('/')}/{self.name}"
+        return uri_in(self.storage.uri, self.name)
 
     def command(self, verb: str) -> str:
         """The shell command that does something with the round, such as ``resume``."""

@@ -109,8 +109,8 @@ class Hosts:
         self._name = f"rtp{os.getpid()}"
         self._switch = f"{self._name}-switch"
         self._scratch = scratch
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO"))}
-        self._environment |= CLUSTER_ENVIRONMENT
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "GLOO"))}
+        self.environment |= CLUSTER_ENVIRONMENT
         self._processes: list[subprocess.Popen[str]] = []
         self.head, self.one, self.two = (
             Host(name, f"{self._name}-{name}", number, scratch / name)
@@ -182,7 +182,7 @@ class Hosts:
                 "--disable-usage-stats",
                 *arguments,
             ),
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=START_TIMEOUT_S,
@@ -219,7 +219,7 @@ class Hosts:
     def start(self, host: Host, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start ``drive.py`` on a host."""
         return subprocess.Popen(
-            host.command(sys.executable, str(DRIVE), *arguments), env=self._environment, text=True, **options
+            host.command(sys.executable, str(DRIVE), *arguments), env=self.environment, text=True, **options
         )
 
     @contextlib.contextmanager
@@ -242,13 +242,34 @@ class Hosts:
     def drain(self, host: Host) -> None:
         """Announce that a host is about to go, with the script that we ship, run on the host itself."""
         script = Path(__file__).resolve().parents[2] / "cluster" / "drain.sh"
-        path = f"{Path(sys.executable).parent}:{self._environment['PATH']}"
+        path = f"{Path(sys.executable).parent}:{self.environment['PATH']}"
         command = host.command(str(script), "60")
-        self._processes.append(subprocess.Popen(command, env=self._environment | {"PATH": path}, text=True))
+        self._processes.append(subprocess.Popen(command, env=self.environment | {"PATH": path}, text=True))
 
     def with_workers(self) -> list[Host]:
         """Hosts on which workers of a gang run."""
         return [host for host in (self.one, self.two) if host.workers()]
+
+
+@contextlib.contextmanager
+def folder_of_its_own(host: Host, folder: Path) -> Iterator[None]:
+    """Within it what the host sees at that path is a file system of its own, as where nothing is shared."""
+    run_command(*_inside(host), "mount", "-t", "tmpfs", "none", str(folder))
+    try:
+        yield
+    finally:
+        run_command(*_inside(host), "umount", "--lazy", str(folder))
+
+
+def seen_by(host: Host, folder: Path) -> list[str]:
+    """What a folder holds on a host."""
+    return run_command(*_inside(host), "ls", "-A", str(folder)).split()
+
+
+def _inside(host: Host) -> list[str]:
+    """Whatever sees its files."""
+    (raylet,) = host.process_ids("/raylet/raylet")
+    return ["nsenter", "--target", str(raylet), "--mount"]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.places import credentials_refused, without_credentials
+from raytune_playbook.records.places import credentials_refused, uri_in, without_credentials
 from raytune_playbook.records.storage import Storage, file_at
 from raytune_playbook.records.store import RoundStore
 
@@ -180,3 +180,24 @@ def test_a_trials_index_is_a_number(created, index):
 def test_a_file_has_a_name(path):
     with pytest.raises(StorageError, match="A file's path or URI is needed"):
         file_at(path)
+
+
+@pytest.mark.parametrize(
+    ("uri", "inside"),
+    [
+        ("/shared/rounds", "/shared/rounds/a/b"),
+        ("/shared/who?", "/shared/who?/a/b"),
+        ("s3://bucket/rounds/", "s3://bucket/rounds/a/b"),
+        ("s3://bucket/rounds?region=eu&scheme=http", "s3://bucket/rounds/a/b?region=eu&scheme=http"),
+    ],
+)
+def test_what_is_in_a_folder_has_its_query(uri, inside):
+    assert uri_in(uri, "a/b") == inside
+
+
+def test_whoever_has_a_rounds_uri_alone_opens_its_folder(any_storage):
+    store = RoundStore(any_storage(), "round")
+    store.storage.write("round/file", b"content")
+    if store.storage.uri.startswith("/"):
+        assert store.uri == f"{store.storage.uri}/round"
+    assert Storage(store.uri).read("file") == b"content"

@@ -294,6 +294,14 @@ class TestOnACluster:
         assert re.match(then, done.stdout.splitlines()[-1]), done.stdout + done.stderr
         assert TOKEN not in done.stdout
 
+    def test_the_doctor_says_that_the_cluster_wants_a_token(self, head: Head, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "raytune_playbook", "doctor", "--address", head.gcs]
+        environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        line = r"^ok +token +The cluster refuses who sends no token\."
+        assert re.search(line, done.stdout, re.MULTILINE), done.stdout + done.stderr
+        assert list(tmp_path.iterdir()) == []
+
     def test_an_unknown_job_is_one_sentence(self, head: Head) -> None:
         with pytest.raises(SubmissionError, match="no-such-job does not exist"):
             submission.status("no-such-job", head.address, token=TOKEN)

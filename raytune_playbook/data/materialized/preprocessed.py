@@ -23,6 +23,7 @@ from raytune_playbook.data.files.find import File
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.splits import Division, Hashes, overlaps
 from raytune_playbook.errors import DataError
+from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
 from raytune_playbook.study.frozen import FrozenSpec
@@ -73,9 +74,8 @@ def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
 
 def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
     """Where the preprocessed examples are, by split."""
-    prefix = storage.uri.rstrip("/")
     return {
-        split: Files(f"{prefix}/{manifest.folder}/{split}", format="parquet")
+        split: Files(uri_in(storage.uri, f"{manifest.folder}/{split}"), format="parquet")
         for split, number in manifest.num_examples.items()
         if number
     }

@@ -142,6 +142,13 @@ def num_gangs_now(resources: Resources) -> int:
     return num_gangs(nodes, resources.model_copy(update={"num_gangs": None}))
 
 
+def nodes_for_workers(resources: Resources) -> list[str]:
+    """The ids of nodes that are large enough for a worker, and have the labels that it asks for."""
+    wanted = bundle(resources)
+    nodes = {node["NodeID"]: Node(node["Resources"], node.get("Labels") or {}) for node in _staying_nodes()}
+    return [node_id for node_id, node in nodes.items() if _usable([node], resources) and _num_bundles(node, wanted)]
+
+
 def smallest_object_store_bytes() -> int:
     """The object store of the node that has the smallest one, which may have to hold a copy of the examples."""
     return min(int(node["Resources"].get("object_store_memory", 0)) for node in _staying_nodes())

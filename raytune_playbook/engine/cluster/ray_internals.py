@@ -7,6 +7,7 @@ keeps these names out of all other modules. Whoever needs another one adds a fun
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,9 +17,12 @@ import ray
 import ray._private.auto_init_hook as auto_init
 import ray._private.worker as ray_worker
 import tenacity
+from ray._common.utils import get_system_memory
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # made when imported
+from ray._private.utils import get_used_memory
+from ray.core.generated.common_pb2 import NodeDeathInfo  # type: ignore[attr-defined] # made when imported
+from ray.core.generated.gcs_pb2 import (  # type: ignore[attr-defined] # likewise
     ActorTableData,
     PlacementGroupTableData,
 )
@@ -173,6 +177,63 @@ def probe(address: str) -> Probe:
         }
         return refusals.get(error.code(), Probe.ANSWERS)
     return Probe.ANSWERS
+
+
+@dataclass(frozen=True)
+class OtherVersions:
+    """A cluster that a process cannot join, for its versions of Ray and Python are others."""
+
+    of_cluster: tuple[str, str]
+    of_process: tuple[str, str]
+
+
+def other_versions(error: BaseException) -> OtherVersions | None:
+    """What `ray.init` says where a cluster's versions are others; Ray has no type for that error."""
+    found = re.findall(r"Ray: (\S+)\s+Python: (\S+)", str(error)) if "Version mismatch" in str(error) else []
+    return OtherVersions(found[0], found[1]) if len(found) == 2 else None
+
+
+def wants_token(address: str) -> bool:
+    """Whether a cluster's controller refuses who sends no token."""
+    try:
+        with grpc.insecure_channel(address) as channel:
+            NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=PROBE_S, wait_for_ready=True)
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+    return False
+
+
+def session_folder() -> str:
+    """Where Ray keeps its logs, and spills objects, on the node of this process.
+
+    Raises:
+        RuntimeError: this process is not connected to Ray.
+    """
+    if (node := ray_worker.global_worker.node) is None:
+        raise RuntimeError("this process is not connected to Ray")
+    folder: str = node.get_session_dir_path()
+    return folder
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a machine, or of the container that it is."""
+
+    total_bytes: int
+    used_bytes: int
+
+
+def memory_of_node() -> Memory:
+    """As Ray's memory monitor counts it on the node of this process."""
+    return Memory(get_system_memory(), get_used_memory())
+
+
+def lost_hosts() -> list[str]:
+    """Names of hosts whose node was lost, and that have no living one: none that was stopped, drained or idle."""
+    nodes = ray.nodes()
+    alive = {node["NodeManagerHostname"] for node in nodes if node["Alive"]}
+    lost = [node for node in nodes if node["DeathReason"] == NodeDeathInfo.UNEXPECTED_TERMINATION]
+    return sorted({node["NodeManagerHostname"] for node in lost} - alive)
 
 
 @contextlib.contextmanager

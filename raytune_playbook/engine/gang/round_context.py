@@ -22,12 +22,13 @@ class RoundContext:
 
     Fields:
         round_id: unique in the session.
-        uri: the round's folder in the storage.
+        uri: the round's folder in the storage; empty where nothing is recorded.
         workload: pickled with its code.
         examples: where its examples are.
         studies: by name.
         num_best_checkpoints, checkpoint_interval_steps, whole_checkpoints: as in `Budget`.
         profile: the steps of each study's trial 0 that a profiler traces (rule PI4); None for none.
+        claim: the driver's claim on the round, in its folder, which names the round's id.
     """
 
     round_id: str
@@ -39,6 +40,7 @@ class RoundContext:
     checkpoint_interval_steps: int | None = None
     whole_checkpoints: tuple[int, ...] = ()
     profile: ProfileSteps | None = None
+    claim: str = ""
 
     def load_workload(self) -> Workload:
         """A new object for each trial, so that no trial sees what another did to it."""

@@ -30,6 +30,7 @@ from raytune_playbook.data.streaming.worker_stream import StreamedBatches, Strea
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.gang.handles import HostHandle, PoolOfGang
 from raytune_playbook.engine.gang.messages import Assignment, Hello, NoMoreTrials, NothingYet, WorkerEnd
+from raytune_playbook.engine.gang.reach import require_reached
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.gang.train_run import CONFIG, WorkerConfig
 from raytune_playbook.engine.gang.trial_log import captured_output, storage_failure
@@ -142,13 +143,14 @@ def _run(
     failure: Exception | None = None
     end = None
     try:
+        require_reached(context.uri, context.claim, context.round_id)
         with captured_output(assignment, group.rank), watcher.heartbeat():
             try:
                 end = _train(assignment, context, config, watcher, streamer)
             except Exception as error:  # noqa: BLE001 - whatever a workload raises is the trial's outcome, not the gang's
                 failure = error
                 traceback.print_exc()
-    except OSError as error:  # of the log itself
+    except OSError as error:  # of the storage: it is out of reach, or takes no log
         failure = failure or error
     no_room = storage_failure(failure, assignment)
     return WorkerEnd(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 
 import ray.exceptions
@@ -12,6 +13,7 @@ from rich.text import Text
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.quiet import driver_log
+from raytune_playbook.engine.driver.driver import HeldRound
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
@@ -22,22 +24,21 @@ from raytune_playbook.study.round import Round
 
 
 def context_of(
-    running: RunningRound, run_name: str, uri: str, examples: Examples, profile: ProfileSteps | None = None
+    running: RunningRound, held: HeldRound | None, examples: Examples, profile: ProfileSteps | None = None
 ) -> RoundContext:
     """What workers are told of a round.
 
     Args:
         running: the round.
-        run_name: of this run of it.
-        uri: of its folder; empty where nothing is recorded.
+        held: its records; None where nothing is recorded.
         examples: that it trains on.
         profile: steps to trace.
     """
     studies = {study.name: study for study in running.round.studies}
     budget = running.round.budget
     return RoundContext(
-        run_name,
-        uri,
+        held.claim.run if held else uuid.uuid4().hex,
+        held.store.uri if held else "",
         running.packed,
         examples,
         studies,
@@ -45,6 +46,7 @@ def context_of(
         checkpoint_interval_steps=budget.checkpoint_interval_steps,
         whole_checkpoints=budget.whole_checkpoints,
         profile=profile,
+        claim=held.claim.file if held else "",
     )
 
 

@@ -75,8 +75,7 @@ def retrain(round_: Round, points: Sequence[tuple[str, int]], num_repeats: int, 
 
 def _retrain(running: RunningRound, held: HeldRound, recorder: Recorder, todo: list[PlannedTrial]) -> RoundStatus:
     round_, store = running.round, held.store
-    examples = examples_of(running, store.storage, store.round().examples)
-    context = context_of(running, held.claim.run, store.uri, examples)
+    context = context_of(running, held, examples_of(running, store.storage, store.round().examples))
     with opened(running.session, context, num_left=len(todo)):
         recorder.tally.num_trials = recorder.tally.num() + len(todo)
         with ProgressLine(running.console, round_.objective) as progress:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -34,6 +33,7 @@ from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
 from raytune_playbook.errors import RunError, WorkloadError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.requests import clear_requests
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, profile_path
@@ -141,7 +141,7 @@ def _run(running: RunningRound, held: HeldRound, provenance: Provenance, wishes:
         _announce(running, num_done=sum(study.num_trials for study in round_.studies) - len(todo))
     recorded = None if is_new else store.round().examples
     examples = examples_of(running, store.storage, recorded)
-    context = context_of(running, held.claim.run, store.uri, examples, wishes.profile)
+    context = context_of(running, held, examples, wishes.profile)
     with opened(running.session, context, num_left=len(todo)):
         estimates_s = {} if wishes.is_checked else try_out(running, context, num_by_study(todo))
         held.claim.require()
@@ -234,7 +234,7 @@ def check(
     with told_if_killed(gone), driver_log(), session_of(round, gangs, address) as session:
         running = RunningRound(round, packed, session, console, found)
         _announce(running, num_done=0)
-        context = context_of(running, uuid.uuid4().hex, "", examples_of(running, None, None))
+        context = context_of(running, None, examples_of(running, None, None))
         with opened(session, context, num_left=1):  # from one study to the next its gang is kept
             try_out(running, context, num_by_study(interleaved(round.studies, set())))
 
@@ -258,7 +258,7 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
     for study in round_.studies:
         path = profile_path(study.name, trial_key(0), steps.first, steps.last)
         if path in there:
-            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri}/{path}", soft_wrap=True)
+            console.print(f"Trace for Perfetto (ui.perfetto.dev): {uri_in(store.uri, path)}", soft_wrap=True)
         else:
             console.print(
                 f"No trace of {study.name}: its trial 0 did not train steps {steps.first} to {steps.last} in this run; "

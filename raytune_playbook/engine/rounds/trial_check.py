@@ -19,6 +19,7 @@ from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.gang.messages import AttemptEnd, Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
+from raytune_playbook.engine.rounds.hosts_reach import require_reach
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.rounds.tried import Tried, estimates_s
@@ -54,7 +55,8 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
         A trial's seconds by study, of those whose check gave them.
 
     Raises:
-        InputError: the workload breaks a rule, or reports no such metric as the round is judged by.
+        InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a host does not
+            reach the storage.
         WorkloadError: its code raises.
         RunError: a worker or the storage was lost.
     """
@@ -63,6 +65,7 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
     num = min(len(studies), MAX_STUDIES)
     chosen = [studies[number * len(studies) // num] for number in range(num)]
     with console.status("Starting workers and checking a few steps and an evaluation ..."):
+        require_reach(context, round_.resources)
         tried: list[Tried] = []
         for study in chosen:
             tried.append(_try_out(running, context, study, tried[-1].ended if tried else None))

@@ -8,14 +8,18 @@ import inspect
 import io
 import json
 import mmap
+import platform
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypedDict
 
+import psutil
 import pytest
 import ray
+from ray._private.utils import check_version_info
 from ray._private.worker import print_worker_logs
 from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
 from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
@@ -42,14 +46,20 @@ from raytune_playbook.engine.cluster.ray_internals import (
     TRAIN_ENVIRONMENT,
     TUNE_ENVIRONMENT,
     NodeGroup,
+    OtherVersions,
     Probe,
     draining_nodes,
     free_amounts,
+    lost_hosts,
+    memory_of_node,
     node_groups,
+    other_versions,
     placement_groups,
     probe,
     raylet_silenced,
+    session_folder,
     start_local_cluster,
+    wants_token,
 )
 from raytune_playbook.engine.tune.round_search import RoundSearch
 from raytune_playbook.errors import RunError
@@ -417,3 +427,59 @@ def test_a_probe_tells_a_cluster_from_nothing(cluster, monkeypatch):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and does not listen
         assert probe(f"127.0.0.1:{nobody.getsockname()[1]}") is Probe.SILENT
+
+
+def test_a_cluster_without_a_token_wants_none(cluster):
+    """`tests/submission` has one that does."""
+    assert not wants_token(cluster.address)
+
+
+def test_what_ray_says_of_other_versions():
+    assert other_versions(RuntimeError("Version mismatch of something else")) is None
+    with pytest.raises(RuntimeError) as refused:
+        check_version_info({"ray_version": "2.59.0", "python_version": "3.12.1"}, "127.0.0.1:6379")
+    own = (ray.__version__, platform.python_version())
+    assert other_versions(refused.value) == OtherVersions(("2.59.0", "3.12.1"), own)
+
+
+def test_where_ray_keeps_its_logs_on_the_node_of_a_process(cluster):
+    assert session_folder() == cluster.head_node.get_session_dir_path()
+    there = ray.remote(num_cpus=0)(session_folder)
+    assert ray.get(there.remote()) == session_folder()
+
+
+def test_the_memory_is_that_of_the_machine_or_of_its_container():
+    memory = memory_of_node()
+    assert 0 < memory.used_bytes < memory.total_bytes <= psutil.virtual_memory().total
+
+
+class NodeOf(TypedDict):
+    NodeManagerHostname: str
+    Alive: bool
+    DeathReason: int
+
+
+def test_a_host_is_lost_when_its_only_node_died_unexpectedly(cluster, monkeypatch):
+    killed, stopped = (cluster.add_node(num_cpus=1) for _ in range(2))
+    cluster.remove_node(killed, allow_graceful=False)
+    cluster.remove_node(stopped, allow_graceful=True)
+
+    def reasons() -> dict[str, int]:
+        ours = (killed.node_id, stopped.node_id)
+        return {
+            node["NodeID"]: node["DeathReason"] for node in ray.nodes() if node["NodeID"] in ours and not node["Alive"]
+        }
+
+    wait_for(lambda: len(reasons()) == 2)
+    assert lost_hosts() == []  # this machine has a living node
+    unexpected, expected = reasons()[killed.node_id], reasons()[stopped.node_id]
+    nodes = [
+        NodeOf(NodeManagerHostname="head", Alive=True, DeathReason=0),
+        NodeOf(NodeManagerHostname="killed", Alive=False, DeathReason=unexpected),
+        NodeOf(NodeManagerHostname="killed", Alive=False, DeathReason=unexpected),
+        NodeOf(NodeManagerHostname="back", Alive=False, DeathReason=unexpected),
+        NodeOf(NodeManagerHostname="back", Alive=True, DeathReason=0),
+        NodeOf(NodeManagerHostname="stopped", Alive=False, DeathReason=expected),
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    assert lost_hosts() == ["killed"]

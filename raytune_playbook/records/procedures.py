@@ -175,9 +175,9 @@ def readable_procedures(store: RoundStore) -> Readable[list[ProcedureRecord]]:
             if content is None or not _number(file):
                 continue
             try:
-                found[procedure] = ProcedureRecord(**json.loads(content))
+                found[procedure] = ProcedureRecord.from_json(content)
                 break
-            except (ValueError, TypeError, InputError) as error:
+            except InputError as error:
                 broken.append(
                     f"{folder}/{file} in {store.storage.uri!r} must hold a procedure's record, but does not "
                     f"({first_line(error)}); restore it."
@@ -196,8 +196,8 @@ def all_of(store: RoundStore, procedure: str) -> list[ProcedureRecord]:
     contents = [store.storage.read(f"{folder}/{file}") for file in store.storage.files(folder) if _number(file)]
     found = list[ProcedureRecord]()
     for content in contents:
-        with contextlib.suppress(ValueError, TypeError, InputError):
-            found.append(ProcedureRecord(**json.loads(content or b"")))
+        with contextlib.suppress(InputError):
+            found.append(ProcedureRecord.from_json(content or b""))
     return found
 
 

@@ -201,7 +201,7 @@ class BayesianSearch(Searcher):
         """
         try:
             state = json.loads(Path(checkpoint_path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StorageError(f"The snapshot {checkpoint_path} cannot be read ({error}); use an older one.") from None
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise StorageError(f"A snapshot must be of format {_FORMAT!r}, but {checkpoint_path} is not; use another.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
@@ -37,6 +38,21 @@ class FrozenSpec(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise SpecError(_sentence(type(self).__name__, error)) from None
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """What a stored document says.
+
+        Raises:
+            SpecError: it is no JSON object with these fields.
+        """
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError) as error:  # the latter where it is nested without end
+            raise SpecError(f"{cls.__name__} is stored as JSON, but this is none ({error}); restore it.") from None
+        if not isinstance(fields, dict):
+            raise SpecError(f"{cls.__name__} is stored as a JSON object, but this is another value; restore it.")
+        return cls(**fields)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, checked as a new one would be: pydantic's own copy checks nothing."""

@@ -119,5 +119,5 @@ def _broken() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenFileError(first_line(error)) from None

@@ -18,10 +18,24 @@ def plain(value: _T) -> _T:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
-Number: TypeAlias = Annotated[int | float, BeforeValidator(plain)]
+def storable(value: _T) -> _T:
+    """As `plain`, but for whole numbers that no table holds.
 
-Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(plain)]
-"""A hyperparameter's value: what JSON can hold as it is."""
+    Raises:
+        ValueError: it is such a number.
+    """
+    given = plain(value)
+    if isinstance(given, int) and not -(2**63) <= given < 2**63:
+        raise ValueError("whole numbers are from -2^63 to 2^63 - 1")
+    return given
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(storable)]
+
+Number: TypeAlias = Annotated[int | float, BeforeValidator(storable)]
+
+Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(storable)]
+"""A hyperparameter's value: what JSON can hold as it is, and a column of a table."""
 
 
 class FrozenSpec(BaseModel):

@@ -87,15 +87,17 @@ def ran(arguments: list[str]) -> int:
     Returns:
         Its exit code.
     """
-    said, complained = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+    said, complained = io.BytesIO(), io.BytesIO()
+    output = io.TextIOWrapper(said, encoding="utf-8")
+    errors = io.TextIOWrapper(complained, encoding="utf-8", errors="backslashreplace")  # as Python's own is
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         code = main(arguments)
-        said.flush()
-        complained.flush()
+        output.flush()
+        errors.flush()
     if code:
         assert code in (FAILED, BAD_INPUT), code
-        assert complained.buffer.getvalue().strip(), arguments
-    assert b"Traceback (most recent call last)" not in complained.buffer.getvalue()
+        assert complained.getvalue().strip(), arguments
+    assert b"Traceback (most recent call last)" not in complained.getvalue()
     return code
 
 

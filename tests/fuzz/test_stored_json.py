@@ -13,7 +13,7 @@ from raytune_playbook.records.store import RoundStore
 from tests.fuzz.inputs import mutated_json
 from tests.fuzz.recorded import READING, kept, ran, write_whole
 
-FAST = ("rounds", "launches", "notes")
+FAST = ("rounds", "rounds", "rounds", "launches", "notes")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,6 @@ def test_commands_that_read_bear_any_json(store: RoundStore, data: st.DataObject
     paths = sorted(str(path.relative_to(root)) for path in root.rglob("*.json"))
     path = data.draw(st.sampled_from(paths), label="path")
     content = data.draw(mutated_json(json.loads((root / path).read_bytes())), label="content")
-    command = data.draw(st.sampled_from([*READING, *FAST, *FAST]), label="command")
+    command = data.draw(st.sampled_from([*READING, *FAST, *FAST, *FAST]), label="command")
     with kept(store, path, content):
         event(f"exit code {ran([*READING[command], '--storage', str(root)])}")

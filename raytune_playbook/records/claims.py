@@ -13,7 +13,6 @@ long finds a later claim when it wakes, and writes no record any more (DESIGN de
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 import uuid
@@ -300,8 +299,8 @@ def _at(subject: Subject, number: int) -> ClaimRecord | None:
     if content is None:
         raise FileNotFoundError(_path(subject, number))
     try:
-        return ClaimRecord(**json.loads(content))
-    except (ValueError, TypeError, InputError):
+        return ClaimRecord.from_json(content)
+    except InputError:
         return None
 
 

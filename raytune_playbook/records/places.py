@@ -55,9 +55,14 @@ def credentials_refused(uri: str) -> str | None:
     )
 
 
+def is_writable_text(text: str) -> bool:
+    """Whether a filesystem can be asked for it: a command's argument that is no UTF-8 has half characters in it."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def is_inside(path: str) -> bool:
     """Whether a path from a folder leads nowhere outside of it."""
-    return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
+    return not path.startswith("/") and ".." not in path.split("/") and is_writable_text(path)
 
 
 def uri_in(uri: str, path: str) -> str:

@@ -11,9 +11,9 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from raytune_playbook.errors import InputError
 from raytune_playbook.records.creation import create_if_absent
@@ -52,6 +52,12 @@ class ShownTable(FrozenSpec):
     rows: tuple[tuple[Annotated[Cell, BeforeValidator(_finite)], ...], ...]
     leading: tuple[int, ...] = ()
 
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> Self:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"each row of a table has a cell for each of its {len(self.columns)} columns")
+        return self
+
 
 class ShownSeries(FrozenSpec):
     """Points of one plot that belong together.
@@ -71,6 +77,14 @@ class ShownSeries(FrozenSpec):
     high: tuple[Number, ...] = ()
     style: Literal["line", "points", "both", "bars"] = "both"
     is_reference: bool = False
+
+    @model_validator(mode="after")
+    def _has_points(self) -> Self:
+        if len(self.y) != len(self.x) or not {len(self.low), len(self.high)} <= {0, len(self.x)}:
+            raise ValueError("each x of a series has a y, and an interval where any has one")
+        if len(self.low) != len(self.high):
+            raise ValueError("an interval has two ends")
+        return self
 
 
 class ShownLine(FrozenSpec):
@@ -180,9 +194,9 @@ def readable_procedures(store: RoundStore) -> Readable[list[ProcedureRecord]]:
             if content is None or not _number(file):
                 continue
             try:
-                found[procedure] = ProcedureRecord(**json.loads(content))
+                found[procedure] = ProcedureRecord.from_json(content)
                 break
-            except (ValueError, TypeError, InputError) as error:
+            except InputError as error:
                 broken.append(
                     f"{folder}/{file} in {store.storage.uri!r} must hold a procedure's record, but does not "
                     f"({first_line(error)}); restore it."
@@ -201,8 +215,8 @@ def all_of(store: RoundStore, procedure: str) -> list[ProcedureRecord]:
     contents = [store.storage.read(f"{folder}/{file}") for file in store.storage.files(folder) if _number(file)]
     found = list[ProcedureRecord]()
     for content in contents:
-        with contextlib.suppress(ValueError, TypeError, InputError):
-            found.append(ProcedureRecord(**json.loads(content or b"")))
+        with contextlib.suppress(InputError):
+            found.append(ProcedureRecord.from_json(content or b""))
     return found
 
 

@@ -317,8 +317,8 @@ def _read(storage: Storage, path: str, kind: type[_Record]) -> _Record | None:
     if content is None:
         return None
     try:
-        return kind(**json.loads(content))
-    except (ValueError, TypeError, InputError) as error:
+        return kind.from_json(content)
+    except InputError as error:
         raise StorageError(
             f"{path} in {storage.uri!r} must hold a {kind.__name__}, but does not ({first_line(error)}); restore it."
         ) from None

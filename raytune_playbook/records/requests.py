@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 
@@ -85,7 +84,7 @@ def _answer(store: RoundStore, request: str, claim: ClaimRecord, answer_s: float
         content = store.storage.read(request + ANSWER)
         if content is not None:
             store.storage.delete(request + ANSWER)
-            return Answer(**json.loads(content))
+            return Answer.from_json(content)
         if now is None or now.run != claim.run:
             store.storage.delete(request + REQUEST)
             raise StorageError(f"A round must be running to be stopped, but {store.name!r} has just ended.")
@@ -104,8 +103,8 @@ def requests_to(store: RoundStore, run: str) -> dict[str, StopRequest]:
         if content is None:
             continue
         try:
-            request = StopRequest(**json.loads(content))
-        except (ValueError, TypeError, InputError):  # half written, or none of ours
+            request = StopRequest.from_json(content)
+        except InputError:  # half written, or none of ours
             continue
         if request.run == run:
             found[file.removesuffix(REQUEST)] = request

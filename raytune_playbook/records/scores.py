@@ -78,8 +78,8 @@ def readable_scores(store: RoundStore) -> Readable[list[ScoreRecord]]:
         if not file.endswith(".json") or content is None:
             continue
         try:
-            found.append(ScoreRecord(**json.loads(content)))
-        except (ValueError, TypeError, InputError) as error:
+            found.append(ScoreRecord.from_json(content))
+        except InputError as error:
             broken.append(
                 f"{path} in {store.storage.uri!r} must hold a score, but does not ({first_line(error)}); restore it."
             )

@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
-from raytune_playbook.records.places import credentials_refused, is_inside, is_name
+from raytune_playbook.records.places import credentials_refused, is_inside, is_name, is_writable_text
 
 
 class Storage:
@@ -29,9 +29,13 @@ class Storage:
     def __init__(self, uri: str) -> None:
         if (refusal := credentials_refused(uri)) is not None:
             raise StorageError(f"Storage: {refusal}")
+        if not is_writable_text(uri):
+            raise StorageError(f"Storage: a path or URI is text in UTF-8, but got {uri!r}; correct it.")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
             self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            if self.local_path is not None:
+                self.local_path.exists()  # which a name that is too long, or a folder that is closed, has no answer to
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
             # An object store may be asked where a bucket is.
             raise (StorageAwayError if isinstance(error, OSError) else StorageError)(
@@ -191,13 +195,18 @@ class Storage:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Numbers of bytes of the files directly in a folder by their names, sorted."""
-        infos = self.fs.get_file_info(pafs.FileSelector(self.place(folder), allow_not_found=True))
+        infos = self._infos(folder)
         return dict(sorted((info.base_name, info.size) for info in infos if info.type == pafs.FileType.File))
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders directly in a folder of the storage, or in itself, sorted."""
-        infos = self.fs.get_file_info(pafs.FileSelector(self.place(folder), allow_not_found=True))
+        infos = self._infos(folder)
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+    def _infos(self, folder: str) -> list[pafs.FileInfo]:
+        selector = pafs.FileSelector(self.place(folder), allow_not_found=True)
+        with self.failures_told("read", folder):
+            return list(self.fs.get_file_info(selector))
 
 
 def file_at(path: str) -> tuple[Storage, str]:

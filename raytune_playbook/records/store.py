@@ -232,8 +232,8 @@ class RoundStore:
 
     def _spec(self, spec_type: type[_Spec], path: str, content: bytes) -> _Spec:
         try:
-            return spec_type(**json.loads(content))
-        except (ValueError, TypeError, InputError) as error:
+            return spec_type.from_json(content)
+        except InputError as error:
             raise self._broken_spec(path, spec_type, first_line(error)) from None
 
     def _broken_spec(self, path: str, spec_type: type[_Spec], why: str) -> StorageError:
@@ -260,7 +260,7 @@ def round_parts(storage: Storage) -> dict[str, Part | None]:
 
 def _part_in(content: bytes) -> Part | None:
     """What a ``round.json`` says; a broken one is for whoever reads it to tell."""
-    with contextlib.suppress(ValueError, TypeError, AttributeError, InputError):
+    with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError, InputError):
         if (part := json.loads(content).get("part_of")) is not None:
             return Part(**part)
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from raytune_playbook.errors import SpaceError, StorageError
 from raytune_playbook.search.bayes import MIN_COMPLETED, propose
 from raytune_playbook.search.evidence import Evidence, Goal, Observation
 from raytune_playbook.search.refinement import require_refined
+from raytune_playbook.searchers.tune_dimensions import is_number
 from raytune_playbook.searchers.tune_space import TuneSpace
 from raytune_playbook.study.frozen import Value
 
@@ -144,7 +144,7 @@ class BayesianSearch(Searcher):
             return  # it was started after the snapshot that a restore went back to
         self._live.add(trial_id)  # a sign of life of a trial that Tune resumed
         value = result.get(self._metric or "")
-        if isinstance(value, int | float) and math.isfinite(value):
+        if is_number(value):
             better = min if self._goal == "minimize" else max
             self._best[trial_id] = better(self._best.get(trial_id, value), value)
 
@@ -201,7 +201,7 @@ class BayesianSearch(Searcher):
         """
         try:
             state = json.loads(Path(checkpoint_path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StorageError(f"The snapshot {checkpoint_path} cannot be read ({error}); use an older one.") from None
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise StorageError(f"A snapshot must be of format {_FORMAT!r}, but {checkpoint_path} is not; use another.")

@@ -296,7 +296,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StorageError(
             f"The snapshot {path} of a HaltonSearch cannot be read ({error}); use an older one."
         ) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeGuard
 
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.hyperparameters.hyperparameter import Hyperparameter, Int
@@ -74,9 +75,9 @@ class Normal(Dimension):
         return is_number(value) and (self.step is None or _is_whole(value / self.step))
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether it is a finite number that a double holds, and no boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_whole(number: float) -> bool:

@@ -178,6 +178,10 @@ def _dimension(name: str, domain: sample.Domain) -> Dimension:
         raise SpaceError(f"a domain must be a range or tune.choice, but got {given}; use one of them.")
     except InputError as error:
         raise SpaceError(f"Hyperparameter {name!r}: {error}") from None
+    except OverflowError:
+        raise SpaceError(
+            f"Hyperparameter {name!r}: bounds and q must be numbers that a double holds, but one is not; correct it."
+        ) from None
 
 
 def _normal(mean: float, sd: float, step: float | None) -> Dimension:
@@ -234,8 +238,8 @@ def _choice(choice: Any) -> Value:
     given = plain(choice)
     if not _is_primitive(given):
         raise SpaceError(
-            f"choices must be None, booleans, numbers or strings, but got {_shown(choice)}; name it by a string and "
-            "look it up in the trainable (numpy's numbers: pass array.tolist())."
+            f"choices must be None, booleans, numbers of 64 bits or strings, but got {_shown(choice)}; name it by a "
+            "string and look it up in the trainable (numpy's numbers: pass array.tolist())."
         )
     value: Value = given
     return value
@@ -266,4 +270,6 @@ def _described(dim: Dimension) -> dict[str, Any]:
 
 
 def _is_primitive(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, bool | float | str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
@@ -17,10 +18,24 @@ def plain(value: _T) -> _T:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
-Number: TypeAlias = Annotated[int | float, BeforeValidator(plain)]
+def storable(value: _T) -> _T:
+    """As `plain`, but for whole numbers that no table holds.
 
-Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(plain)]
-"""A hyperparameter's value: what JSON can hold as it is."""
+    Raises:
+        ValueError: it is such a number.
+    """
+    given = plain(value)
+    if isinstance(given, int) and not -(2**63) <= given < 2**63:
+        raise ValueError("whole numbers are from -2^63 to 2^63 - 1")
+    return given
+
+
+Whole: TypeAlias = Annotated[int, BeforeValidator(storable)]
+
+Number: TypeAlias = Annotated[int | float, BeforeValidator(storable)]
+
+Value: TypeAlias = Annotated[bool | int | float | str | None, BeforeValidator(storable)]
+"""A hyperparameter's value: what JSON can hold as it is, and a column of a table."""
 
 
 class FrozenSpec(BaseModel):
@@ -37,6 +52,21 @@ class FrozenSpec(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise SpecError(_sentence(type(self).__name__, error)) from None
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """What a stored document says.
+
+        Raises:
+            SpecError: it is no JSON object with these fields.
+        """
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError) as error:  # the latter where it is nested without end
+            raise SpecError(f"{cls.__name__} is stored as JSON, but this is none ({error}); restore it.") from None
+        if not isinstance(fields, dict):
+            raise SpecError(f"{cls.__name__} is stored as a JSON object, but this is another value; restore it.")
+        return cls(**fields)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, checked as a new one would be: pydantic's own copy checks nothing."""

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -22,7 +21,7 @@ from raytune_playbook.data.decode import HASH
 from raytune_playbook.data.files.find import File
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.splits import Division, Hashes, overlaps
-from raytune_playbook.errors import DataError
+from raytune_playbook.errors import DataError, InputError
 from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
@@ -68,8 +67,9 @@ def folder_of(workload: str, fingerprint: str) -> str:
 
 def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
     """What was preprocessed for a workload as it is now; None where nothing was."""
-    content = storage.read(f"{folder_of(workload, fingerprint)}/{MANIFEST}")
-    return None if content is None else Manifest(**json.loads(content))
+    path = f"{folder_of(workload, fingerprint)}/{MANIFEST}"
+    content = storage.read(path)
+    return None if content is None else _manifest(content, f"{storage.uri.rstrip('/')}/{path}")
 
 
 def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
@@ -89,9 +89,19 @@ def manifest_of(listing: Listing) -> Manifest | None:
         return None
     try:
         with File(first.filesystem, f"{folder}/{MANIFEST}", 0, "").open() as opened:
-            return Manifest(**json.loads(opened.read()))
+            return _manifest(opened.read(), f"{folder}/{MANIFEST}")
     except FileNotFoundError:
         return None
+
+
+def _manifest(content: bytes, path: str) -> Manifest:
+    try:
+        return Manifest.from_json(content)
+    except InputError as error:
+        raise DataError(
+            f"{path} must say what was preprocessed there, but does not ({error}); delete its folder, and "
+            "preprocess again."
+        ) from None
 
 
 @dataclass

@@ -18,6 +18,7 @@ from ray import tune
 from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.termination import has_come
+from raytune_playbook.engine.driver.metrics import RoundMetrics
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder, Tally
@@ -107,6 +108,7 @@ class Driver:
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._pace = left.pace()
+        self._metrics = RoundMetrics(held.store.name, recorder)
         self._ending: Standing | None = None
         self._tune_error: BaseException | None = None
         self._last_event = 0
@@ -160,6 +162,7 @@ class Driver:
         finally:
             self._leave(tuning)
             self._recorder.close()
+            self._metrics.tell(time.monotonic())
 
     def _leave(self, tuning: threading.Thread) -> None:
         """Close the round, so that Tune's thread ends and nothing of it meets the session's next one."""
@@ -178,6 +181,7 @@ class Driver:
         for number, event in news.events:
             self._recorder.handle(event)
             self._pace.heard(event, time.monotonic())
+            self._metrics.heard(event, time.monotonic())
             if isinstance(event, GangChanged):
                 LOG.info(event.sentence)
             self._last_event = number
@@ -185,6 +189,7 @@ class Driver:
         tally, now_s = self._recorder.tally, time.monotonic()
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one
         self._tell()
+        self._metrics.gangs_are(news.gangs, now_s)
         num_gangs = sum(state.has_workers for state in news.gangs.values())
         self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
         if now_s - self._status_at_s >= STATUS_EVERY_S:

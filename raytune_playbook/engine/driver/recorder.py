@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from raytune_playbook.analysis.evaluation_sample import best_on_all
-from raytune_playbook.analysis.judging.best import best_trial
+from raytune_playbook.analysis.judging.best import best_of_each_study, best_trial
 from raytune_playbook.analysis.judging.metrics import why_not_judged
 from raytune_playbook.analysis.judging.objective import trial_objective
 from raytune_playbook.analysis.trials import Trial, trials_of
@@ -102,6 +102,11 @@ class Recorder:
     def best(self) -> Trial | None:
         """The best completed trial so far."""
         return best_trial(self.tally.trials.values(), self._objective)
+
+    def best_of_studies(self) -> dict[str, Trial]:
+        """The same of each study that has a completed trial."""
+        found = best_of_each_study(self.tally.trials.values(), self._objective)
+        return {study: best for study, (best,) in found.items()}
 
     def handle(self, event: Event) -> None:
         """Record one event; what gangs do is no part of the records.

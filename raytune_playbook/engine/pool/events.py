@@ -40,9 +40,14 @@ class AttemptEnded:
 
 @dataclass(frozen=True)
 class GangChanged:
-    """Event: a gang is in another state; ``sentence`` says so in the log."""
+    """Event: a gang is in another state; ``sentence`` says so in the log.
+
+    Fields:
+        is_restart: its workers went before their time, for a reason that nobody asked for.
+    """
 
     sentence: str
+    is_restart: bool = False
 
 
 Event: TypeAlias = AttemptStarted | NewMeasurements | AttemptEnded | GangChanged

@@ -42,8 +42,9 @@ async def serve(state: PoolState, gang: PooledGang) -> None:
         while not gang.is_to_retire and await _started(state, gang):
             await _run_next(state, gang)
     except ray.exceptions.RayError as error:  # the host itself died; the manager starts another gang
+        had_workers = gang.state.has_workers
         gang.become(GangState.LOST)
-        _say(state, f"{gang.name} lost its host: {str(error).splitlines()[0]}")
+        _say(state, f"{gang.name} lost its host: {str(error).splitlines()[0]}", is_restart=had_workers)
     finally:
         _settle(state, gang, AttemptEnd(Cause.STOPPED, error="its gang is gone"))  # lest anyone wait for its end
         await _let_go(state, gang)
@@ -91,16 +92,17 @@ async def _run_next(state: PoolState, gang: PooledGang) -> None:
     _settle(state, gang, ended)
     gang.idle_since_s = time.monotonic()
     if ended.restarts_gang:
-        why = (ended.error or ended.warning or "as asked").strip().splitlines()[0]
-        await _restart(state, gang, f"the workers of {gang.name} go: {why}")
+        why = ended.error or ended.warning
+        said = (why or "as asked").strip().splitlines()[0]
+        await _restart(state, gang, f"the workers of {gang.name} go: {said}", is_asked_for=not why)
     else:
         gang.become(GangState.READY)
 
 
-async def _restart(state: PoolState, gang: PooledGang, sentence: str) -> None:
+async def _restart(state: PoolState, gang: PooledGang, sentence: str, *, is_asked_for: bool = False) -> None:
     """End a gang's workers; it starts new ones where a whole gang still fits, and is retired elsewhere."""
     gang.become(GangState.RESTARTING)
-    _say(state, sentence)
+    _say(state, sentence, is_restart=not is_asked_for)
     has_left = await gang.host.leave.remote()
     num_others = sum(not other.is_to_retire for other in state.gangs) - 1
     fits = may_start_again(num_others=num_others, num_fitting=num_gangs_in_all(state.resources))
@@ -158,5 +160,5 @@ async def _let_go(state: PoolState, gang: PooledGang) -> None:
         _say(state, f"{gang.name} gave its resources back")
 
 
-def _say(state: PoolState, sentence: str) -> None:
-    state.queue.emit_to_all(GangChanged(sentence))
+def _say(state: PoolState, sentence: str, *, is_restart: bool = False) -> None:
+    state.queue.emit_to_all(GangChanged(sentence, is_restart))

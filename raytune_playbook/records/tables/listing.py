@@ -201,7 +201,9 @@ def parquet_table(content: bytes) -> pa.Table:
     """
     try:
         # A third of what `pyarrow.parquet.read_table` takes for a small file.
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table.validate(full=True)
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BrokenFileError(first_line(error)) from None
 

@@ -100,6 +100,7 @@ class PartReader:
         groups = [i for i, at in enumerate(self._begins[:-1]) if begin <= at < end]
         with _broken():
             table = self._file.read_row_groups(groups, use_threads=False).drop_columns(TRIAL).replace_schema_metadata()
+            table.validate(full=True)
         for key in keys:
             yield key, table.slice(begins[key] - begin, self.num_rows[key])
 
@@ -119,5 +120,5 @@ def _broken() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenFileError(first_line(error)) from None

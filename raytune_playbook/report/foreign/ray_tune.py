@@ -151,7 +151,7 @@ def _json(content: bytes) -> Json:
     """A JSON object; an empty one where it was cut off or is none."""
     try:
         given = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from raytune_playbook.errors import SpaceError
-from raytune_playbook.study.frozen import FrozenSpec, Number, Value
+from raytune_playbook.study.frozen import FrozenSpec, Number, Value, Whole
 
 Scale: TypeAlias = Literal["linear", "log", "log_one_minus"]
 """``log_one_minus`` is logarithmic in 1 - value: for momentum and the decay rates of Adam, which crowd towards 1."""
@@ -119,8 +119,8 @@ class Int(_Hyperparameter):
     """
 
     kind: Literal["int"] = "int"
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     scale: Literal["linear", "log"] = "linear"
 
     def __init__(self, low: int, high: int, *, scale: Literal["linear", "log"] = "linear", **fields: object) -> None:

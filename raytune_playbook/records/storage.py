@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -167,6 +168,18 @@ class Storage:
         place = self._parent(path)
         with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(place)
+
+    def delete_folder(self, path: str) -> None:
+        """Delete a folder with all that is in it, if it is there."""
+        place = self._parent(path)
+        with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
+            self.fs.delete_dir(place)
+
+    def free_bytes(self) -> int | None:
+        """The room that is left on the disk of a local storage; None where that cannot be asked."""
+        path = self.local_path
+        there = next((folder for folder in [path, *path.parents] if folder.exists()), None) if path else None
+        return shutil.disk_usage(there).free if there else None
 
     @contextlib.contextmanager
     def failures_told(self, what: str, path: str) -> Iterator[None]:

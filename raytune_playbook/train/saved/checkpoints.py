@@ -287,9 +287,8 @@ def read_weights(storage: Storage, folder: str, step: int) -> dict[str, Tensor]:
 
 def _files(storage: Storage, folder: str) -> dict[int, list[str]]:
     """Names of files by step, those included that a killed writer has left half-written."""
-    selector = pafs.FileSelector(storage.place(folder), allow_not_found=True, recursive=True)
     found: dict[int, list[str]] = {}
-    for info in storage.fs.get_file_info(selector):
+    for info in storage.infos(folder, recursive=True):
         is_file = info.type == pafs.FileType.File
         step = info.path.rstrip("/").split("/")[-2 if is_file else -1]
         if step.isdigit():

@@ -42,7 +42,10 @@ def say_disk_price(running: RunningRound, price: DiskPrice | None, storage: Stor
 
 def price_sentence(price: DiskPrice, budget: Budget) -> str:
     """What the checkpoints take, and which are kept where that is more than they may."""
-    parts = [f"{num} x {bytes_text(each_bytes)}" for num, each_bytes in _grouped(price)]
+    found: dict[str, int] = {}
+    for num, each_bytes in price.trials.values():
+        found[bytes_text(each_bytes)] = found.get(bytes_text(each_bytes), 0) + num
+    parts = [f"{num} x {each}" for each, num in found.items() if num]
     sentence = f"Checkpoints: {' + '.join(parts)} = {bytes_text(price.kept_bytes)} at most"
     limit_gib = budget.max_checkpoint_gib
     if limit_gib is None or price.kept_bytes + price.running_bytes <= limit_gib * GIB:
@@ -52,14 +55,6 @@ def price_sentence(price: DiskPrice, budget: Budget) -> str:
         f"{bytes_text(price.running_bytes)} for the trials that run: each study's best trial's, then those of the best "
         "of the others"
     )
-
-
-def _grouped(price: DiskPrice) -> list[tuple[int, int]]:
-    """How many trials keep how much each, in the order of studies."""
-    found: dict[int, int] = {}
-    for num, each_bytes in price.trials.values():
-        found[each_bytes] = found.get(each_bytes, 0) + num
-    return [(num, each_bytes) for each_bytes, num in found.items() if num]
 
 
 def _refuse_too_little(price: DiskPrice, budget: Budget) -> None:

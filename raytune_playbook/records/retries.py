@@ -8,11 +8,16 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+import pyarrow.fs as pafs
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
-NUM_TRIES = 6
+NUM_TRIES, MOST_S = 6, 30.0
 FIRST_WAIT_S, GROWTH, MOST_WAIT_S = 0.1, 3.0, 5.0
-"""About 9 s in all, which collectives of a gang wait for: a longer outage ends the round, to be resumed."""
+"""The waits are about 9 s in all, and no try begins after `MOST_S`: the other workers of a gang wait in a collective
+meanwhile. A longer outage ends the round, to be resumed."""
+
+NUM_REQUESTS, ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S = 3, 10.0, 5.0
+"""Of S3, whose files take several requests each: each request is tried so often, for so long."""
 
 _PASSING = frozenset(
     {
@@ -53,8 +58,23 @@ def tried(call: Callable[[], _Result]) -> _Result:
     Raises:
         OSError: what the last call raised.
     """
-    trying = Retrying(retry=retry_if_exception(passes), stop=stop_after_attempt(NUM_TRIES), wait=_wait_s, reraise=True)
-    return trying(call)
+    stop = stop_after_attempt(NUM_TRIES) | stop_after_delay(MOST_S)
+    return Retrying(retry=retry_if_exception(passes), stop=stop, wait=_wait_s, reraise=True)(call)
+
+
+def patient(fs: pafs.FileSystem) -> pafs.FileSystem:
+    """The same filesystem, which waits for slow answers; pyarrow's own gives S3 3 s, and tries 30 times in a row."""
+    if not isinstance(fs, pafs.S3FileSystem):
+        return fs
+    _, (options,) = fs.__reduce__()  # all that a URI and the environment have said
+    return pafs.S3FileSystem(
+        **options
+        | {
+            "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=NUM_REQUESTS),
+            "request_timeout": ANSWER_TIMEOUT_S,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+        }
+    )
 
 
 def _wait_s(state: RetryCallState) -> float:

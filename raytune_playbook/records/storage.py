@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
 from raytune_playbook.records.places import credentials_refused, is_inside, is_name
-from raytune_playbook.records.retries import NUM_TRIES, passes, tried
+from raytune_playbook.records.retries import passes, patient, tried
 
 
 class Storage:
@@ -35,7 +35,8 @@ class Storage:
             raise StorageError(f"Storage: {refusal}")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            self.fs = patient(fs)
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
             # An object store may be asked where a bucket is.
             raise (StorageAwayError if isinstance(error, OSError) else StorageError)(
@@ -157,8 +158,8 @@ class Storage:
                 return None
 
     def _read(self, place: str) -> bytes:
-        with self.fs.open_input_stream(place) as stream:
-            return bytes(stream.read())
+        with self.fs.open_input_file(place) as file:  # of an object store one request, and no stream of small ones
+            return bytes(file.read())
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[pa.NativeFile]:
@@ -204,7 +205,7 @@ class Storage:
             why = first_line(error) if error.errno is None else os.strerror(error.errno)
             advice = "make room there, or allow access"
             if passes(error):
-                why, advice = f"{why}, {NUM_TRIES} times", "see that it answers"
+                why, advice = f"{why}, again and again", "see that it answers"
             raise StorageFailure(
                 f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); {advice}."
             ) from error

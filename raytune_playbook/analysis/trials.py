@@ -40,6 +40,8 @@ class Trial(Shown):
     objective: float | None = None
     best_step: int | None = None
     training: Training | None = None
+    checkpoint_bytes: int | None = None
+    checkpoints_deleted: bool = False
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 
@@ -104,7 +106,7 @@ def trials_of(table: pa.Table) -> tuple[Trial, ...]:
     Columns that an older version did not write are as in a trial of which they are not known.
     """
     names = {name: name.removeprefix(VALUE_PREFIX) for name in table.column_names if name.startswith(VALUE_PREFIX)}
-    made = ("values", "outcome", "training", "attempts", "machine")
+    made = ("values", "outcome", "training", "checkpoints_deleted", "attempts", "machine")
     plain = [column.name for column in fields(Trial) if column.name not in made]
     return tuple(
         Trial(
@@ -112,6 +114,7 @@ def trials_of(table: pa.Table) -> tuple[Trial, ...]:
             values={short: row[name] for name, short in names.items()},
             outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
             training=training_of(row),
+            checkpoints_deleted=bool(row.get("checkpoints_deleted")),
             attempts=tuple(Attempt(**attempt) for attempt in row["attempts"] or ()),
             machine=_machine(row["machine"]),
         )

@@ -127,8 +127,9 @@ def _stop(round: str, trial: str | None, storage: str) -> None:
 
 @commands.command("check")
 @JOB
+@STORAGE
 @ADDRESS
-def _check(job: str, address: str | None) -> None:
+def _check(job: str, storage: str, address: str | None) -> None:
     """Train a few steps of each study and evaluate, and record nothing.
 
     JOB is a Python file that defines a Round.
@@ -137,7 +138,7 @@ def _check(job: str, address: str | None) -> None:
     from raytune_playbook.engine.jobs.job_file import load_job
     from raytune_playbook.engine.rounds.run import check
 
-    check(load_job(job).round, address=address)
+    check(load_job(job).round, storage=storage, address=address)
 
 
 @commands.command("preprocess")

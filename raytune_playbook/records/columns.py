@@ -101,6 +101,8 @@ _TRIAL: list[tuple[str, pa.DataType]] = [
     ("objective", pa.float64()),
     ("best_step", pa.int64()),
     *_TRAINING,
+    ("checkpoint_bytes", pa.int64()),
+    ("checkpoints_deleted", pa.bool_()),
     ("attempts", pa.list_(_ATTEMPT)),
     ("machine", _MACHINE),
 ]

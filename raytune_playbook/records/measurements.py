@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.records.columns import STEP_COLUMNS, MeasurementRow, measurements_table
+from raytune_playbook.records.retries import passes, tried
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.tables.listing import running_prefix, single_file
 
@@ -60,20 +61,30 @@ class RunningMeasurements:
         if not self._is_local:
             if time.monotonic() >= self._put_again_at_s:
                 self._put()
-        elif late or self._writer is None:
-            self._begin()
-        else:
-            self._writer.write_table(_conform(table, self._schema))
-        if self._sink is not None:
-            self._sink.flush()
+        elif late or not self._is_written(table):
+            tried(self._begin)
 
     def table(self) -> pa.Table:
         """Everything appended so far."""
         return pa.concat_tables([self._schema.empty_table(), *(_conform(each, self._schema) for each in self._tables)])
 
+    def _is_written(self, table: pa.Table) -> bool:
+        """Write new rows to the stream that there is; False where there is none, or it broke in a way that passes."""
+        if self._writer is None or self._sink is None:
+            return False
+        try:
+            self._writer.write_table(_conform(table, self._schema))
+            self._sink.flush()
+        except OSError as error:
+            if not passes(error):
+                raise
+            return False
+        return True
+
     def _begin(self) -> None:
         """Write all rows so far into a stream with the columns of now, which takes the place of one with fewer."""
-        self._end_stream()
+        with contextlib.suppress(OSError):  # one that broke cannot be closed either, and all of its rows come again
+            self._end_stream()
         folder = self._storage.place(self._folder)
         self._storage.fs.create_dir(folder, recursive=True)
         beside = f"{folder}/.{self._name}.{uuid.uuid4().hex}.tmp"
@@ -100,7 +111,8 @@ class RunningMeasurements:
 
     def seal(self) -> None:
         """Write the Parquet file that analysis reads, then delete the stream."""
-        self._end_stream()
+        with contextlib.suppress(OSError):  # what the stream holds comes again
+            self._end_stream()
         sink = pa.BufferOutputStream()
         pq.write_table(self.table(), sink)
         self._storage.write(f"{self._folder}/{single_file(self._key)}", sink.getvalue().to_pybytes())
@@ -115,10 +127,12 @@ class RunningMeasurements:
             self._put()
 
     def _end_stream(self) -> None:
-        if self._writer is not None and self._sink is not None:
-            self._writer.close()
-            self._sink.close()
-        self._writer = self._sink = None
+        writer, sink, self._writer, self._sink = self._writer, self._sink, None, None
+        if writer is not None and sink is not None:
+            try:
+                writer.close()
+            finally:
+                sink.close()
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

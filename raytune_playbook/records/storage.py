@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
 from raytune_playbook.records.places import credentials_refused, is_inside, is_name, is_writable_text
+from raytune_playbook.records.retries import passes, patient, tried
 
 
 class Storage:
@@ -21,6 +23,8 @@ class Storage:
 
     Raises:
         StorageError: the URI cannot be understood or reached, or holds credentials.
+
+    What fails in a way that passes by itself is tried again (`raytune_playbook.records.retries`).
 
     Every method refuses a path that leads out of the storage: one with ``..`` in it, an absolute one, or on a local
     storage one through a link below the storage's own folders that does.
@@ -33,7 +37,8 @@ class Storage:
             raise StorageError(f"Storage: a path or URI is text in UTF-8, but got {uri!r}; correct it.")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-            self.fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            self.fs = patient(fs)
             if self.local_path is not None:
                 self.local_path.exists()  # which a name that is too long, or a folder that is closed, has no answer to
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
@@ -59,10 +64,8 @@ class Storage:
         created = self.missing_folders()
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
         try:
-            self.fs.create_dir(self.root, recursive=True)
-            with self.fs.open_output_stream(probe) as stream:
-                stream.write(b"probe")
-            self.fs.delete_file(probe)
+            tried(lambda: self._write(probe, b"probe"))
+            tried(lambda: self.fs.delete_file(probe))
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.fs.delete_file(probe)
@@ -81,7 +84,7 @@ class Storage:
             StorageError: there is no such folder.
         """
         try:
-            is_there = self.fs.get_file_info(self.root).type == pafs.FileType.Directory
+            is_there = tried(lambda: self.fs.get_file_info(self.root)).type == pafs.FileType.Directory
         except OSError as error:
             raise StorageAwayError(
                 f"Storage: {self.uri!r} cannot be read ({first_line(error)}); allow access, or name another."
@@ -129,32 +132,38 @@ class Storage:
         """Write one file whole or not at all."""
         target = self._parent(path)
         with self.failures_told("written", path):
-            folder, _, name = target.rpartition("/")
-            self.fs.create_dir(folder, recursive=True)
-            if self.local_path is None:
-                with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic
-                    stream.write(content)
-                return
-            # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
-            temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
-            try:
-                with self.fs.open_output_stream(temporary) as stream:
-                    stream.write(content)
-                Path(temporary).replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-                raise
+            tried(lambda: self._write(target, content))
+
+    def _write(self, target: str, content: bytes) -> None:
+        folder, _, name = target.rpartition("/")
+        self.fs.create_dir(folder, recursive=True)
+        if self.local_path is None:
+            with self.fs.open_output_stream(target) as stream:  # an object store's put is atomic, in parts as well
+                stream.write(content)
+            return
+        # The dot hides what a crash may leave behind from whoever reads the folder as one data set.
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+        try:
+            with self.fs.open_output_stream(temporary) as stream:
+                stream.write(content)
+            Path(temporary).replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None where there is none."""
         place = self.place(path)
         with self.failures_told("read", path):
             try:
-                with self.fs.open_input_stream(place) as stream:
-                    return bytes(stream.read())
+                return tried(lambda: self._read(place))
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def _read(self, place: str) -> bytes:
+        with self.fs.open_input_file(place) as file:  # of an object store one request, and no stream of small ones
+            return bytes(file.read())
 
     @contextlib.contextmanager
     def opened(self, path: str) -> Iterator[pa.NativeFile]:
@@ -163,14 +172,27 @@ class Storage:
         Raises:
             FileNotFoundError: it is not there.
         """
-        with self.fs.open_input_file(self.place(path)) as file:
+        place = self.place(path)
+        with tried(lambda: self.fs.open_input_file(place)) as file:
             yield file
 
     def delete(self, path: str) -> None:
         """Delete one file if it is there."""
         place = self._parent(path)
         with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
-            self.fs.delete_file(place)
+            tried(lambda: self.fs.delete_file(place))
+
+    def delete_folder(self, path: str) -> None:
+        """Delete a folder with all that is in it, if it is there."""
+        place = self._parent(path)
+        with self.failures_told("deleted", path), contextlib.suppress(FileNotFoundError):
+            tried(lambda: self.fs.delete_dir(place))
+
+    def free_bytes(self) -> int | None:
+        """The room that is left on the disk of a local storage; None where that cannot be asked."""
+        path = self.local_path
+        there = next((folder for folder in [path, *path.parents] if folder.exists()), None) if path else None
+        return shutil.disk_usage(there).free if there else None
 
     @contextlib.contextmanager
     def failures_told(self, what: str, path: str) -> Iterator[None]:
@@ -185,8 +207,11 @@ class Storage:
             raise
         except OSError as error:
             why = first_line(error) if error.errno is None else os.strerror(error.errno)
+            advice = "make room there, or allow access"
+            if passes(error):
+                why, advice = f"{why}, again and again", "see that it answers"
             raise StorageFailure(
-                f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); make room there, or allow access."
+                f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); {advice}."
             ) from error
 
     def files(self, folder: str) -> list[str]:
@@ -195,18 +220,19 @@ class Storage:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Numbers of bytes of the files directly in a folder by their names, sorted."""
-        infos = self._infos(folder)
-        return dict(sorted((info.base_name, info.size) for info in infos if info.type == pafs.FileType.File))
+        return dict(
+            sorted((info.base_name, info.size) for info in self.infos(folder) if info.type == pafs.FileType.File)
+        )
 
     def folders(self, folder: str = "") -> list[str]:
         """Names of the folders directly in a folder of the storage, or in itself, sorted."""
-        infos = self._infos(folder)
-        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+        return sorted(info.base_name for info in self.infos(folder) if info.type == pafs.FileType.Directory)
 
-    def _infos(self, folder: str) -> list[pafs.FileInfo]:
-        selector = pafs.FileSelector(self.place(folder), allow_not_found=True)
-        with self.failures_told("read", folder):
-            return list(self.fs.get_file_info(selector))
+    def infos(self, folder: str, *, recursive: bool = False) -> list[pafs.FileInfo]:
+        """What there is in a folder; nothing where there is no such folder."""
+        selector = pafs.FileSelector(self.place(folder), allow_not_found=True, recursive=recursive)
+        with self.failures_told("listed", folder):
+            return list(tried(lambda: self.fs.get_file_info(selector)))
 
 
 def file_at(path: str) -> tuple[Storage, str]:

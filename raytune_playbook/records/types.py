@@ -288,6 +288,9 @@ class TrialRecord:
         objective: the objective's value by the study's own objective; None unless completed.
         best_step: the step at which the metric was best.
         training: None until the trial has ended for good, and of one that failed.
+        checkpoint_bytes: the most that its kept checkpoints take; None until it has ended for good, and where it is not
+            known, as in records of older versions.
+        checkpoints_deleted: whether they were, to keep the round within ``Budget.max_checkpoint_gib``.
     """
 
     spec: TrialSpec
@@ -296,6 +299,8 @@ class TrialRecord:
     objective: float | None = None
     best_step: int | None = None
     training: Training | None = None
+    checkpoint_bytes: int | None = None
+    checkpoints_deleted: bool = False
     attempts: tuple[Attempt, ...] = ()
     machine: Machine = field(default_factory=Machine)
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from raytune_playbook.analysis.evaluation_sample import STANDARD_ERROR, standard_error_column
 from raytune_playbook.analysis.summary import Counts
+from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import number_text
 from raytune_playbook.records.scores import TEST, ScoreRecord
 from raytune_playbook.report.rules import explained
 from raytune_playbook.study.frozen import Value
-from raytune_playbook.study.settings import Objective
+from raytune_playbook.study.settings import Budget, Objective
 from raytune_playbook.study.wording import value_text, values_text
 
 
@@ -72,6 +73,24 @@ def looks_text(scores: Sequence[ScoreRecord]) -> str:
         return "The test set was not looked at."
     times = {1: "once", 2: "twice"}.get(number, f"{number} times")
     return explained(f"AD6: The test set was looked at {times}; what is chosen by it is flattered by it.")
+
+
+MOST_TRIALS_NAMED = 20
+
+
+def deleted_checkpoints_text(trials: Sequence[Trial], budget: Budget) -> str | None:
+    """Whose checkpoints were deleted to keep a round within its budget; None where nobody's were."""
+    deleted = [trial.text for trial in trials if trial.checkpoints_deleted]
+    if not deleted:
+        return None
+    limit_gib = budget.max_checkpoint_gib
+    limit = "Budget.max_checkpoint_gib" if limit_gib is None else f"Budget(max_checkpoint_gib={limit_gib:g})"
+    more = len(deleted) - MOST_TRIALS_NAMED
+    named = ", ".join(deleted[:MOST_TRIALS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return (
+        f"Of {len(deleted):,} of {len(trials):,} trials the checkpoints were deleted, for others to have room within "
+        f"{limit}: {named}. Their curves and predictions are kept."
+    )
 
 
 def log_ticks(low: float, high: float) -> list[float]:

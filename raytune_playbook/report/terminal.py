@@ -19,7 +19,14 @@ from raytune_playbook.records.scores import TEST, ScoreRecord, read_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, listing_command, round_parts
 from raytune_playbook.records.types import Outcome, RoundState
-from raytune_playbook.report.formatting import arm_values_text, counts_text, looks_text, metrics_text, objective_text
+from raytune_playbook.report.formatting import (
+    arm_values_text,
+    counts_text,
+    deleted_checkpoints_text,
+    looks_text,
+    metrics_text,
+    objective_text,
+)
 from raytune_playbook.report.insight import insight_of
 from raytune_playbook.report.reading import RoundReading, read_all, read_round
 from raytune_playbook.study.wording import value_text
@@ -64,6 +71,8 @@ def summary(store: RoundStore) -> RenderableType:
         *map(_line, insight.answer.beyond),
         *_open_lines([each for each in insight.answer.open_findings if each.sentence not in insight.answer.sentence]),
     ]
+    if (deleted := deleted_checkpoints_text(reading.trials, reading.record.budget)) is not None:
+        lines.append(_line(deleted))
     lines += [_line(sentence, "yellow") for sentence in reading.broken]
     if any(score.split == TEST for score in reading.scores):
         lines.append(_line(looks_text(reading.scores), "yellow"))

@@ -60,6 +60,9 @@ class Budget(FrozenSpec):
             for one at every evaluation.
         whole_checkpoints: steps of evaluations whose checkpoints are kept whole, so that a training of another schedule
             can go on from there; others keep the weights alone.
+        max_checkpoint_gib: the most that the checkpoints of all trials of the round take at once. Where they would
+            take more, those of trials that have ended are deleted: the best trial of each study keeps its own, and
+            then the best of the others do, as many as fit; None for no limit.
     """
 
     num_trials: int = Field(gt=0)
@@ -71,6 +74,7 @@ class Budget(FrozenSpec):
     checkpoint_interval_steps: int | None = Field(default=None, gt=0)
     target: float | None = Field(default=None, allow_inf_nan=False)
     whole_checkpoints: tuple[int, ...] = ()
+    max_checkpoint_gib: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _checkpoints_are_of_evaluations(self) -> Self:

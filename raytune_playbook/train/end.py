@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raytune_playbook.records.types import Outcome, Training
+from raytune_playbook.study.disk_price import CheckpointSize
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class End:
             None where there was no second.
         metrics: what evaluations of each split have reported, each with its newest value.
         read: the hyperparameters whose values were asked for.
+        checkpoint: the size of its latest checkpoint, or in the check before trial 0 of what one would be; None where
+            there is none, and on all workers but the first.
     """
 
     outcome: Outcome | None
@@ -30,3 +33,4 @@ class End:
     evaluation_s: float | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
+    checkpoint: CheckpointSize | None = None

@@ -8,6 +8,7 @@ latest one, bit for bit (rule CK2).
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 from raytune_playbook.analysis.judging.divergence import diverged
 from raytune_playbook.errors import Infeasible
@@ -25,6 +26,7 @@ from raytune_playbook.train.precision import compile_, mean_loss
 from raytune_playbook.train.process.memory import PeakMemory, limited_memory
 from raytune_playbook.train.profiler import Profile, Tracer, tracing
 from raytune_playbook.train.saved.checkpoints import Checkpoints
+from raytune_playbook.train.saved.size import size_of
 from raytune_playbook.train.trial_run import TrialRun
 from raytune_playbook.train.update.averaging import WeightAverage, weight_average
 from raytune_playbook.train.update.clipping import clipping_factor, clipping_threshold
@@ -80,6 +82,7 @@ def train(
         evaluation_s=so_far.evaluations.mean_s,
         metrics=so_far.metrics,
         read=run.values.read,
+        checkpoint=checkpoints.size if checkpoints else so_far.checkpoint,
     )
 
 
@@ -112,6 +115,14 @@ def _train(
         objective = trial.objective
         return objective.reaches(measurements.by_step(objective.metric, objective.split).get(so_far.step), trial.target)
 
+    def state() -> dict[str, Any]:  # what training goes on from beside the model
+        return {
+            "optimizer": update_rule.state_dict(),
+            "average": average.state_dict() if average is not None else None,
+            "measured": measurements.state_dict(),
+            "seconds": so_far.gathered(data.stage_seconds(), group),
+        }
+
     def evaluate_and_keep() -> None:
         step = so_far.step
         with so_far.evaluations.once(), clock.named("evaluation"):
@@ -121,14 +132,8 @@ def _train(
         if save_predictions is not None:
             save_predictions(step, examine(model, run.evaluation_batches(CHOSEN)))
         if checkpoints is not None and checkpoints.is_due(step, is_last=step == num_steps or has_reached_target()):
-            rest = {
-                "optimizer": update_rule.state_dict(),
-                "average": average.state_dict() if average is not None else None,
-                "measured": measurements.state_dict(),
-                "seconds": so_far.gathered(data.stage_seconds(), group),
-            }
             objective = trial.objective
-            checkpoints.save(step, model.module, rest, measurements.by_step(objective.metric, objective.split))
+            checkpoints.save(step, model.module, state(), measurements.by_step(objective.metric, objective.split))
 
     # ------------------------------------------------------------------ where an earlier attempt was cut off
     kept = checkpoints.load(model.module) if checkpoints is not None else None
@@ -186,6 +191,9 @@ def _train(
                 break
             if stop and so_far.step < num_steps:
                 return True
+
+    if checkpoints is None:
+        so_far.checkpoint = size_of(model.module, state(), group)
 
     # ------------------------------------------------------------------ divergence, beyond Budget.divergence_factor
     if diverged(measurements.initial_loss, measurements.last_mean_loss, trial.divergence_factor):

@@ -30,6 +30,7 @@ from raytune_playbook.records.columns import (
     MeasurementRow,
 )
 from raytune_playbook.records.types import PIPELINE_STAGES, TimeByPart, Training
+from raytune_playbook.study.disk_price import CheckpointSize
 from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.group import Group
 
@@ -74,6 +75,7 @@ class TrainingSoFar:
         time_by_part: of this attempt's training steps, up to the last reporting interval.
         earlier_s: of earlier attempts up to the checkpoint from which this one went on, as `seconds` gave them.
         metrics: what evaluations of each split have reported in this attempt, each with its newest value.
+        checkpoint: the size of what a checkpoint would be, of a trial that keeps none.
     """
 
     step: int = 0
@@ -85,6 +87,7 @@ class TrainingSoFar:
     steps: Timer = field(default_factory=Timer)
     evaluations: Timer = field(default_factory=Timer)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    checkpoint: CheckpointSize | None = None
 
     def count(self, rows: Iterable[MeasurementRow]) -> None:
         """Add the times of new training steps."""

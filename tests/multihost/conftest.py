@@ -25,15 +25,26 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_for
+
 DRIVE = Path(__file__).with_name("drive.py")
 FORKED_RAY = DRIVE.parents[1] / "forked_ray.py"
+FAULTY_PROXY = DRIVE.parents[1] / "faulty_proxy.py"
 SUBNET = "10.213.7"
 PORT = 6379
 START_TIMEOUT_S = 180.0
 ROUND_TIMEOUT_S = 600.0
 """On a machine whose cores are taken a gang's start alone has taken two minutes."""
 
+S3_PORT, S3_PROXY_PORT = 5000, 5001
+"""Of a server that speaks S3 on the head, and of the proxy before it, where a test starts them."""
+
 CLUSTER_ENVIRONMENT = {
+    # All that is known of the object store, as on a cluster: no URI and no code holds a credential.
+    "AWS_ENDPOINT_URL": f"http://{SUBNET}.1:{S3_PROXY_PORT}",
+    "AWS_ACCESS_KEY_ID": "id",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_EC2_METADATA_DISABLED": "true",
     "RAY_AUTH_MODE": "disabled",  # nobody else is on this network
     "GLOO_SOCKET_IFNAME": "eth0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -221,6 +232,28 @@ class Hosts:
         return subprocess.Popen(
             host.command(sys.executable, str(DRIVE), *arguments), env=self.environment, text=True, **options
         )
+
+    @contextlib.contextmanager
+    def s3(self, *, seed: int, share: float) -> Iterator[str]:
+        """A storage on S3 for all hosts, which fails of so many requests; its URI."""
+        server, proxy = (f"{self.head.address}:{port}" for port in (S3_PORT, S3_PROXY_PORT))
+        commands = (
+            ["-m", "moto.server", "-H", self.head.address, "-p", str(S3_PORT)],
+            [str(FAULTY_PROXY), server, proxy, str(seed), str(share)],
+        )
+        with tempfile.TemporaryFile() as log, contextlib.ExitStack() as started:
+            for command in commands:
+                process = subprocess.Popen(self.head.command(sys.executable, *command), stdout=log, stderr=log)
+                started.callback(process.wait)
+                started.callback(process.kill)
+            wait_for(lambda: all(map(self._answers, (S3_PORT, S3_PROXY_PORT))))
+            yield "s3://bucket/rounds?region=us-east-1&allow_bucket_creation=true"
+
+    def _answers(self, port: int) -> bool:
+        """Whether somebody listens on the head."""
+        knock = f"exec 3<>/dev/tcp/{self.head.address}/{port}"
+        command = self.head.command("bash", "-c", knock)
+        return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     @contextlib.contextmanager
     def running(self, folder: Path, *specs: Mapping[str, Any]) -> Iterator[None]:

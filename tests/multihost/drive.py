@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.fs as pafs
 import torch
 import torch.distributed as dist
 from ray._raylet import GcsClientOptions, GlobalStateAccessor
@@ -44,11 +45,12 @@ from raytune_playbook.train.group import Group
 class Regression(Workload):
     """A small normalized network with dropout on made data, whose steps take as long as they are told.
 
-    Every step sleeps; the fourth one of a trial, on all workers, also waits as long as the file ``hold`` exists.
+    Every step sleeps; the fourth one of a trial, on all workers, also waits as long as the file ``hold`` exists, beside
+    which it leaves the file ``hold.reached``.
     """
 
-    def __init__(self, step_sleep_s: float, hold: str, files: str) -> None:
-        self._step_sleep_s, self._hold, self._files = step_sleep_s, hold, files
+    def __init__(self, step_sleep_s: float, hold: str, files: str, ballast_mib: int = 0) -> None:
+        self._step_sleep_s, self._hold, self._files, self._ballast_mib = step_sleep_s, hold, files, ballast_mib
         self._num_steps = 0
 
     def defaults(self) -> Mapping[str, Value]:
@@ -69,6 +71,8 @@ class Regression(Workload):
     def model(self, values: Values) -> nn.Module:
         layers = [nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(values.number("dropout"))]
         model = nn.Sequential(*layers, nn.Linear(16, 1))
+        if self._ballast_mib:  # which makes its checkpoints large, and changes no number
+            model.register_buffer("ballast", torch.zeros(self._ballast_mib * 2**18))
         weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
         sys.stdout.write(f"initial {[weight.hex() for weight in weights.tolist()]}\n")
         return model
@@ -78,6 +82,7 @@ class Regression(Workload):
             time.sleep(self._step_sleep_s)
             self._num_steps += 1
             while self._num_steps == 4 and self._hold and Path(self._hold).exists():
+                Path(f"{self._hold}.reached").touch()
                 time.sleep(0.05)
             if "row" in batch:
                 sys.stdout.write(f"rows {batch['row'].tolist()}\n")
@@ -87,12 +92,14 @@ class Regression(Workload):
 
 def round_of(spec: Mapping[str, Any]) -> Round:
     """``spec``: name, arms of batch norm, trials of each, steps, step_sleep_s, hold, files to stream instead of the
-    made data, and fields of `Resources`."""
+    made data, ballast_mib, the storage if it is not the folder, and fields of `Resources`."""
     arms = spec.get("arms", ())
     return Round(
         name=spec["name"],
         goal="Does it run over hosts?",
-        workload=Regression(spec.get("step_sleep_s", 0.0), spec.get("hold", ""), spec.get("files", "")),
+        workload=Regression(
+            spec.get("step_sleep_s", 0.0), spec.get("hold", ""), spec.get("files", ""), spec.get("ballast_mib", 0)
+        ),
         scientific={"batch_norm": Categorical(arms)} if arms else {},
         nuisance={"learning_rate": Float(0.003, 0.03, scale="log")},
         objective=Objective(metric="loss"),
@@ -107,15 +114,28 @@ def round_of(spec: Mapping[str, Any]) -> Round:
 
 
 def run_rounds(address: str, folder: Path, specs: list[dict[str, Any]]) -> None:
+    storages = {spec["name"]: spec.get("storage") or str(folder) for spec in specs}
     for resources, rounds in itertools.groupby(map(round_of, specs), key=lambda round_: round_.resources):
         with Gangs(resources, address=address, keep_idle_s=600) as gangs:
             for round_ in rounds:
                 try:
-                    run(round_, storage=str(folder), gangs=gangs)
+                    run(round_, storage=storages[round_.name], gangs=gangs)
                     error = None
                 except RunError as failure:
                     error = str(failure)
+                if "://" in storages[round_.name]:  # to be looked at from outside of this network
+                    fetch(storages[round_.name], folder)
                 (folder / f"{round_.name}.json").write_text(json.dumps({"error": error}))
+
+
+def fetch(storage: str, folder: Path) -> None:
+    """Copy all that an object store holds, markers of folders left out."""
+    fs, root = pafs.FileSystem.from_uri(storage)
+    for info in fs.get_file_info(pafs.FileSelector(root, recursive=True)):
+        if info.type == pafs.FileType.File:
+            target = folder / info.path.removeprefix(f"{root}/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(fs.open_input_file(info.path).read())
 
 
 def tell_nodes(address: str) -> None:

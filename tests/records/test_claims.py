@@ -26,6 +26,7 @@ PATIENT = Patience(beat_s=0.1, lost_s=200)
 
 HOLDER = """
 import sys
+import time
 from raytune_playbook.records.claims import ClaimLostError, Patience, claimed, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
@@ -35,7 +36,7 @@ with claimed(round_, say=print, patience=Patience(beat_s=0.1, lost_s=2)) as clai
     for line in sys.stdin:
         try:
             claim.require()
-            print("still holds", flush=True)
+            print("still holds at", time.time(), flush=True)
         except ClaimLostError as error:
             print(error, flush=True)
 """
@@ -148,15 +149,19 @@ def test_another_process_of_the_same_number_is_not_taken_for_the_driver(store):
         claim.require()
 
 
-@pytest.mark.skipif(
+UNSEEN = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+needs_unseen = pytest.mark.skipif(
     not shutil.which("unshare") or os.geteuid() != 0, reason="needs root, for a process that this one cannot see"
 )
+"""Of a driver as if on another machine."""
+
+
+@needs_unseen
 def test_a_driver_that_cannot_be_seen_holds_while_it_gives_signs_of_life_and_no_longer(store, monkeypatch):
     wall_clock = time.time
     monkeypatch.setattr(time, "time", lambda: wall_clock() + 86_400)  # whatever the clocks say
     said: list[str] = []
-    unseen = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-    with holder(store, *unseen) as process:
+    with holder(store, *UNSEEN) as process:
         child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
         with pytest.raises(StorageError, match="one driver at a time"), claimed(driving(store), say=said.append):
             pass
@@ -173,6 +178,55 @@ def test_a_driver_that_cannot_be_seen_holds_while_it_gives_signs_of_life_and_no_
         process.stdin.close()
         process.wait()
     assert current_claim(driving(store)) is None
+
+
+class OtherClock:
+    """The wall clock of a process, which is set as one likes; what counts seconds goes on, as when a clock jumps."""
+
+    def __init__(self, file: Path) -> None:
+        (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+        self._file = file
+        self.set(0)
+        settings = {"FAKETIME_TIMESTAMP_FILE": file, "FAKETIME_NO_CACHE": 1, "FAKETIME_DONT_FAKE_MONOTONIC": 1}
+        self.prefix = ("env", f"LD_PRELOAD={library}", *(f"{name}={value}" for name, value in settings.items()))
+
+    def set(self, hours: int) -> None:
+        """Put it forward, or back."""
+        beside = self._file.with_suffix(".new")
+        beside.write_text(f"{hours:+d}h")
+        beside.replace(self._file)
+
+
+@needs_unseen
+@pytest.mark.skipif(not shutil.which("faketime"), reason="needs faketime, for a clock that jumps")
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_a_claim_outlives_a_clock_that_jumps_and_not_the_machine_of_its_driver(kind, request, tmp_path):
+    storage = Storage(str(tmp_path / "rounds")) if kind == "local" else request.getfixturevalue("s3")()
+    store, clock = RoundStore(storage, "round"), OtherClock(tmp_path / "clock")
+
+    def asked(process: subprocess.Popen[str]) -> float:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        assert answer.startswith("still holds at ")
+        return (float(answer.split()[-1]) - time.time()) / 3600
+
+    with holder(store, *UNSEEN, *clock.prefix) as process:
+        for hours in (5, -7, 30):
+            clock.set(hours)
+            assert round(asked(process)) == hours
+            with pytest.raises(StorageError, match="one driver at a time"), claimed(driving(store), say=list):
+                pass
+        assert round(asked(process)) == 30
+        child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        os.kill(child, signal.SIGKILL)
+        process.wait()
+        said: list[str] = []
+        clock.set(-300)
+        with claimed(driving(store), say=said.append, patience=Patience(beat_s=0.1, lost_s=2)) as claim:
+            claim.require()
+        assert "Waiting for at most 2 s" in said[0]
 
 
 def test_a_claim_is_held_while_its_storage_is_away_and_not_when_another_followed(created, tmp_path):

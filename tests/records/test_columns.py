@@ -50,6 +50,8 @@ def test_the_columns_of_a_trials_table(make_trial: Callable[..., TrialRecord]) -
         "compute_s": "double",
         "evaluations_s": "double",
         "stages": "map<string, double>",
+        "checkpoint_bytes": "int64",
+        "checkpoints_deleted": "bool",
         "attempts": f"list<item: struct<{attempt}>>",
         "machine": f"struct<{machine}>",
         "values.rate": "double",

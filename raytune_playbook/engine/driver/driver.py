@@ -18,6 +18,7 @@ from ray import tune
 from raytune_playbook.analysis.wording import duration_text
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.termination import has_come
+from raytune_playbook.engine.driver.checkpoint_limit import CheckpointLimit
 from raytune_playbook.engine.driver.metrics import RoundMetrics
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
@@ -51,12 +52,14 @@ class TrialsLeft:
     Fields:
         trials: in the order in which they are to run.
         estimates_s: seconds of each by study, from the check before trial 0, where it gave them.
+        running_bytes: the most that the checkpoints of those take which run at once, likewise; 0 where it is not known.
     """
 
     context: RoundContext
     trials: list[PlannedTrial]
     budget: Budget
     estimates_s: Mapping[str, float]
+    running_bytes: int = 0
 
     def pace(self) -> Pace:
         """What of it will have been measured."""
@@ -109,6 +112,7 @@ class Driver:
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
         self._pace = left.pace()
         self._metrics = RoundMetrics(held.store.name, recorder)
+        self._limit = CheckpointLimit(held.store, recorder, left.budget, left.running_bytes)
         self._ending: Standing | None = None
         self._tune_error: BaseException | None = None
         self._last_event = 0
@@ -182,9 +186,11 @@ class Driver:
             self._recorder.handle(event)
             self._pace.heard(event, time.monotonic())
             self._metrics.heard(event, time.monotonic())
+            self._limit.heard(event)
             if isinstance(event, GangChanged):
                 LOG.info(event.sentence)
             self._last_event = number
+        self._limit.keep(len(news.gangs), self._claim.require)
         self._recorder.compact(self._claim.require)
         tally, now_s = self._recorder.tally, time.monotonic()
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one

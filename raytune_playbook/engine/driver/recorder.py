@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -25,8 +25,10 @@ from raytune_playbook.records.tables.compaction import Compaction
 from raytune_playbook.records.types import Attempt, Machine, Outcome, TrialRecord
 from raytune_playbook.report import tensorboard
 from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.study.trial import index_and_repeat
+from raytune_playbook.train.end import End
 
 FIRST_TRIALS = 3
 LAST_TRIALS = 10
@@ -72,16 +74,35 @@ class Tally:
 
 
 class Recorder:
-    """Writes what the events say, one after another; `handle` returns when it stands in the storage."""
+    """Writes what the events say, one after another; `handle` returns when it stands in the storage.
 
-    def __init__(self, store: RoundStore, studies: Sequence[StudySpec], *, is_of_repeats: bool = False) -> None:
+    Args:
+        store: of the round.
+        studies: as the round has them now.
+        budget: likewise; None for the recorded one.
+        is_of_repeats: whether the run is about retrainings.
+
+    Fields:
+        objective: that its trials are judged by.
+        tally: how the run stands.
+    """
+
+    def __init__(
+        self,
+        store: RoundStore,
+        studies: Sequence[StudySpec],
+        *,
+        budget: Budget | None = None,
+        is_of_repeats: bool = False,
+    ) -> None:
         self._store = store
         self._studies = {study.name: study for study in studies}
         self._records: dict[TrialKey, TrialRecord] = {}
         self._attempts_before: dict[TrialKey, int] = {}
         self._measurements: dict[TrialKey, RunningMeasurements] = {}
-        self._objective = studies[0].objective
-        self._source_hash = store.round().workload.source_hash
+        self.objective = studies[0].objective
+        recorded = store.round()
+        self._budget, self._source_hash = budget or recorded.budget, recorded.workload.source_hash
         self._warned_of_code = False
         self.tally = Tally(sum(study.num_trials for study in studies), is_of_repeats)
         for trial in trials_of(store.trials()):
@@ -101,7 +122,7 @@ class Recorder:
     @property
     def best(self) -> Trial | None:
         """The best completed trial so far."""
-        return best_trial(self.tally.trials.values(), self._objective)
+        return best_trial(self.tally.trials.values(), self.objective)
 
     def best_of_studies(self) -> dict[str, Trial]:
         """The same of each study that has a completed trial."""
@@ -141,6 +162,17 @@ class Recorder:
                     f"the records of {study} could not be put together into few files, so that reading them takes "
                     f"longer; nothing of them is lost ({first_line(error)})."
                 )
+
+    def checkpoints_deleted(self, trial: Trial) -> None:
+        """Record that the checkpoints of a trial that has ended, in this run or an earlier one, are gone."""
+        record = self._records.get(trial.id)
+        if record is None:
+            names = {each.name for each in fields(TrialRecord)} - {"spec"}
+            spec = suggest(self._studies[trial.study], trial.index, trial.repeat)
+            record = TrialRecord(spec, **{name: getattr(trial, name) for name in names})
+        with self._store.storage.failures_told("written", self._store.name):
+            self._write(trial.id, replace(record, checkpoints_deleted=True))
+        self._compaction.has_ended(trial.study)  # which may have been put together with others: it has a file again
 
     def close(self) -> None:
         """End the measurements of trials that were cut off."""
@@ -214,7 +246,14 @@ class Recorder:
             objective=best.value if best else None,
             best_step=best.step if best else None,
             training=end.training if end else None,
+            checkpoint_bytes=self._checkpoint_bytes(end),
         )
+
+    def _checkpoint_bytes(self, end: End | None) -> int | None:
+        """The most that a trial keeps, none being known where its workers died."""
+        if end is None:
+            return None
+        return end.checkpoint.kept_bytes(self._budget) if end.checkpoint else 0
 
     def _number(self, key: TrialKey, attempt: int) -> int:
         """Attempts count on over `resume`; the pool counts from 1."""

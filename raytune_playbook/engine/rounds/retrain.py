@@ -57,7 +57,7 @@ def retrain(round_: Round, points: Sequence[tuple[str, int]], num_repeats: int, 
     with claimed(driving(store), say=lambda sentence: console.print(sentence, soft_wrap=True)) as claim:
         clear_requests(store)
         before, found = store.status(), find_before_ray(round_)
-        recorder = Recorder(store, round_.studies, is_of_repeats=True)
+        recorder = Recorder(store, round_.studies, budget=round_.budget, is_of_repeats=True)
         todo = repeats([(studies[study], index) for study, index in points], num_repeats, recorder.done())
         if not todo:
             return finished(recorder.tally)

@@ -21,6 +21,7 @@ from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
 from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record
 from raytune_playbook.engine.jobs.to_workers import pack
+from raytune_playbook.engine.rounds.disk import say_disk_price
 from raytune_playbook.engine.rounds.examples import examples_of
 from raytune_playbook.engine.rounds.found_examples import find_before_ray
 from raytune_playbook.engine.rounds.opening import context_of, logged, opened, say_goal, session_of
@@ -28,6 +29,7 @@ from raytune_playbook.engine.rounds.recorded import as_recorded, job_of, job_to_
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.engine.rounds.running import Place, RunningRound
 from raytune_playbook.engine.rounds.trial_check import try_out
+from raytune_playbook.engine.rounds.tried import Estimates
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
 from raytune_playbook.errors import RunError, WorkloadError
@@ -134,7 +136,7 @@ def run_round(round_: Round, place: Place, wishes: Wishes) -> tuple[RoundStore, 
 def _run(running: RunningRound, held: HeldRound, provenance: Provenance, wishes: Wishes) -> RoundStatus:
     round_, store = running.round, held.store
     is_new = not store.exists()
-    recorder = Recorder(store, round_.studies) if not is_new else None
+    recorder = Recorder(store, round_.studies, budget=round_.budget) if not is_new else None
     done = recorder.done(but_failed=wishes.retry_failed) if recorder else set()
     todo = interleaved(round_.studies, done)
     if wishes.part is None:
@@ -143,16 +145,18 @@ def _run(running: RunningRound, held: HeldRound, provenance: Provenance, wishes:
     examples = examples_of(running, store.storage, recorded)
     context = context_of(running, held, examples, wishes.profile)
     with opened(running.session, context, num_left=len(todo)):
-        estimates_s = {} if wishes.is_checked else try_out(running, context, num_by_study(todo))
+        estimates = Estimates() if wishes.is_checked else try_out(running, context, num_by_study(todo))
+        say_disk_price(running, estimates.disk, store.storage)
         held.claim.require()
         if is_new:
             record = round_record(round_, provenance, examples.record)
             store.create(record, round_.studies, notes=round_.notes, diff=provenance.difference)
         elif store.round().budget.num_trials < round_.budget.num_trials:
             store.extend(round_.budget, round_.studies)
-        recorder = recorder or Recorder(store, round_.studies)
+        recorder = recorder or Recorder(store, round_.studies, budget=round_.budget)
         with ProgressLine(running.console, round_.objective) as progress:
-            left = TrialsLeft(context, todo, round_.budget, estimates_s)
+            running_bytes = estimates.disk.running_bytes if estimates.disk else 0
+            left = TrialsLeft(context, todo, round_.budget, estimates.trials_s, running_bytes)
             return Driver(running.session, left, held, recorder, progress).run()
 
 
@@ -215,11 +219,17 @@ def extend(
 
 
 def check(
-    round: Round, *, gangs: Gangs | None = None, address: str | None = None, console: Console | None = None
+    round: Round,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    gangs: Gangs | None = None,
+    address: str | None = None,
+    console: Console | None = None,
 ) -> None:
     """Train a few steps of each study and evaluate on one gang, and record nothing.
 
     Args:
+        storage: where the round would be recorded; only its free space is looked at.
         gangs, address, console: as for `run`.
 
     Raises:
@@ -236,7 +246,8 @@ def check(
         _announce(running, num_done=0)
         context = context_of(running, None, examples_of(running, None, None))
         with opened(session, context, num_left=1):  # from one study to the next its gang is kept
-            try_out(running, context, num_by_study(interleaved(round.studies, set())))
+            estimates = try_out(running, context, num_by_study(interleaved(round.studies, set())))
+            say_disk_price(running, estimates.disk, Storage(storage))
 
 
 # ---------------------------------------------------------------------- before the first trial

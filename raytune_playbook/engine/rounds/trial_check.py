@@ -22,10 +22,11 @@ from raytune_playbook.engine.jobs.preflight import NUM_CHECKED, workload_of
 from raytune_playbook.engine.rounds.hosts_reach import require_reach
 from raytune_playbook.engine.rounds.not_used import Look, refuse_not_used
 from raytune_playbook.engine.rounds.running import RunningRound
-from raytune_playbook.engine.rounds.tried import Tried, estimates_s
+from raytune_playbook.engine.rounds.tried import Estimates, Tried, checkpoint_sizes, estimates_s
 from raytune_playbook.errors import RunError, SpecError, WorkloadError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
+from raytune_playbook.study.disk_price import disk_price
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Objective, Resources
 from raytune_playbook.study.study import StudySpec
@@ -45,14 +46,11 @@ MAX_STUDIES = 8
 """As many studies are tried out, evenly spaced among those of the round."""
 
 
-def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str, int]) -> dict[str, float]:
-    """Train a few steps and evaluate on one gang, and estimate what a trial takes.
+def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str, int]) -> Estimates:
+    """Train a few steps and evaluate on one gang, and estimate what the trials that are left take.
 
     Args:
         num_left: trials that are left, by study.
-
-    Returns:
-        A trial's seconds by study, of those whose check gave them.
 
     Raises:
         InputError: the workload breaks a rule, or reports no such metric as the round is judged by; or a host does not
@@ -77,7 +75,9 @@ def try_out(running: RunningRound, context: RoundContext, num_left: Mapping[str,
     about = f"; the round will take about {duration_text(round(estimate_s))}" if estimate_s else ""
     console.print(f"  Check: {_what_happened(tried, round_)}{about}", soft_wrap=True, markup=False)
     _say_what_is_not_finite(console, context.examples)
-    return trials_s
+    sizes = checkpoint_sizes(tried, round_.budget)
+    num_of_all = {study.name: num_left[study.name] for study in round_.studies}
+    return Estimates(trials_s, disk_price(sizes, num_of_all, round_.budget, session.capacity()))
 
 
 def _try_out(running: RunningRound, context: RoundContext, study: StudySpec, before: AttemptEnd | None) -> Tried:

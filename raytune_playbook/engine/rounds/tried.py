@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from raytune_playbook.engine.gang.messages import AttemptEnd
+from raytune_playbook.study.disk_price import CheckpointSize, DiskPrice
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.trial import TrialSpec
 
@@ -46,6 +47,29 @@ class Tried:
         # Its two evaluations as they came: a trial's later ones, which are faster than the first, keep checkpoints.
         start_s = max(0.0, training.train_s - steps_s - evaluations_s)
         return start_s + end.step_s * budget.max_train_steps + evaluations_s / 2 * num_evaluations
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What the trials that are left will take, by what the check before trial 0 has measured.
+
+    Fields:
+        trials_s: seconds of each by study, of those whose check gave them.
+        disk: what their checkpoints take; None where that is not known.
+    """
+
+    trials_s: Mapping[str, float] = field(default_factory=dict)
+    disk: DiskPrice | None = None
+
+
+def checkpoint_sizes(tried: Sequence[Tried], budget: Budget) -> dict[str, CheckpointSize]:
+    """The checkpoint of a trial's end by study, of those whose check came to its end."""
+    ends = {each.spec.study: end for each in tried if (end := each.ended.end) is not None}
+    return {
+        study: end.checkpoint.after(budget.max_train_steps - end.training.num_steps)
+        for study, end in ends.items()
+        if end.checkpoint is not None
+    }
 
 
 def estimates_s(tried: Sequence[Tried], budget: Budget) -> dict[str, float]:

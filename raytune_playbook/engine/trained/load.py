@@ -81,8 +81,16 @@ def recorded(store: RoundStore, trial: str) -> tuple[TrialSpec, int | None]:
     """The trial's specification, and the step of its best checkpoint once it has completed."""
     study, key = store.trial_id(trial)
     (study_spec,) = (each for each in store.studies() if each.name == study)
-    for row in store.trials(study).select(["index", "repeat", "best_checkpoint_step"]).to_pylist():
+    table = store.trials(study)
+    columns = ("index", "repeat", "best_checkpoint_step", "checkpoints_deleted")  # which older records lack
+    for row in table.select([name for name in columns if name in table.column_names]).to_pylist():
         if trial_key(row["index"], row["repeat"]) == key:
+            if row.get("checkpoints_deleted"):
+                raise StorageError(
+                    f"A model is loaded from a checkpoint that is kept, but those of {trial!r} of {store.uri!r} were "
+                    "deleted, for better trials' to have room within Budget.max_checkpoint_gib; name one of these, or "
+                    "run the round under another name with more room."
+                )
             return suggest(study_spec, row["index"], row["repeat"]), row["best_checkpoint_step"]
     raise StorageError(
         f"A trial must have begun before its model can be loaded, but {store.uri!r} has no record of {trial!r}; "

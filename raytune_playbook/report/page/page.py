@@ -18,6 +18,7 @@ from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.procedures import ProcedureRecord, stale_facts
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
+from raytune_playbook.report.formatting import deleted_checkpoints_text
 from raytune_playbook.report.insight import Insight, insight_of
 from raytune_playbook.report.page.extras import Extras, read_extras
 from raytune_playbook.report.page.rendering import render
@@ -130,6 +131,7 @@ def page_view(insight: Insight, extras: Extras) -> PageView:
         input_pipeline=input_pipeline_view(reading, extras.profiles),
         search_space=search_space_view(reading),
         reproduction=reproduction_view(reading, extras.notes),
+        deleted_checkpoints=deleted_checkpoints_text(reading.trials, reading.record.budget),
         data=page_data(insight, extras, looks),
     )
 

@@ -13,7 +13,6 @@ checkpoint whenever the writer is killed. Both files are read by ``torch.load(..
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,11 +27,13 @@ from raytune_playbook.analysis.judging.objective import best_of
 from raytune_playbook.errors import StorageError, StorageFailure
 from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.records.storage import Storage
+from raytune_playbook.study.disk_price import CheckpointSize
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec
 from raytune_playbook.train.group import Group, synchronized_buffers
 from raytune_playbook.train.measurements import number_of
+from raytune_playbook.train.saved.buffers import buffers, gathered, shared, unpack
 
 LOG = logging.getLogger("raytune_playbook")
 MODEL, TRAINING = "model.pt", "training.pt"
@@ -71,6 +72,7 @@ class Checkpoints:
 
     Fields:
         best_step: of the best checkpoint that is kept.
+        size: of the latest, on rank 0; None where there is none.
     """
 
     storage: Storage
@@ -82,6 +84,7 @@ class Checkpoints:
     whole_steps: frozenset[int] = frozenset()
     group: Group = field(default_factory=Group)
     best_step: int | None = None
+    size: CheckpointSize | None = None
     _kept: list[int] = field(default_factory=list)
 
     def is_due(self, step: int, *, is_last: bool) -> bool:
@@ -108,18 +111,18 @@ class Checkpoints:
         best = best_steps(candidates, self.trial.objective, self.num_best)
         self.best_step = best[0] if best else None
         self._kept = sorted({*best, step})
-        own = _gathered(_buffers(model), group)
+        own = gathered(buffers(model), group)
         failure = None
         with synchronized_buffers(model, group):
             if group.rank == 0:  # rule MH1
-                # One tensor that stands in the list several times is stored once.
-                parts = [own[0] if torch.equal(part, own[0]) else part for part in own]
                 fingerprint_ = trial_fingerprint(self.trial, group.size)
                 header = {"step": step, "trial": fingerprint_, "code": self.code, "format": FORMAT}
-                training = {"buffers": parts, "kept": self._kept, "best_step": self.best_step, **rest}
+                training = {"buffers": shared(own), "kept": self._kept, "best_step": self.best_step, **rest}
                 try:
-                    self._write(step, MODEL, header | {"model": model.state_dict()})
-                    self._write(step, TRAINING, header | {"training": training})
+                    self.size = CheckpointSize(
+                        self._write(step, MODEL, header | {"model": model.state_dict()}),
+                        self._write(step, TRAINING, header | {"training": training}),
+                    )
                     self._delete_all_but(self._kept, step)
                 except OSError as error:
                     failure = error
@@ -135,10 +138,12 @@ class Checkpoints:
                 "make room there, or allow access."
             )
 
-    def _write(self, step: int, name: str, content: Mapping[str, Any]) -> None:
+    def _write(self, step: int, name: str, content: Mapping[str, Any]) -> int:
+        """Write one file; returns its number of bytes."""
         file = io.BytesIO()
         torch.save(dict(content), file)
         self.storage.write(f"{self.folder}/{step}/{name}", file.getvalue())
+        return file.tell()
 
     def _delete_all_but(self, kept: Collection[int], latest: int) -> None:
         """Delete what earlier steps have left, half-written files included.
@@ -152,8 +157,7 @@ class Checkpoints:
             if TRAINING in names and step < latest:
                 self.storage.delete(f"{self.folder}/{step}/{TRAINING}")
             if step < latest and step not in kept:
-                with contextlib.suppress(FileNotFoundError):
-                    self.storage.fs.delete_dir(self.storage.place(f"{self.folder}/{step}"))
+                self.storage.delete_folder(f"{self.folder}/{step}")
             elif step <= latest:
                 for name in set(names) - {MODEL, TRAINING}:
                     self.storage.delete(f"{self.folder}/{step}/{name}")
@@ -188,7 +192,7 @@ class Checkpoints:
             )
         model.load_state_dict(weights["model"])
         rest: dict[str, Any] = training["training"]
-        _unpack(rest.pop("buffers")[self.group.rank], _buffers(model))
+        unpack(rest.pop("buffers")[self.group.rank], buffers(model))
         self._kept, self.best_step = rest.pop("kept"), rest.pop("best_step")
         return rest | {"step": training["step"]}
 
@@ -236,6 +240,9 @@ class Checkpoints:
             try:
                 if (folder := self._latest() if step is None else f"{self.folder}/{step}") is not None:
                     contents = [self.storage.read(f"{folder}/{name}") for name in names]
+                if step is None and None not in contents:
+                    num_bytes = {name: len(content or b"") for name, content in zip(names, contents, strict=True)}
+                    self.size = CheckpointSize(num_bytes[MODEL], num_bytes[TRAINING])
             except OSError as error:
                 failure = error
         self._require_success("readable", failure)
@@ -252,7 +259,7 @@ class Checkpoints:
         """A trial is what one code makes of its values: training by two codes would be neither's."""
         if self.group.rank == 0:
             LOG.warning("%s, so the trial starts at step 0 and not from its checkpoint", why)
-            self.storage.fs.delete_dir(self.storage.place(self.folder))
+            self.storage.delete_folder(self.folder)
         self.group.sum_(torch.zeros(1, device=self.group.device))  # nobody goes on before they are gone
 
 
@@ -280,37 +287,10 @@ def read_weights(storage: Storage, folder: str, step: int) -> dict[str, Tensor]:
 
 def _files(storage: Storage, folder: str) -> dict[int, list[str]]:
     """Names of files by step, those included that a killed writer has left half-written."""
-    selector = pafs.FileSelector(storage.place(folder), allow_not_found=True, recursive=True)
     found: dict[int, list[str]] = {}
-    for info in storage.fs.get_file_info(selector):
+    for info in storage.infos(folder, recursive=True):
         is_file = info.type == pafs.FileType.File
         step = info.path.rstrip("/").split("/")[-2 if is_file else -1]
         if step.isdigit():
             found.setdefault(int(step), []).extend([info.base_name] if is_file else [])
     return found
-
-
-# ---------------------------------------------------------------------- buffers, which may differ by rank
-
-
-def _buffers(model: nn.Module) -> list[Tensor]:
-    """The buffers that belong to the model's state, such as running averages; they share memory with the model's."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    state = model.state_dict()
-    return [tensor for name, tensor in state.items() if name not in parameters and isinstance(tensor, Tensor)]
-
-
-def _gathered(tensors: list[Tensor], group: Group) -> list[Tensor]:
-    """Each worker's bytes of some tensors, of shape (num_bytes,): one collective whatever their dtypes."""
-    if not tensors:
-        return [torch.zeros(0, dtype=torch.uint8)] * group.size
-    return group.gather(torch.cat([t.detach().contiguous().view(-1).view(torch.uint8) for t in tensors]))
-
-
-@torch.no_grad()
-def _unpack(packed: Tensor, tensors: list[Tensor]) -> None:
-    """Put the bytes back into the same tensors."""
-    sizes = [tensor.numel() * tensor.element_size() for tensor in tensors]
-    for part, tensor in zip(packed.split(sizes), tensors, strict=True):
-        # Copied first, since a slice of bytes may begin where its dtype cannot.
-        tensor.copy_(part.clone().view(tensor.dtype).view(tensor.shape))

@@ -144,7 +144,10 @@ const quoted = (value) => (value === null ? "None" : value === true ? "True" : v
 function againSections(trial) {
   if (data.storage === null) return [];
   const load = `from raytune_playbook import load_model\n\nmodel = load_model(${quoted(data.round)}, ${quoted(trial.text)}, storage=${quoted(data.storage)})`;
-  return [section("Load its model", command(load, "Copy how to load its model")), section("Run it again",
+  const model = trial.is_without_checkpoints
+    ? make("p", {}, "Its checkpoints were deleted, for those of better trials to have room within Budget.max_checkpoint_gib.")
+    : command(load, "Copy how to load its model");
+  return [section("Load its model", model), section("Run it again",
     make("p", {}, "A job of this one point, trained anew with other seeds: ",
       "save it beside ", data.job ? make("code", {}, data.job) : "the program that defines the round", " and ",
       make("code", {}, "raytune-playbook run"), " it."),

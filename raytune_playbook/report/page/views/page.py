@@ -24,7 +24,8 @@ from raytune_playbook.report.page.views.search_space import SearchSpaceView
 class PageView:
     """What the page says; a section is None where a round has nothing to say of it.
 
-    Fields beside the sections: ``looks`` (of the studies) and ``data`` (what the script knows of the trials).
+    Fields beside the sections: ``looks`` (of the studies), ``deleted_checkpoints`` (a sentence, where some were) and
+    ``data`` (what the script knows of the trials).
     """
 
     looks: Looks
@@ -40,4 +41,5 @@ class PageView:
     input_pipeline: InputPipelineView | None
     search_space: SearchSpaceView
     reproduction: ReproductionView
+    deleted_checkpoints: str | None
     data: Mapping[str, Json]

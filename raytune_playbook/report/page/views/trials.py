@@ -116,6 +116,7 @@ def _trial(insight: Insight, extras: Extras, trial: Trial, study: StudySpec) -> 
         "attempts": [] if is_foreign else [_attempt(attempt) for attempt in trial.attempts],
         "recorded_as": _recorded_as(trial) if is_foreign else None,
         "machine": _machine(trial),
+        "is_without_checkpoints": trial.checkpoints_deleted or None,
         "logs": [_log(path) for path in extras.logs.get(trial.id, ())],
     }
     return {name: value for name, value in known.items() if value is not None and value != []}

@@ -126,7 +126,7 @@ class Hosts:
             run_command("ip", "-n", self._switch, "link", "set", "bridge", "up")
             for host in (self.head, self.one, self.two):
                 self._wire(host)
-            self._ray_start(self.head, "--head", f"--port={PORT}", "--num-cpus=1", "--dashboard-host=127.0.0.1")
+            self._start_head()
             self.mend()
         except BaseException:
             self.__exit__()
@@ -144,6 +144,22 @@ class Hosts:
                 run_command("ip", "netns", "del", host.namespace)
         if self._switch in present:
             run_command("ip", "netns", "del", self._switch)
+
+    def renew(self) -> None:
+        """Have another cluster in place of this one, on the same hosts."""
+        while self._processes:  # also those that were killed with their host
+            process = self._processes.pop()
+            process.kill()
+            process.wait()
+        for host in (self.head, self.one, self.two):
+            self.link(host, "up")
+            host.kill()
+            shutil.rmtree(host.scratch, ignore_errors=True)
+        self._start_head()
+        self.mend()
+
+    def _start_head(self) -> None:
+        self._ray_start(self.head, "--head", f"--port={PORT}", "--num-cpus=1", "--dashboard-host=127.0.0.1")
 
     def mend(self) -> None:
         """Have both hosts in the cluster again, with nothing running on them."""
@@ -218,8 +234,12 @@ class Hosts:
 
     def start(self, host: Host, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start ``drive.py`` on a host."""
+        return self.launch(host, str(DRIVE), *arguments, **options)
+
+    def launch(self, host: Host, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start Python on a host."""
         return subprocess.Popen(
-            host.command(sys.executable, str(DRIVE), *arguments), env=self._environment, text=True, **options
+            host.command(sys.executable, *arguments), env=self._environment, text=True, **options
         )
 
     @contextlib.contextmanager

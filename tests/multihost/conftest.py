@@ -236,11 +236,12 @@ class Hosts:
         """Start ``drive.py`` on a host."""
         return self.launch(host, str(DRIVE), *arguments, **options)
 
-    def launch(self, host: Host, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def launch(
+        self, host: Host, *arguments: str, variables: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
         """Start Python on a host."""
-        return subprocess.Popen(
-            host.command(sys.executable, *arguments), env=self._environment, text=True, **options
-        )
+        environment = self._environment | dict(variables or {})
+        return subprocess.Popen(host.command(sys.executable, *arguments), env=environment, text=True, **options)
 
     @contextlib.contextmanager
     def running(self, folder: Path, *specs: Mapping[str, Any]) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 Command:   python -m tests.soak.kills
 Machine:   2 CPU cores, no GPU
-Duration:  about 3 minutes undisturbed, on two gangs
+Duration:  about 5 minutes undisturbed, on two gangs
 Expected:  with kills the same results, to the bit
 """
 
@@ -15,7 +15,8 @@ from raytune_playbook import Batch, Budget, Categorical, Float, Objective, Resou
 from raytune_playbook.workloads.digits import DigitsResNet
 
 NUM_TRIALS = int(os.environ.get("SOAK_TRIALS", "40"))
-STEPS, INTERVAL_STEPS, STEP_SLEEP_S = 60, 5, 0.05
+STEPS, INTERVAL_STEPS = 120, 3
+STEP_SLEEP_S = float(os.environ.get("SOAK_STEP_SLEEP_S", "0"))
 
 
 class SlowDigits(DigitsResNet):

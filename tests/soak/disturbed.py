@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.multihost.conftest import PORT, Hosts
@@ -39,6 +39,20 @@ class Done:
     went_on_s: float | None = None
 
 
+@dataclass
+class Open:
+    """A kill after which work has yet to go on.
+
+    Fields:
+        before: how far each trial was.
+        waits_for: trials that had begun, and have come no further since.
+    """
+
+    kill: Kill
+    before: Counter[str]
+    waits_for: set[str]
+
+
 class GoneWrongError(Exception):
     """What must never happen."""
 
@@ -46,15 +60,18 @@ class GoneWrongError(Exception):
 class Disturbed:
     """One round, its driver, and what was done to them; what it knows stands in ``kills.json`` of its folder."""
 
-    def __init__(self, hosts: Hosts, folder: Path, kills: list[Kill]) -> None:
+    def __init__(self, hosts: Hosts, folder: Path, kills: list[Kill], *, step_sleep_s: float = 0.0) -> None:
         self._hosts, self._folder, self._kills = hosts, folder, kills
-        self._ended = Ended(store_of(str(folder), NAME))
+        self._environment = {"SOAK_STEP_SLEEP_S": str(step_sleep_s)}
         self._driver: subprocess.Popen[str] | None = None
         self._mending: Future[None] | None = None
         self._threads = ThreadPoolExecutor(1)
         self._hosts_at_s = self._further_at_s = time.monotonic()
-        self._is_hurt = False
+        self._open: list[Open] = []
+        self._has_moved = True
+        self._last: Counter[str] = Counter()
         known = json.loads(self._state.read_text()) if self._state.exists() else {}
+        self._ended = Ended(store_of(str(folder), NAME), known.get("trials", {}))
         self.done = [Done(**each) for each in known.get("done", [])]
         self.num_drivers: int = known.get("num_drivers", 0)
         self.unplanned: list[str] = known.get("unplanned", [])
@@ -115,20 +132,19 @@ class Disturbed:
         if kill.is_sudden:
             is_due = self.seconds >= self.done[-1].at_s + 12 * kill.delay_s
         else:
-            is_due = not self._is_hurt and self.steps() >= kill.at_steps
+            is_due = self.steps() >= kill.at_steps and self._has_moved
         if not is_due or (kill.kind in ("raylet", "link", "head") and self._mending is not None):
             return
         if not kill.is_sudden:
             time.sleep(kill.delay_s)
-        before = self._furthest()
-        at_s = self.seconds
+        before, at_s = self._furthest(), self.seconds
         what = broken(self._hosts, kill)
         if what is None:
             return
         self.done.append(Done(kill.number, kill.kind, what, round(at_s, 1)))
-        self._before, self._is_hurt, self._further_at_s = before, True, time.monotonic()
         self._read_back(f"after kill {kill.number}")
-        self._waits_for = {trial for trial in self._ended.begun}
+        self._open.append(Open(kill, before, set(self._ended.begun)))
+        self._has_moved = False
         if kill.kind in ("raylet", "link"):
             self._mending = self._threads.submit(self._mend_after, kill.outage_s)
         self._save()
@@ -143,8 +159,9 @@ class Disturbed:
             if self._mending.done():
                 self._mending.result()
                 self._mending = None
-                if self._is_hurt and self.done[-1].kind == "link":  # beyond it training has gone on unheard
-                    self._before, self._waits_for = self._furthest(), set(self._ended.begun)
+                for each in self._open:
+                    if each.kill.kind == "link":  # beyond it training has gone on unheard
+                        each.before, each.waits_for = self._furthest(), set(self._ended.begun)
             return
         if time.monotonic() - self._hosts_at_s > HOSTS_EVERY_S and self._is_head_there():
             self._hosts_at_s = time.monotonic()
@@ -155,21 +172,23 @@ class Disturbed:
         return bool(self._hosts.head.process_ids("gcs/gcs_server "))
 
     def _watch(self) -> None:
-        """Whether work goes on after the last kill."""
+        """After which kills work goes on, and whether it does at all."""
         now = self._furthest()
-        if self._is_hurt and not (self.done[-1].kind == "link" and self._mending is not None):
-            self._waits_for = {trial for trial in self._waits_for if now[trial] <= self._before[trial]}
-            if not self._waits_for and now != self._before:
-                went_on_s = round(self.seconds - self.done[-1].at_s, 1)
-                self.done[-1] = Done(**(asdict(self.done[-1]) | {"went_on_s": went_on_s}))
-                self._is_hurt, self._further_at_s = False, time.monotonic()
-                self._read_back(f"when work went on after kill {len(self.done)}")
-                self._tell(self.done[-1])
-                self._save()
-        elif not self._is_hurt and now != getattr(self, "_seen", None):
-            self._seen, self._further_at_s = now, time.monotonic()
+        if now != self._last:
+            self._last, self._has_moved, self._further_at_s = now, True, time.monotonic()
         if time.monotonic() - self._further_at_s > STANDSTILL_S:
             raise GoneWrongError(f"the round stands still since {STANDSTILL_S:.0f} s, after {self.done[-1:]}")
+        for each in self._open:
+            if not (each.kill.kind == "link" and self._mending is not None):
+                each.waits_for = {trial for trial in each.waits_for if now[trial] <= each.before[trial]}
+        for each in [each for each in self._open if not each.waits_for and now != each.before]:
+            self._open.remove(each)
+            place = each.kill.number - 1
+            went_on_s = round(self.seconds - self.done[place].at_s, 1)
+            self.done[place] = replace(self.done[place], went_on_s=went_on_s)
+            self._read_back(f"when work went on after kill {each.kill.number}")
+            self._tell(self.done[place])
+            self._save()
 
     def _read_back(self, when: str) -> None:
         if (self._folder / NAME / "round.json").exists() and (wrong := [*self._ended.look()]):
@@ -188,9 +207,8 @@ class Disturbed:
             self._mending = None
         if code == 0 and self._ended_whole():
             return True
-        last = self.done[-1] if self.done else None
-        if last is None or last.kind not in ENDS_DRIVER or not self._is_hurt:
-            self.unplanned.append(f"driver {self.num_drivers} ended with {code} after kill {last}")
+        if not any(each.kill.kind in ENDS_DRIVER for each in self._open):
+            self.unplanned.append(f"driver {self.num_drivers} ended with {code} after kill {len(self.done)}")
             sys.stdout.write(f"  !! {self.unplanned[-1]}\n")
         if not self._is_head_there():
             self._hosts.renew()
@@ -199,7 +217,7 @@ class Disturbed:
 
     def _ended_whole(self) -> bool:
         self._read_back("at the end")
-        return not self._ended.begun
+        return not self._ended.begun | self._ended.failed
 
     def _launch(self) -> None:
         self.num_drivers += 1
@@ -211,7 +229,11 @@ class Disturbed:
         where = ["--storage", str(self._folder), "--address", f"{self._hosts.head.address}:{PORT}"]
         with (self._folder / f"driver-{self.num_drivers:03d}.txt").open("w") as log:
             self._driver = self._hosts.launch(
-                self._hosts.head, "-m", "raytune_playbook", *what, *where, stdout=log, stderr=subprocess.STDOUT
+                self._hosts.head,
+                *("-m", "raytune_playbook", *what, *where),
+                variables=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
 
     def _stop(self) -> None:
@@ -233,6 +255,7 @@ class Disturbed:
             "done": [asdict(each) for each in self.done],
             "num_drivers": self.num_drivers,
             "unplanned": self.unplanned,
+            "trials": self._ended.known,
             "seconds": self.seconds,
         }
         self._state.write_text(json.dumps(known, indent=1))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,9 @@ from tests.soak.faults import KINDS, SUDDEN, drawn
 from tests.soak.results import results_hash, store_of
 
 START_AGAIN = 3
+
+STEP_SLEEP_S = 0.4
+"""Every step of the disturbed round sleeps, which changes no result: its gangs are at work when a kill comes."""
 
 
 def disturb(hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: float, sudden: float = SUDDEN) -> int | None:
@@ -46,7 +50,7 @@ def disturb(hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: floa
     sys.stdout.write(f"undisturbed: {undisturbed['seconds']:.0f} s, {undisturbed['hash']}\n")
     folder = _made(state / f"seed-{seed}")
     kills = drawn(seed, num_kills, NUM_TRIALS * STEPS, sudden=sudden)
-    round_ = Disturbed(hosts, folder, kills)
+    round_ = Disturbed(hosts, folder, kills, step_sleep_s=STEP_SLEEP_S)
     has_ended = round_.go_on(max(1.0, deadline_s - time.monotonic()))
     for line in summary(round_, undisturbed["seconds"]):
         sys.stdout.write(f"{line}\n")
@@ -95,6 +99,7 @@ def main() -> int:
     parser.add_argument("--for-s", type=float, default=float("inf"))
     options = parser.parse_args()
     os.environ["SOAK_TRIALS"] = os.environ.get("SOAK_TRIALS", "40")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the hosts are taken down in any case
     with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as scratch, Hosts(Path(scratch)) as hosts:
         code = disturb(hosts, options.state, num_kills=options.kills, seed=options.seed, for_s=options.for_s)
     return START_AGAIN if code is None else code

@@ -55,9 +55,9 @@ def _said(value: float | str | None) -> str | None:
 class Ended:
     """The trials that have ended, of which none may change or vanish any more."""
 
-    def __init__(self, store: RoundStore) -> None:
-        self._store, self._known = store, dict[tuple[str, int], str]()
-        self.begun: frozenset[str] = frozenset()
+    def __init__(self, store: RoundStore, known: dict[str, str]) -> None:
+        self._store, self.known = store, known
+        self.begun, self.failed = frozenset[str](), frozenset[str]()
 
     def look(self) -> Iterable[str]:
         """Read all records back.
@@ -68,23 +68,23 @@ class Ended:
         Raises:
             StorageError: a file of them cannot be read.
         """
-        now = dict[tuple[str, int], str]()
-        begun = set[str]()
+        now = dict[str, str]()
+        begun, failed = set[str](), set[str]()
         for row in self._store.trials().to_pylist():
             key = trial_key(row["index"], row["repeat"])
             if row["outcome"] in (None, "failed"):  # a failed one may be run again
                 self._store.measurements(row["study"], key)
-                begun.add(f"{row['study']}/{key}")
+                (begun if row["outcome"] is None else failed).add(f"{row['study']}/{key}")
             else:
-                now[row["study"], row["index"]] = _whole(row, self._store)
-        wrong = [f"trial {study}/{index} has changed or is gone" for (study, index), was in self._known.items() if now.get((study, index)) != was]
-        self._known |= now
-        self.begun = frozenset(begun)
+                now[f"{row['study']}/{key}"] = _whole(row, self._store)
+        wrong = [f"trial {name} has changed or is gone" for name, was in self.known.items() if now.get(name) != was]
+        self.known |= now
+        self.begun, self.failed = frozenset(begun), frozenset(failed)
         return wrong
 
     @property
     def num(self) -> int:
-        return len(self._known)
+        return len(self.known)
 
 
 def _whole(row: dict[str, Any], store: RoundStore) -> str:

@@ -19,7 +19,11 @@ _SIGNS = ("low on memory", "memory pressure", "The actor is dead because", "is t
 
 @dataclass
 class RunningAttempt:
-    """The attempt that the workers are at, seen from the host."""
+    """The attempt that the workers are at, seen from the host.
+
+    Fields beside those that say themselves: ``unreachable`` (names of hosts upon whose silence the attempt is given up;
+    they may be back before its workers have ended).
+    """
 
     assignment: Assignment
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
@@ -33,6 +37,7 @@ class RunningAttempt:
     moved_at_s: float = field(default_factory=time.monotonic)
     first_end_at_s: float | None = None
     drained: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
 
 
 def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh_workers: bool) -> AttemptEnd:
@@ -78,7 +83,7 @@ def aborted(
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
         return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
-    if is_node_lost:
+    if is_node_lost or attempt.unreachable:
         return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
     cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED

@@ -122,6 +122,12 @@ def test_what_hangs_is_a_dead_worker_and_what_raised_before_an_exception(attempt
     assert aborted(attempt, is_node_lost=True).cause == Cause.NODE_LOST
 
 
+def test_a_host_that_was_out_of_reach_is_lost_also_where_it_is_back_before_the_workers_have_ended(attempt):
+    attempt.unreachable = ("two",)
+    said(attempt, 0, None, "RuntimeError: Connection closed by peer")
+    assert aborted(attempt).cause is Cause.NODE_LOST
+
+
 def test_an_attempt_of_which_all_is_known_counts_though_its_workers_had_to_be_ended(attempt):
     said(attempt, 0, COMPLETED)
     attempt.num_reports = 1

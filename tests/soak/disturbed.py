@@ -19,6 +19,7 @@ JOB = Path(__file__).with_name("digits_round.py")
 NAME = "disturbed"
 POLL_S = 0.1
 HOSTS_EVERY_S = 2.0
+LAST_WORDS_S = 2.0
 STANDSTILL_S = 240.0
 """A round that comes no further for so long is not going on."""
 
@@ -44,13 +45,16 @@ class Open:
     """A kill after which work has yet to go on.
 
     Fields:
-        before: how far each trial was.
+        num_drivers: that there had been.
+        before: how far each trial was, when only what had survived went on.
         waits_for: trials that had begun, and have come no further since.
     """
 
     kill: Kill
+    num_drivers: int
     before: Counter[str]
     waits_for: set[str]
+    is_settled: bool = False
 
 
 class GoneWrongError(Exception):
@@ -143,7 +147,7 @@ class Disturbed:
             return
         self.done.append(Done(kill.number, kill.kind, what, round(at_s, 1)))
         self._read_back(f"after kill {kill.number}")
-        self._open.append(Open(kill, before, set(self._ended.begun)))
+        self._open.append(Open(kill, self.num_drivers, before, set(self._ended.begun)))
         self._has_moved = False
         if kill.kind in ("raylet", "link"):
             self._mending = self._threads.submit(self._mend_after, kill.outage_s)
@@ -159,9 +163,6 @@ class Disturbed:
             if self._mending.done():
                 self._mending.result()
                 self._mending = None
-                for each in self._open:
-                    if each.kill.kind == "link":  # beyond it training has gone on unheard
-                        each.before, each.waits_for = self._furthest(), set(self._ended.begun)
             return
         if time.monotonic() - self._hosts_at_s > HOSTS_EVERY_S and self._is_head_there():
             self._hosts_at_s = time.monotonic()
@@ -179,9 +180,11 @@ class Disturbed:
         if time.monotonic() - self._further_at_s > STANDSTILL_S:
             raise GoneWrongError(f"the round stands still since {STANDSTILL_S:.0f} s, after {self.done[-1:]}")
         for each in self._open:
-            if not (each.kill.kind == "link" and self._mending is not None):
+            if each.is_settled:
                 each.waits_for = {trial for trial in each.waits_for if now[trial] <= each.before[trial]}
-        for each in [each for each in self._open if not each.waits_for and now != each.before]:
+            elif self._is_settled(each):
+                each.before, each.waits_for, each.is_settled = now, set(self._ended.begun), True
+        for each in [each for each in self._open if each.is_settled and not each.waits_for and now != each.before]:
             self._open.remove(each)
             place = each.kill.number - 1
             went_on_s = round(self.seconds - self.done[place].at_s, 1)
@@ -189,6 +192,15 @@ class Disturbed:
             self._read_back(f"when work went on after kill {each.kill.number}")
             self._tell(self.done[place])
             self._save()
+
+    def _is_settled(self, each: Open) -> bool:
+        """Whether what trains from now on has survived: workers of a dead host write on for a moment, and so do those
+        whom nobody hears."""
+        if self.seconds < self.done[each.kill.number - 1].at_s + LAST_WORDS_S:
+            return False
+        if each.kill.kind == "link":
+            return self._mending is None
+        return each.kill.kind not in ENDS_DRIVER or self.num_drivers > each.num_drivers
 
     def _read_back(self, when: str) -> None:
         if (self._folder / NAME / "round.json").exists() and (wrong := [*self._ended.look()]):
@@ -207,7 +219,7 @@ class Disturbed:
             self._mending = None
         if code == 0 and self._ended_whole():
             return True
-        if not any(each.kill.kind in ENDS_DRIVER for each in self._open):
+        if not any(each.kill.kind in (*ENDS_DRIVER, "store") for each in self._open):
             self.unplanned.append(f"driver {self.num_drivers} ended with {code} after kill {len(self.done)}")
             sys.stdout.write(f"  !! {self.unplanned[-1]}\n")
         if not self._is_head_there():

@@ -44,8 +44,8 @@ TITLES = {
 }
 """What the command line of a kind's processes holds."""
 
-ENDS_DRIVER = ("driver", "pool", "store", "gcs", "head")
-"""Kinds upon which the driver may end, and the round is resumed."""
+ENDS_DRIVER = ("driver", "pool", "gcs", "head")
+"""Kinds upon which the driver ends, and the round is resumed."""
 
 SUDDEN = 0.15
 """The share of kills that don't wait until work goes on after the one before."""
@@ -96,7 +96,7 @@ def drawn(seed: int, num: int, num_steps: int, *, sudden: float = SUDDEN) -> lis
 
 def targets(hosts: Hosts, kind: str) -> list[tuple[Host, int]]:
     """Processes of a kind: (host, process id)."""
-    places = {"raylet": (hosts.two,), "worker": (hosts.one, hosts.two)}.get(kind, (hosts.head,))
+    places = (hosts.two,) if kind == "raylet" else (hosts.head, hosts.one, hosts.two)
     return [(host, process_id) for host in places for process_id in sorted(host.process_ids(TITLES[kind]))]
 
 

@@ -143,7 +143,9 @@ def measured(num_gangs: int, num_trials: int, trial_s: float) -> dict[str, Any]:
         "completed": outcomes.count("completed"),
         "took_s": round(took_s, 1),
         "ideal_s": round(num_trials / num_gangs * trial_s, 1),
-        "wait_for_next_trial_s": dict(zip(("median", "p90", "most"), np.quantile(waits_s, [0.5, 0.9, 1.0]).round(2).tolist(), strict=True)),
+        "wait_for_next_trial_s": dict(
+            zip(("median", "p90", "most"), np.quantile(waits_s, [0.5, 0.9, 1.0]).round(2).tolist(), strict=True)
+        ),
         **costs(samples, num_gangs),
     }
 

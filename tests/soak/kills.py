@@ -32,7 +32,9 @@ STEP_SLEEP_S = 0.4
 """Every step of the disturbed round sleeps, which changes no result: its gangs are at work when a kill comes."""
 
 
-def disturb(hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: float, sudden: float = SUDDEN) -> int | None:
+def disturb(
+    hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: float, sudden: float = SUDDEN
+) -> int | None:
     """Go on with both rounds.
 
     Returns:
@@ -58,7 +60,12 @@ def disturb(hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: floa
         return None
     trials = store_of(str(folder), NAME).trials()
     found = _hash(folder)
-    is_equal = found == undisturbed["hash"] and len(trials) == len(set(zip(trials["study"].to_pylist(), trials["index"].to_pylist(), strict=True))) == NUM_TRIALS
+    is_equal = (
+        found == undisturbed["hash"]
+        and len(trials)
+        == len(set(zip(trials["study"].to_pylist(), trials["index"].to_pylist(), strict=True)))
+        == NUM_TRIALS
+    )
     sys.stdout.write(f"{len(trials)} trials, hash {found}: {'equal' if is_equal else 'NOT EQUAL'}\n")
     return 0 if is_equal and len(round_.done) == num_kills else 1
 

@@ -3,8 +3,8 @@
 The round trains trials of 0.05 s on two gangs of two workers. Printed are the memory that each kind of process gains
 per 1,000 trials (a line through samples of the second half: caches fill in the first), and the time from one trial's
 start to the next with what it gains per 1,000 trials (a line through all of them). The records are written by the
-driver's own recorder, as events come, each followed by what the driver looks at in a turn; then they are read, analysed
-and drawn.
+driver's own recorder, as events come, with what the driver looks at to show how the round stands; then they are read,
+analysed and drawn.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.console import Console
 from scipy.stats import linregress
 
 from raytune_playbook import Gangs, Resources, run
+from raytune_playbook.engine.driver.driver import SHOW_EVERY_S
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.messages import AttemptEnd, AttemptName, Cause
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
@@ -77,7 +78,9 @@ def measured_round(num_trials: int) -> dict[str, Any]:
         "completed": outcomes.count("completed"),
         "attempts": sum(len(row["attempts"]) for row in rows),
         "gang_starts": starts,
-        "memory_mb": {role: growth([each.num_done for each in late], [each.of[role] for each in late]) for role in roles},
+        "memory_mb": {
+            role: growth([each.num_done for each in late], [each.of[role] for each in late]) for role in roles
+        },
         "trial_s": growth(*between_starts(rows)),
     }
 
@@ -110,7 +113,9 @@ def rows_of(index: int) -> list[MeasurementRow]:
         loss = floor + float(np.exp(-step / 10))
         rows.append({"step": step, "split": "step", "loss": loss, "gradient_norm": 1.0, "learning_rate": 0.1})
         if step % 4 == 0:
-            rows += [{"step": step, "split": split, "loss": loss, "error": loss / 2} for split in ("train", "validation")]
+            rows += [
+                {"step": step, "split": split, "loss": loss, "error": loss / 2} for split in ("train", "validation")
+            ]
     return rows
 
 
@@ -120,14 +125,16 @@ def written(folder: str, num_trials: int) -> dict[str, Any]:
     store = RoundStore(Storage(folder), "large")
     store.create(record_of(studies), studies, notes="", diff="")
     recorder = Recorder(store, studies)
-    took_s = []
+    took_s, shown_s = [], 0.0
     for number in range(num_trials):
         rows = rows_of(number)
         began_s = time.perf_counter()
         for event in events_of(studies[number % 2], number // 2, rows):
             recorder.handle(event)
         recorder.compact(lambda: None)
-        _turn(recorder)
+        if began_s - shown_s > SHOW_EVERY_S:
+            shown_s = began_s
+            _shown(recorder)
         took_s.append(time.perf_counter() - began_s)
     recorder.compact(lambda: None, is_end=True)
     recorder.close()
@@ -138,10 +145,9 @@ def written(folder: str, num_trials: int) -> dict[str, Any]:
     return {"write_s": round(sum(took_s), 1), "trial_s": growth(list(range(num_trials)), took_s)}
 
 
-def _turn(recorder: Recorder) -> None:
-    """What the driver looks at when it has recorded an event."""
-    tally = recorder.tally
-    _ = recorder.best, tally.num(), tally.num(Outcome.FAILED), tally.is_hopeless()
+def _shown(recorder: Recorder) -> None:
+    """What the driver looks at to show how the round stands."""
+    _ = recorder.best, recorder.tally.num(), recorder.tally.num(Outcome.INFEASIBLE), recorder.tally.num(Outcome.FAILED)
 
 
 def measured_records(num_trials: int) -> dict[str, Any]:

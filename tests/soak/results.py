@@ -15,7 +15,17 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.study.trial import trial_key
 from raytune_playbook.train.saved.checkpoints import checkpoints_folder, read_weights
 
-RESULTS = ("study", "index", "repeat", "outcome", "reason", "objective", "best_step", "best_checkpoint_step", "num_steps")
+RESULTS = (
+    "study",
+    "index",
+    "repeat",
+    "outcome",
+    "reason",
+    "objective",
+    "best_step",
+    "best_checkpoint_step",
+    "num_steps",
+)
 """Columns of a trial's row that its specification determines, beside ``values.*``; others tell of times and machines."""
 
 
@@ -34,9 +44,12 @@ def trial_hash(store: RoundStore, row: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
     measured = store.measurements(study, key)
     if measured is not None:
-        digest.update(table_bytes(measured.drop_columns([name for name in TIME_COLUMNS if name in measured.column_names])))
+        digest.update(
+            table_bytes(measured.drop_columns([name for name in TIME_COLUMNS if name in measured.column_names]))
+        )
     if (step := row["best_checkpoint_step"]) is not None:
-        for name, tensor in read_weights(store.storage, f"{store.name}/{checkpoints_folder(study, key)}", step).items():
+        folder = f"{store.name}/{checkpoints_folder(study, key)}"
+        for name, tensor in read_weights(store.storage, folder, step).items():
             digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 

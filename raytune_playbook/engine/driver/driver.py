@@ -34,6 +34,9 @@ from raytune_playbook.study.settings import Budget
 
 LOG = logging.getLogger("raytune_playbook")
 STATUS_EVERY_S = 5.0
+SHOW_EVERY_S = 0.25
+"""What is shown takes all trials into account; looked at after each event, it would cost a large round its time."""
+
 TUNE_LEAVES_S = 15.0
 """Within this Tune has heard that its trials are over."""
 
@@ -108,7 +111,7 @@ class Driver:
         self._tune_error: BaseException | None = None
         self._last_event = 0
         self._started_s = time.monotonic()
-        self._status_at_s = self._requests_at_s = 0.0
+        self._status_at_s = self._requests_at_s = self._shown_at_s = 0.0
 
     def run(self) -> RoundStatus:
         """Run to the end and return the status that was written last.
@@ -179,8 +182,10 @@ class Driver:
         tally, now_s = self._recorder.tally, time.monotonic()
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one
         self._tell()
-        num_gangs = sum(state.has_workers for state in news.gangs.values())
-        self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
+        if now_s - self._shown_at_s >= SHOW_EVERY_S:
+            self._shown_at_s = now_s
+            num_gangs = sum(state.has_workers for state in news.gangs.values())
+            self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
         if now_s - self._status_at_s >= STATUS_EVERY_S:
             self._status_at_s = now_s
             self._write_status(Standing(RoundState.RUNNING))

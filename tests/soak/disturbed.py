@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.soak.results import Ended, store_of
 
 JOB = Path(__file__).with_name("digits_round.py")
 NAME = "disturbed"
-POLL_S = 0.1
+POLL_S = 0.2
 HOSTS_EVERY_S = 2.0
 LAST_WORDS_S = 2.0
 STANDSTILL_S = 240.0
@@ -64,9 +65,8 @@ class GoneWrongError(Exception):
 class Disturbed:
     """One round, its driver, and what was done to them; what it knows stands in ``kills.json`` of its folder."""
 
-    def __init__(self, hosts: Hosts, folder: Path, kills: list[Kill], *, step_sleep_s: float = 0.0) -> None:
-        self._hosts, self._folder, self._kills = hosts, folder, kills
-        self._environment = {"SOAK_STEP_SLEEP_S": str(step_sleep_s)}
+    def __init__(self, hosts: Hosts, folder: Path, kills: list[Kill], variables: Mapping[str, str]) -> None:
+        self._hosts, self._folder, self._kills, self._variables = hosts, folder, kills, variables
         self._driver: subprocess.Popen[str] | None = None
         self._mending: Future[None] | None = None
         self._threads = ThreadPoolExecutor(1)
@@ -243,7 +243,7 @@ class Disturbed:
             self._driver = self._hosts.launch(
                 self._hosts.head,
                 *("-m", "raytune_playbook", *what, *where),
-                variables=self._environment,
+                variables=self._variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.multihost.conftest import Host, Hosts
@@ -30,6 +31,9 @@ for a trial. pool: of gangs. store: of the examples. driver: the command. raylet
 after a while. link: the second host's cable, which is out for a while. gcs: Ray's controller of the cluster. head: all
 of its processes, the driver's too.
 """
+
+SHORT = ("worker", "host", "controller", "pool", "driver", "raylet", "link", "head")
+"""The kinds of the short form, once each."""
 
 TITLES = {
     "worker": "ray::RayTrainWorker",
@@ -72,14 +76,20 @@ class Kill:
     is_sudden: bool
 
 
-def drawn(seed: int, num: int, num_steps: int, *, sudden: float = SUDDEN) -> list[Kill]:
+def drawn(
+    seed: int, num: int, num_steps: int, *, kinds: Sequence[str] = tuple(KINDS), sudden: float = SUDDEN
+) -> list[Kill]:
     """The kills of a round of so many steps; each kind at least once, where there are enough.
 
     They are spread over 0.95 of its steps, and each comes at a moment of its own within its share.
+
+    Args:
+        sudden: the share of those that don't wait until work goes on after the one before.
     """
     rng = random.Random(seed)
-    kinds = [*KINDS][:num] + rng.choices([*KINDS], [*KINDS.values()], k=max(0, num - len(KINDS)))
-    rng.shuffle(kinds)
+    more = rng.choices(kinds, [KINDS[kind] for kind in kinds], k=max(0, num - len(kinds)))
+    chosen = [*kinds[:num], *more]
+    rng.shuffle(chosen)
     return [
         Kill(
             number,
@@ -90,7 +100,7 @@ def drawn(seed: int, num: int, num_steps: int, *, sudden: float = SUDDEN) -> lis
             outage_s=rng.uniform(1, 20),
             is_sudden=number > 1 and rng.random() < sudden,
         )
-        for number, kind in enumerate(kinds, start=1)
+        for number, kind in enumerate(chosen, start=1)
     ]
 
 

@@ -12,66 +12,97 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tests.multihost.conftest import Hosts
+from tests.soak import digits_round
+from tests.soak.digits_round import STEPS
 from tests.soak.disturbed import NAME, Disturbed, Done
-from tests.soak.faults import KINDS, SUDDEN, drawn
+from tests.soak.faults import KINDS, SUDDEN, Kill, drawn
 from tests.soak.results import results_hash, store_of
 
 START_AGAIN = 3
 
-STEP_SLEEP_S = 0.4
-"""Every step of the disturbed round sleeps, which changes no result: its gangs are at work when a kill comes."""
+
+@dataclass(frozen=True)
+class Plan:
+    """Which kills, and of which round.
+
+    Fields:
+        sudden: the share of kills that come without waiting for anything.
+        step_sleep_s: of the disturbed round, whose gangs shall be at work when a kill comes; it changes no result.
+    """
+
+    seed: int
+    num_kills: int
+    num_trials: int = 40
+    kinds: tuple[str, ...] = tuple(KINDS)
+    sudden: float = SUDDEN
+    step_sleep_s: float = 0.4
+
+    @property
+    def kills(self) -> list[Kill]:
+        return drawn(self.seed, self.num_kills, self.num_trials * STEPS, kinds=self.kinds, sudden=self.sudden)
 
 
-def disturb(
-    hosts: Hosts, state: Path, *, num_kills: int, seed: int, for_s: float, sudden: float = SUDDEN
-) -> int | None:
-    """Go on with both rounds.
+def disturb(hosts: Hosts, state: Path, plan: Plan, for_s: float = float("inf")) -> int | None:
+    """Go on with both rounds, for so long.
 
     Returns:
         The exit code; None where there is more to do.
     """
-    from tests.soak.digits_round import NUM_TRIALS, STEPS
-
     deadline_s = time.monotonic() + for_s
-    calm = Disturbed(hosts, _made(state / "calm"), [])
-    if not (state / "calm.json").exists():
-        if not calm.go_on(for_s):
-            return None
-        (state / "calm.json").write_text(json.dumps({"seconds": calm.seconds, "hash": _hash(state / "calm")}))
-    undisturbed = json.loads((state / "calm.json").read_text())
-    sys.stdout.write(f"undisturbed: {undisturbed['seconds']:.0f} s, {undisturbed['hash']}\n")
-    folder = _made(state / f"seed-{seed}")
-    kills = drawn(seed, num_kills, NUM_TRIALS * STEPS, sudden=sudden)
-    round_ = Disturbed(hosts, folder, kills, step_sleep_s=STEP_SLEEP_S)
+    if (undisturbed := _undisturbed(hosts, state, plan, for_s)) is None:
+        return None
+    sys.stdout.write(f"undisturbed: {undisturbed['hash']}\n")
+    folder = state / f"seed-{plan.seed}"
+    round_ = Disturbed(hosts, _made(folder), plan.kills, _variables(plan, plan.step_sleep_s))
+    num_steps = plan.num_trials * STEPS
+    undisturbed_s = undisturbed["seconds"] + num_steps * plan.step_sleep_s / (
+        digits_round.round.resources.num_gangs or 1
+    )
     has_ended = round_.go_on(max(1.0, deadline_s - time.monotonic()))
-    for line in summary(round_, undisturbed["seconds"]):
-        sys.stdout.write(f"{line}\n")
+    sys.stdout.write("".join(f"{line}\n" for line in summary(round_, undisturbed_s * round_.steps() / num_steps)))
     if not has_ended:
         return None
-    trials = store_of(str(folder), NAME).trials()
-    found = _hash(folder)
-    is_equal = (
-        found == undisturbed["hash"]
-        and len(trials)
-        == len(set(zip(trials["study"].to_pylist(), trials["index"].to_pylist(), strict=True)))
-        == NUM_TRIALS
-    )
+    trials, found = store_of(str(folder), NAME).trials(), _hash(folder)
+    names = {*zip(trials["study"].to_pylist(), trials["index"].to_pylist(), strict=True)}
+    is_equal = found == undisturbed["hash"]
     sys.stdout.write(f"{len(trials)} trials, hash {found}: {'equal' if is_equal else 'NOT EQUAL'}\n")
-    return 0 if is_equal and len(round_.done) == num_kills else 1
+    is_whole = len(trials) == len(names) == plan.num_trials and len(round_.done) == plan.num_kills
+    return 0 if is_equal and is_whole else 1
+
+
+def _undisturbed(hosts: Hosts, state: Path, plan: Plan, for_s: float) -> dict[str, Any] | None:
+    """Seconds and hash of the undisturbed round, which is run once for all seeds; None where it goes on."""
+    known = state / "calm.json"
+    if not known.exists():
+        calm = Disturbed(hosts, _made(state / "calm"), [], _variables(plan, 0.0))
+        if not calm.go_on(for_s):
+            return None
+        known.write_text(json.dumps({"seconds": calm.seconds, "hash": _hash(state / "calm")}))
+    found: dict[str, Any] = json.loads(known.read_text())
+    return found
+
+
+def _variables(plan: Plan, step_sleep_s: float) -> dict[str, str]:
+    return {"SOAK_TRIALS": str(plan.num_trials), "SOAK_STEP_SLEEP_S": str(step_sleep_s)}
 
 
 def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
-    """By kind: how many, and after how long work went on; then the sums."""
+    """By kind: how many, and after how long work went on; then the sums.
+
+    Args:
+        undisturbed_s: what as many steps take undisturbed, with the sleep in each.
+    """
     by_kind = defaultdict[str, list[Done]](list)
     for kill in round_.done:
         by_kind[kill.kind].append(kill)
@@ -80,11 +111,10 @@ def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
         times = [kill.went_on_s for kill in by_kind[kind] if kill.went_on_s is not None]
         told = f"{median(times):6.1f} s {max(times):6.1f} s" if times else "-"
         lines.append(f"{kind:10} {len(by_kind[kind]):6}  {told}")
-    num = len(round_.done)
-    lost_s = (round_.seconds - undisturbed_s) / max(1, num)
     lines.append(
-        f"{num} kills survived, {round_.num_drivers} drivers, {len(round_.unplanned)} ends of drivers that nothing had "
-        f"been done to; {round_.seconds:.0f} s in all, {lost_s:.1f} s lost per kill"
+        f"{len(round_.done)} kills survived in {round_.seconds:.0f} s, {round_.num_drivers} drivers, "
+        f"{len(round_.unplanned)} ends of drivers that nothing had been done to; "
+        f"{(round_.seconds - undisturbed_s) / max(1, len(round_.done)):.1f} s lost per kill"
     )
     return lines
 
@@ -102,13 +132,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--for-s", type=float, default=float("inf"))
     options = parser.parse_args()
-    os.environ["SOAK_TRIALS"] = os.environ.get("SOAK_TRIALS", "40")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the hosts are taken down in any case
     with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as scratch, Hosts(Path(scratch)) as hosts:
-        code = disturb(hosts, options.state, num_kills=options.kills, seed=options.seed, for_s=options.for_s)
+        code = disturb(hosts, options.state, Plan(options.seed, options.kills, options.trials), options.for_s)
     return START_AGAIN if code is None else code
 
 

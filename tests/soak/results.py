@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -72,7 +71,7 @@ class Ended:
         self._store, self.known = store, known
         self.begun, self.failed = frozenset[str](), frozenset[str]()
 
-    def look(self) -> Iterable[str]:
+    def look(self) -> list[str]:
         """Read all records back.
 
         Returns:

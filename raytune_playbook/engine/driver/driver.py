@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import ray.exceptions
@@ -20,8 +20,9 @@ from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder, Tally
+from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.pool.events import GangChanged
+from raytune_playbook.engine.pool.events import AttemptEnded, GangChanged, News
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
@@ -94,6 +95,13 @@ def _status(tally: Tally, now: Standing) -> RoundStatus:
         num_done=tally.num(),
         num_trials=tally.num_trials,
     )
+
+
+def _examples_lost(news: News) -> Iterator[str]:
+    """Sentences: no trial can be trained any more before they are read anew."""
+    for _, event in news.events:
+        if isinstance(event, AttemptEnded) and event.ended.cause is Cause.EXAMPLES_LOST:
+            yield event.ended.error or str(event.ended.cause)
 
 
 class Driver:
@@ -192,7 +200,7 @@ class Driver:
         if now_s - self._requests_at_s >= REQUESTS_EVERY_S:
             self._requests_at_s = now_s
             self._obey_requests()
-        self._look_for_an_end(news.failure)
+        self._look_for_an_end(news.failure or next(_examples_lost(news), None))
         return bool(news.events)
 
     def _look_for_an_end(self, failure: str | None) -> None:

@@ -21,7 +21,7 @@ def is_retried(cause: Cause, *, num_counted: int, is_check: bool) -> bool:
     A lost node is no fault of the trial's, and as often as it happens not counted. A dead worker or an exception is
     counted. In the check before trial 0 an exception is the code's, which is what the check is for, and ends it at
     once. What has completed, is infeasible or was stopped is not retried, nor
-    is what the storage took no more of, with which the round ends.
+    is what the storage took no more of, or whose examples are gone, with which the round ends.
 
     Args:
         num_counted: attempts in a row that ended in a way that counts, this one included, none of which came further

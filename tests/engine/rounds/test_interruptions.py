@@ -16,8 +16,9 @@ import psutil
 import pyarrow.compute as pc
 import pytest
 import ray
+import ray.exceptions
 
-from raytune_playbook import Gangs, InputError, Resources, RunError, run
+from raytune_playbook import Gangs, InputError, InputPipeline, Resources, RunError, run
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
@@ -202,6 +203,34 @@ def test_a_lost_pool_ends_the_round_with_a_sentence_and_keeps_its_records(cluste
         run(round_, storage=str(tmp_path), gangs=session, console=quiet)
     assert 1 <= num_done(tmp_path / "lost") < 6
     assert json.loads((tmp_path / "lost" / "status.json").read_text())["state"] == "failed"
+
+
+def test_examples_that_are_lost_end_the_round_with_a_sentence_and_are_read_anew(cluster, make_round, tmp_path, quiet):
+    """No trial is to blame, and none has failed."""
+    resources = Resources(num_workers=1, cpus_per_worker=1, num_gangs=1)
+    hold = tmp_path / "hold-0"
+    hold.touch()
+
+    def kill_store() -> None:
+        try:
+            wait_for(lambda: num_done(tmp_path / "lost") == 1)  # another trial waits for the one that is held
+            store = session.preparation(None, label="", pipeline=InputPipeline()).store
+            ray.kill(store)
+            with pytest.raises(ray.exceptions.RayActorError):
+                ray.get(store.note.remote("", {}, [], []))
+        finally:
+            hold.unlink()
+
+    held = {"fault": "hold", "broken": (1,), "marker": str(tmp_path)}
+    round_ = make_round("lost", trials_per_study=4, resources=resources, **held)
+    lost = pytest.raises(RunError, match="examples are no longer in the cluster's memory")
+    with Gangs(resources) as session:
+        with during(kill_store), lost:
+            run(round_, storage=str(tmp_path), gangs=session, console=quiet)
+        before = RoundStore(Storage(str(tmp_path)), "lost").trials()["outcome"].to_pylist()
+        assert set(before) == {"completed", None}
+        again = run(round_, storage=str(tmp_path), gangs=session, console=quiet)
+    assert again.trials["outcome"].to_pylist() == ["completed"] * 4
 
 
 JOB = """

@@ -16,18 +16,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tests.multihost.conftest import Hosts
 from tests.soak import digits_round
 from tests.soak.digits_round import STEPS
-from tests.soak.disturbed import NAME, Disturbed, Done
+from tests.soak.disturbed import NAME, Disturbed
 from tests.soak.faults import KINDS, SUDDEN, Kill, drawn
 from tests.soak.results import results_hash, store_of
+from tests.soak.table import kill_rows, summary, write_rows
 
 START_AGAIN = 3
 
@@ -39,6 +38,7 @@ class Plan:
     Fields:
         sudden: the share of kills that come without waiting for anything.
         step_sleep_s: of the disturbed round, whose gangs shall be at work when a kill comes; it changes no result.
+        writes_table: the rows of the kills in ``README.md``.
     """
 
     seed: int
@@ -47,6 +47,7 @@ class Plan:
     kinds: tuple[str, ...] = tuple(KINDS)
     sudden: float = SUDDEN
     step_sleep_s: float = 0.4
+    writes_table: bool = False
 
     @property
     def kills(self) -> list[Kill]:
@@ -71,6 +72,8 @@ def disturb(hosts: Hosts, state: Path, plan: Plan, for_s: float = float("inf")) 
     )
     has_ended = round_.go_on(max(1.0, deadline_s - time.monotonic()))
     sys.stdout.write("".join(f"{line}\n" for line in summary(round_, undisturbed_s * round_.steps() / num_steps)))
+    if plan.writes_table:
+        write_rows("kills", kill_rows(round_.done))
     if not has_ended:
         return None
     trials, found = store_of(str(folder), NAME).trials(), _hash(folder)
@@ -97,28 +100,6 @@ def _variables(plan: Plan, step_sleep_s: float) -> dict[str, str]:
     return {"SOAK_TRIALS": str(plan.num_trials), "SOAK_STEP_SLEEP_S": str(step_sleep_s)}
 
 
-def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
-    """By kind: how many, and after how long work went on; then the sums.
-
-    Args:
-        undisturbed_s: what as many steps take undisturbed, with the sleep in each.
-    """
-    by_kind = defaultdict[str, list[Done]](list)
-    for kill in round_.done:
-        by_kind[kill.kind].append(kill)
-    lines = ["kind        kills  went on after (median, most)"]
-    for kind in KINDS:
-        times = [kill.went_on_s for kill in by_kind[kind] if kill.went_on_s is not None]
-        told = f"{median(times):6.1f} s {max(times):6.1f} s" if times else "-"
-        lines.append(f"{kind:10} {len(by_kind[kind]):6}  {told}")
-    lines.append(
-        f"{len(round_.done)} kills survived in {round_.seconds:.0f} s, {round_.num_drivers} drivers, "
-        f"{len(round_.unplanned)} ends of drivers that nothing had been done to; "
-        f"{(round_.seconds - undisturbed_s) / max(1, len(round_.done)):.1f} s lost per kill"
-    )
-    return lines
-
-
 def _hash(folder: Path) -> str:
     return results_hash(store_of(str(folder), NAME))
 
@@ -133,12 +114,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--table", action="store_true", help="write what was seen into README.md of this folder")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--for-s", type=float, default=float("inf"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the hosts are taken down in any case
     with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as scratch, Hosts(Path(scratch)) as hosts:
-        code = disturb(hosts, options.state, Plan(options.seed, options.kills, options.trials), options.for_s)
+        plan = Plan(options.seed, options.kills, options.trials, writes_table=options.table)
+        code = disturb(hosts, options.state, plan, options.for_s)
     return START_AGAIN if code is None else code
 
 

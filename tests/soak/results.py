@@ -25,7 +25,7 @@ RESULTS = (
     "best_checkpoint_step",
     "num_steps",
 )
-"""Columns of a trial's row that its specification determines, beside ``values.*``; others tell of times and machines."""
+"""Columns of a trial's row that its specification determines, beside ``values.*``; others are times and machines."""
 
 
 def results_hash(store: RoundStore) -> str:

@@ -40,8 +40,8 @@ def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
         lines.append(f"{kind:10} {sum(kill.kind == kind for kill in round_.done):6}  {told}")
     num = len(round_.done)
     lines.append(
-        f"{num} kills survived in {round_.seconds:.0f} s, {round_.num_drivers} drivers, {len(round_.unplanned)} ends of "
-        f"drivers that nothing had been done to; {(round_.seconds - undisturbed_s) / max(1, num):.1f} s lost per kill"
+        f"{num} kills survived in {round_.seconds:.0f} s by {round_.num_drivers} drivers, of which "
+        f"{len(round_.unplanned)} ended without a kill; {(round_.seconds - undisturbed_s) / max(1, num):.1f} s lost per kill"
     )
     return lines
 

@@ -40,7 +40,7 @@ from raytune_playbook.records.types import Machine, Outcome, Training
 from raytune_playbook.train.end import End
 from tests.benchmarks.trial_cost import Sleeper
 from tests.conftest import running_cluster
-from tests.soak.processes import Sample, cpu_s, sampled
+from tests.soak.processes import Sample, cpu_s, sampled, since
 
 NUM_EVALUATIONS = 10
 MACHINE = Machine("simulated", "none", "cpu", 1, 1, ("simulated",), (1,))
@@ -155,7 +155,7 @@ def costs(samples: list[Sample], num_gangs: int) -> dict[str, Any]:
     first = next(each for each in samples if each.num_done >= min(num_gangs, samples[-1].num_done - 1))
     last = samples[-1]
     num = last.num_done - first.num_done
-    cpu = {role: (last.of[role] - first.of[role]) / num for role in first.of if role in last.of}
+    cpu = {role: gained_s / num for role, gained_s in since(first, last).items()}
     single = {role: cpu[role] for role in ("driver", "pool", "gcs", "raylet") if cpu.get(role, 0) > 0}
     return {
         "trials_per_s": round(num / (last.at_s - first.at_s), 2),

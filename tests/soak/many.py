@@ -72,14 +72,14 @@ def measured_round(num_trials: int) -> dict[str, Any]:
         starts = [gang.num_starts for gang in gangs.facts()]
     outcomes = [row["outcome"] for row in rows]
     late = [sample for sample in samples if sample.num_done >= num_trials / 2]
-    roles = sorted(set.intersection(*({*sample.of} for sample in late)))
+    roles = sorted(set.intersection(*(sample.roles for sample in late)))
     return {
         "trials": len(rows),
         "completed": outcomes.count("completed"),
         "attempts": sum(len(row["attempts"]) for row in rows),
         "gang_starts": starts,
         "memory_mb": {
-            role: growth([each.num_done for each in late], [each.of[role] for each in late]) for role in roles
+            role: growth([each.num_done for each in late], [each.mean(role) for each in late]) for role in roles
         },
         "trial_s": growth(*between_starts(rows)),
     }

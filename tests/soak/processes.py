@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import psutil
 
@@ -47,16 +48,13 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def totals(measure: Callable[[psutil.Process], float]) -> dict[str, float]:
-    """By role, the mean over its processes of memory, or the sum of what they computed."""
+def of_each(measure: Callable[[psutil.Process], float]) -> dict[tuple[str, int], float]:
+    """Memory, or what was computed, by role and process id."""
     found = {}
     for role, processes in by_role().items():
-        values = []
         for process in processes:
-            with contextlib.suppress(psutil.Error):
-                values.append(measure(process))
-        if values:
-            found[role] = sum(values) / (len(values) if measure is unique_mb else 1)
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                found[role, process.pid] = measure(process)
     return found
 
 
@@ -65,12 +63,29 @@ class Sample:
     """Fields:
     at_s: seconds of a steady clock.
     num_done: trials that have ended.
-    of: memory or CPU seconds by role.
+    of: memory or CPU seconds by role and process id.
     """
 
     at_s: float
     num_done: int
-    of: Mapping[str, float]
+    of: Mapping[tuple[str, int], float]
+
+    def mean(self, role: str) -> float:
+        """Over the processes of a role."""
+        return fmean(value for (of, _), value in self.of.items() if of == role)
+
+    @property
+    def roles(self) -> set[str]:
+        return {role for role, _ in self.of}
+
+
+def since(first: Sample, last: Sample) -> dict[str, float]:
+    """By role, what the processes that were there at both times have gained together."""
+    gained: dict[str, float] = {}
+    for (role, process_id), value in last.of.items():
+        if (role, process_id) in first.of:
+            gained[role] = gained.get(role, 0.0) + value - first.of[role, process_id]
+    return gained
 
 
 @contextlib.contextmanager
@@ -88,7 +103,7 @@ def sampled(status: Path, measure: Callable[[psutil.Process], float], every_s: f
             with contextlib.suppress(OSError, ValueError):
                 num_done = json.loads(status.read_text())["num_done"]
                 if not samples or num_done != samples[-1].num_done:
-                    samples.append(Sample(time.monotonic(), num_done, totals(measure)))
+                    samples.append(Sample(time.monotonic(), num_done, of_each(measure)))
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

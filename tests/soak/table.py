@@ -39,9 +39,10 @@ def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
         told = f"{median(times):6.1f} s {max(times):6.1f} s" if times else "-"
         lines.append(f"{kind:10} {sum(kill.kind == kind for kill in round_.done):6}  {told}")
     num = len(round_.done)
+    lost_s = (round_.seconds - undisturbed_s) / max(1, num)
     lines.append(
-        f"{num} kills survived in {round_.seconds:.0f} s by {round_.num_drivers} drivers, of which "
-        f"{len(round_.unplanned)} ended without a kill; {(round_.seconds - undisturbed_s) / max(1, num):.1f} s lost per kill"
+        f"{num} kills survived in {round_.seconds:.0f} s, {lost_s:.1f} s lost per kill; {round_.num_drivers} drivers, of "
+        f"which {len(round_.unplanned)} ended without a kill"
     )
     return lines
 

@@ -31,7 +31,7 @@ class Done:
 
     Fields:
         at_s: seconds of this round before it, pauses of the program left out.
-        went_on_s: after it every trial that had begun had come further, or ended; None where the next came first.
+        went_on_s: after it every trial that ran had come further, or ended; None where the next came first.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Open:
     Fields:
         num_drivers: that there had been.
         before: how far each trial was, when only what had survived went on.
-        waits_for: trials that had begun, and have come no further since.
+        waits_for: trials that ran, and have come no further since.
     """
 
     kill: Kill
@@ -147,7 +147,7 @@ class Disturbed:
             return
         self.done.append(Done(kill.number, kill.kind, what, round(at_s, 1)))
         self._read_back(f"after kill {kill.number}")
-        self._open.append(Open(kill, self.num_drivers, before, set(self._ended.begun)))
+        self._open.append(Open(kill, self.num_drivers, before, set(self._ended.running)))
         self._has_moved = False
         if kill.kind in ("raylet", "link"):
             self._mending = self._threads.submit(self._mend_after, kill.outage_s)
@@ -183,7 +183,7 @@ class Disturbed:
             if each.is_settled:
                 each.waits_for = {trial for trial in each.waits_for if now[trial] <= each.before[trial]}
             elif self._is_settled(each):
-                each.before, each.waits_for, each.is_settled = now, set(self._ended.begun), True
+                each.before, each.waits_for, each.is_settled = now, set(self._ended.running), True
         for each in [each for each in self._open if each.is_settled and not each.waits_for and now != each.before]:
             self._open.remove(each)
             place = each.kill.number - 1
@@ -229,7 +229,7 @@ class Disturbed:
 
     def _ended_whole(self) -> bool:
         self._read_back("at the end")
-        return not self._ended.begun | self._ended.failed
+        return not self._ended.running | self._ended.failed
 
     def _launch(self) -> None:
         self.num_drivers += 1

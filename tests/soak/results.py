@@ -69,7 +69,7 @@ class Ended:
 
     def __init__(self, store: RoundStore, known: dict[str, str]) -> None:
         self._store, self.known = store, known
-        self.begun, self.failed = frozenset[str](), frozenset[str]()
+        self.running, self.failed = frozenset[str](), frozenset[str]()
 
     def look(self) -> list[str]:
         """Read all records back.
@@ -80,18 +80,21 @@ class Ended:
         Raises:
             StorageError: a file of them cannot be read.
         """
-        now = dict[str, str]()
-        begun, failed = set[str](), set[str]()
+        now, running, failed = dict[str, str](), set[str](), set[str]()
         for row in self._store.trials().to_pylist():
             key = trial_key(row["index"], row["repeat"])
-            if row["outcome"] in (None, "failed"):  # a failed one may be run again
-                self._store.measurements(row["study"], key)
-                (begun if row["outcome"] is None else failed).add(f"{row['study']}/{key}")
-            else:
-                now[f"{row['study']}/{key}"] = _whole(row, self._store)
+            name = f"{row['study']}/{key}"
+            if row["outcome"] not in (None, "failed"):
+                now[name] = _whole(row, self._store)
+                continue
+            self._store.measurements(row["study"], key)
+            if row["outcome"] == "failed":  # it may be run again
+                failed.add(name)
+            elif row["attempts"][-1]["ended"] is None:
+                running.add(name)
         wrong = [f"trial {name} has changed or is gone" for name, was in self.known.items() if now.get(name) != was]
         self.known |= now
-        self.begun, self.failed = frozenset(begun), frozenset(failed)
+        self.running, self.failed = frozenset(running), frozenset(failed)
         return wrong
 
     @property

@@ -41,8 +41,8 @@ def summary(round_: Disturbed, undisturbed_s: float) -> list[str]:
     num = len(round_.done)
     lost_s = (round_.seconds - undisturbed_s) / max(1, num)
     lines.append(
-        f"{num} kills survived in {round_.seconds:.0f} s, {lost_s:.1f} s lost per kill; {round_.num_drivers} drivers, of "
-        f"which {len(round_.unplanned)} ended without a kill"
+        f"{num} kills survived in {round_.seconds:.0f} s, {lost_s:.1f} s lost per kill; {round_.num_drivers} drivers, "
+        f"of which {len(round_.unplanned)} ended without a kill"
     )
     return lines
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from raytune_playbook.records.types import RoundState
 from tests.multihost.conftest import PORT, Hosts
 from tests.soak.faults import ENDS_DRIVER, Kill, broken
 from tests.soak.results import Ended, store_of
@@ -229,7 +230,8 @@ class Disturbed:
 
     def _ended_whole(self) -> bool:
         self._read_back("at the end")
-        return not self._ended.running | self._ended.failed
+        status = store_of(str(self._folder), NAME).status()
+        return status is not None and status.state is RoundState.FINISHED and not self._ended.failed
 
     def _launch(self) -> None:
         self.num_drivers += 1

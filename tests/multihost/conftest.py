@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -165,14 +166,18 @@ class Hosts:
         """Have both hosts in the cluster again, with nothing running on them."""
         for host in (self.one, self.two):
             self.link(host, "up")
-            if host.name not in self.alive() - self.draining():
-                host.kill()
-                shutil.rmtree(host.scratch, ignore_errors=True)
-                self._ray_start(host, f"--address={self.head.address}:{PORT}", "--num-cpus=2", "--labels=pool=gangs")
+        there = self.alive() - self.draining()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self._start_host, [host for host in (self.one, self.two) if host.name not in there]))
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while self.alive() != {"head", "one", "two"} or self.draining():
             assert time.monotonic() < deadline_s, f"only {self.alive()} are in the cluster"
             time.sleep(0.2)
+
+    def _start_host(self, host: Host) -> None:
+        host.kill()
+        shutil.rmtree(host.scratch, ignore_errors=True)
+        self._ray_start(host, f"--address={self.head.address}:{PORT}", "--num-cpus=2", "--labels=pool=gangs")
 
     def _wire(self, host: Host) -> None:
         run_command("ip", "netns", "add", host.namespace)

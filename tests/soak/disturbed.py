@@ -223,10 +223,17 @@ class Disturbed:
         if not any(each.kill.kind in (*ENDS_DRIVER, "store") for each in self._open):
             self.unplanned.append(f"driver {self.num_drivers} ended with {code} after kill {len(self.done)}")
             sys.stdout.write(f"  !! {self.unplanned[-1]}\n")
+        if [each.kill.kind for each in self._open if each.kill.kind in ENDS_DRIVER] == ["pool"]:
+            self._require_said(code, "The round stopped: the pool of gangs was lost")
         if not self._is_head_there():
             self._hosts.renew()
         self._launch()
         return False
+
+    def _require_said(self, code: int, sentence: str) -> None:
+        printed = self._log.read_text()
+        if code != 1 or printed.count(sentence) != 1 or "Traceback" in printed:
+            raise GoneWrongError(f"a driver ended with {code}, and without the sentence {sentence!r}: {self._log}")
 
     def _ended_whole(self) -> bool:
         self._read_back("at the end")
@@ -241,7 +248,7 @@ class Disturbed:
         if failed:
             sys.stdout.write("  a trial had failed, and is run again\n")
         where = ["--storage", str(self._folder), "--address", f"{self._hosts.head.address}:{PORT}"]
-        with (self._folder / f"driver-{self.num_drivers:03d}.txt").open("w") as log:
+        with self._log.open("w") as log:
             self._driver = self._hosts.launch(
                 self._hosts.head,
                 *("-m", "raytune_playbook", *what, *where),
@@ -249,6 +256,10 @@ class Disturbed:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / f"driver-{self.num_drivers:03d}.txt"
 
     def _stop(self) -> None:
         if self._mending is not None:

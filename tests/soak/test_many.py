@@ -1,4 +1,4 @@
-"""Many trials and many gangs: nothing is lost, and nothing grows without end; `tests/soak/README.md` has the figures."""
+"""Many trials and many gangs: nothing is lost, and nothing grows without end; the README here has the figures."""
 
 from __future__ import annotations
 

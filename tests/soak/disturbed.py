@@ -138,7 +138,7 @@ class Disturbed:
             is_due = self.seconds >= self.done[-1].at_s + 12 * kill.delay_s
         else:
             is_due = self.steps() >= kill.at_steps and self._has_moved
-        if not is_due or (kill.kind in ("raylet", "link", "head") and self._mending is not None):
+        if not is_due or (kill.kind in ("raylet", "link", "gcs", "head") and self._mending is not None):
             return
         if not kill.is_sudden:
             time.sleep(kill.delay_s)

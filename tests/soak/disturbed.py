@@ -67,7 +67,7 @@ class Disturbed:
     """One round, its driver, and what was done to them; what it knows stands in ``kills.json`` of its folder."""
 
     def __init__(self, hosts: Hosts, folder: Path, kills: list[Kill], variables: Mapping[str, str]) -> None:
-        self._hosts, self._folder, self._kills, self._variables = hosts, folder, kills, variables
+        self._hosts, self._folder, self._kills, self.variables = hosts, folder, kills, variables
         self._driver: subprocess.Popen[str] | None = None
         self._mending: Future[None] | None = None
         self._threads = ThreadPoolExecutor(1)
@@ -252,7 +252,7 @@ class Disturbed:
             self._driver = self._hosts.launch(
                 self._hosts.head,
                 *("-m", "raytune_playbook", *what, *where),
-                variables=self._variables,
+                variables=self.variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -51,7 +51,7 @@ TITLES = {
 ENDS_DRIVER = ("driver", "pool", "gcs", "head")
 """Kinds upon which the driver ends, and the round is resumed."""
 
-SUDDEN = 0.15
+SUDDEN = 0.5
 """The share of kills that don't wait until work goes on after the one before."""
 
 

@@ -66,6 +66,8 @@ def disturb(hosts: Hosts, state: Path, plan: Plan, for_s: float = float("inf")) 
     sys.stdout.write(f"undisturbed: {undisturbed['hash']}\n")
     folder = state / f"seed-{plan.seed}"
     round_ = Disturbed(hosts, _made(folder), plan.kills, _variables(plan, plan.step_sleep_s))
+    if len(round_.done) == plan.num_kills:  # nothing is left to leave time for
+        round_.variables = _variables(plan, 0.0)
     num_steps = plan.num_trials * STEPS
     undisturbed_s = undisturbed["seconds"] + num_steps * plan.step_sleep_s / (
         digits_round.round.resources.num_gangs or 1

@@ -235,10 +235,8 @@ class Gangs:
             workload: pickled, where it preprocesses examples; else None.
             label: the column of labels.
         """
-        if self._store is None:
-            raise RunError("Gangs work inside their `with` block only; enter it first.")
         return Preparation(
-            self._store,
+            self._living_store(),
             workload,
             label,
             num_cpus=self.resources.pipeline_cpus,
@@ -246,6 +244,16 @@ class Gangs:
             node_bytes=smallest_object_store_bytes(),
             pipeline=pipeline,
         )
+
+    def _living_store(self) -> StoreHandle:
+        """The store of examples, or another in its place: what it held is read anew."""
+        if self._store is None:
+            raise RunError("Gangs work inside their `with` block only; enter it first.")
+        try:
+            answer_of(self._store.note.remote("", {}, [], []), timeout_s=ANSWER_TIMEOUT_S)
+        except ray.exceptions.RayActorError:
+            self._store = start_store()
+        return self._store
 
     def capacity(self) -> int:
         """How many gangs the cluster holds now, or may grow to."""

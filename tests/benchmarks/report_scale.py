@@ -59,9 +59,9 @@ WORKLOAD = WorkloadSpec(module="jobs.large", name="Large", settings={}, source_h
 
 def write_round(folder: str, num_trials: int) -> None:
     """Write the records of a finished round."""
-    studies = [_study(name, num_trials // 2) for name in ("relu", "gelu")]
+    studies = [study_of(name, num_trials // 2) for name in ("relu", "gelu")]
     store = RoundStore(Storage(folder), "large")
-    store.create(_record(studies), studies, notes="", diff="")
+    store.create(record_of(studies), studies, notes="", diff="")
     chunks = [
         (folder, study, number, range(begin, min(begin + PART_TRIALS, study.num_trials)))
         for study in studies
@@ -136,7 +136,7 @@ def _trial(study: StudySpec, index: int) -> tuple[TrialRecord, pa.Table]:
     return record, table.take(order)
 
 
-def _study(activation: str, num_trials: int) -> StudySpec:
+def study_of(activation: str, num_trials: int) -> StudySpec:
     return StudySpec(
         name=f"activation={activation}",
         arm={"activation": activation},
@@ -158,7 +158,7 @@ def _study(activation: str, num_trials: int) -> StudySpec:
     )
 
 
-def _record(studies: list[StudySpec]) -> RoundRecord:
+def record_of(studies: list[StudySpec]) -> RoundRecord:
     num_trials = sum(study.num_trials for study in studies)
     return RoundRecord(
         name="large",
@@ -215,12 +215,17 @@ def _peak_mb() -> float:
 
 def measured(num_trials: int) -> dict[str, float]:
     """All that is measured of a round of so many trials."""
-    found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_round(folder, num_trials)
-        for measure in (parts_of, whole_of):
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-                found |= process.submit(measure, folder).result()
+        return measured_reading(folder)
+
+
+def measured_reading(folder: str) -> dict[str, float]:
+    """Of the round ``large`` in a folder."""
+    found: dict[str, float] = {}
+    for measure in (parts_of, whole_of):
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            found |= process.submit(measure, folder).result()
     return {name: round(value, 3) for name, value in found.items()}
 
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -137,7 +138,7 @@ class Hosts:
             run_command("ip", "-n", self._switch, "link", "set", "bridge", "up")
             for host in (self.head, self.one, self.two):
                 self._wire(host)
-            self._ray_start(self.head, "--head", f"--port={PORT}", "--num-cpus=1", "--dashboard-host=127.0.0.1")
+            self._start_head()
             self.mend()
         except BaseException:
             self.__exit__()
@@ -156,18 +157,38 @@ class Hosts:
         if self._switch in present:
             run_command("ip", "netns", "del", self._switch)
 
+    def renew(self) -> None:
+        """Have another cluster in place of this one, on the same hosts."""
+        while self._processes:  # also those that were killed with their host
+            process = self._processes.pop()
+            process.kill()
+            process.wait()
+        for host in (self.head, self.one, self.two):
+            self.link(host, "up")
+            host.kill()
+            shutil.rmtree(host.scratch, ignore_errors=True)
+        self._start_head()
+        self.mend()
+
+    def _start_head(self) -> None:
+        self._ray_start(self.head, "--head", f"--port={PORT}", "--num-cpus=1", "--dashboard-host=127.0.0.1")
+
     def mend(self) -> None:
         """Have both hosts in the cluster again, with nothing running on them."""
         for host in (self.one, self.two):
             self.link(host, "up")
-            if host.name not in self.alive() - self.draining():
-                host.kill()
-                shutil.rmtree(host.scratch, ignore_errors=True)
-                self._ray_start(host, f"--address={self.head.address}:{PORT}", "--num-cpus=2", "--labels=pool=gangs")
+        there = self.alive() - self.draining()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(self._start_host, [host for host in (self.one, self.two) if host.name not in there]))
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while self.alive() != {"head", "one", "two"} or self.draining():
             assert time.monotonic() < deadline_s, f"only {self.alive()} are in the cluster"
             time.sleep(0.2)
+
+    def _start_host(self, host: Host) -> None:
+        host.kill()
+        shutil.rmtree(host.scratch, ignore_errors=True)
+        self._ray_start(host, f"--address={self.head.address}:{PORT}", "--num-cpus=2", "--labels=pool=gangs")
 
     def _wire(self, host: Host) -> None:
         run_command("ip", "netns", "add", host.namespace)
@@ -229,9 +250,14 @@ class Hosts:
 
     def start(self, host: Host, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start ``drive.py`` on a host."""
-        return subprocess.Popen(
-            host.command(sys.executable, str(DRIVE), *arguments), env=self.environment, text=True, **options
-        )
+        return self.launch(host, str(DRIVE), *arguments, **options)
+
+    def launch(
+        self, host: Host, *arguments: str, variables: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start Python on a host."""
+        environment = self.environment | dict(variables or {})
+        return subprocess.Popen(host.command(sys.executable, *arguments), env=environment, text=True, **options)
 
     @contextlib.contextmanager
     def s3(self, *, seed: int, share: float) -> Iterator[str]:

@@ -260,6 +260,10 @@ class StoreHandle(Protocol):
     """A handle to an `ExampleStore`."""
 
     @property
+    def note(self) -> RemoteMethod[[str, dict[str, float], list[str], list[NotFinite]], None]:
+        """As there."""
+
+    @property
     def load(self) -> RemoteMethod[[Loading], Loaded | PlaybookError]:
         """As there."""
 

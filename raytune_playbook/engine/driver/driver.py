@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import ray.exceptions
@@ -23,8 +23,9 @@ from raytune_playbook.engine.driver.metrics import RoundMetrics
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder, Tally
+from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
-from raytune_playbook.engine.pool.events import GangChanged
+from raytune_playbook.engine.pool.events import AttemptEnded, GangChanged, News
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.reporting import Silence
 from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
@@ -39,6 +40,9 @@ from raytune_playbook.study.settings import Budget
 
 LOG = logging.getLogger("raytune_playbook")
 STATUS_EVERY_S = 5.0
+SHOW_EVERY_S = 0.25
+"""What is shown takes all trials into account; looked at after each event, it would cost a large round its time."""
+
 TUNE_LEAVES_S = 15.0
 """Within this Tune has heard that its trials are over."""
 
@@ -100,6 +104,13 @@ def _status(tally: Tally, now: Standing) -> RoundStatus:
     )
 
 
+def _examples_lost(news: News) -> Iterator[str]:
+    """Sentences: no trial can be trained any more before they are read anew."""
+    for _, event in news.events:
+        if isinstance(event, AttemptEnded) and event.ended.cause is Cause.EXAMPLES_LOST:
+            yield event.ended.error or str(event.ended.cause)
+
+
 class Driver:
     """Runs the trials that are left, until they are done or something ends the round."""
 
@@ -117,7 +128,7 @@ class Driver:
         self._tune_error: BaseException | None = None
         self._last_event = 0
         self._started_s = time.monotonic()
-        self._status_at_s = self._requests_at_s = 0.0
+        self._status_at_s = self._requests_at_s = self._shown_at_s = 0.0
 
     def run(self) -> RoundStatus:
         """Run to the end and return the status that was written last.
@@ -196,15 +207,17 @@ class Driver:
         self._searcher.max_concurrent = len(news.gangs) + 1  # one waits in the queue while each gang has one
         self._tell()
         self._metrics.gangs_are(news.gangs, now_s)
-        num_gangs = sum(state.has_workers for state in news.gangs.values())
-        self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
+        if now_s - self._shown_at_s >= SHOW_EVERY_S:
+            self._shown_at_s = now_s
+            num_gangs = sum(state.has_workers for state in news.gangs.values())
+            self._progress.update(tally, self._recorder.best, Left(num_gangs, self._pace.left_s(num_gangs, now_s)))
         if now_s - self._status_at_s >= STATUS_EVERY_S:
             self._status_at_s = now_s
             self._write_status(Standing(RoundState.RUNNING))
         if now_s - self._requests_at_s >= REQUESTS_EVERY_S:
             self._requests_at_s = now_s
             self._obey_requests()
-        self._look_for_an_end(news.failure)
+        self._look_for_an_end(news.failure or next(_examples_lost(news), None))
         return bool(news.events)
 
     def _look_for_an_end(self, failure: str | None) -> None:

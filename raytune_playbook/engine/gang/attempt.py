@@ -13,13 +13,18 @@ from raytune_playbook.study.settings import Resources
 from raytune_playbook.train.end import End
 
 MAX_SENTENCE = 400
+EXAMPLES_LOST = "the examples are no longer in the cluster's memory, for the process that held them has ended"
 _HEADS = ("Training failed due to worker errors:", "[Rank ", "Traceback (most recent call last):")
 _SIGNS = ("low on memory", "memory pressure", "The actor is dead because", "is temporarily unavailable")
 
 
 @dataclass
 class RunningAttempt:
-    """The attempt that the workers are at, seen from the host."""
+    """The attempt that the workers are at, seen from the host.
+
+    Fields beside those that say themselves: ``unreachable`` (names of hosts upon whose silence the attempt is given up;
+    they may be back before its workers have ended).
+    """
 
     assignment: Assignment
     ends: dict[int, WorkerEnd] = field(default_factory=dict)
@@ -33,6 +38,7 @@ class RunningAttempt:
     moved_at_s: float = field(default_factory=time.monotonic)
     first_end_at_s: float | None = None
     drained: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
 
 
 def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh_workers: bool) -> AttemptEnd:
@@ -48,6 +54,8 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     raised = [end for end in ends if end.traceback is not None]
     if (failure := _storage_failure(attempt)) is not None:
         return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=restarts, warning=warning)
+    if any(end.lacks_examples for end in ends):
+        return AttemptEnd(Cause.EXAMPLES_LOST, error=EXAMPLES_LOST, machine=machine, restarts_gang=restarts)
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
             return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
@@ -75,10 +83,12 @@ def aborted(
             return whole
     if (failure := _storage_failure(attempt)) is not None:
         return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=True)
+    if any(end.lacks_examples for end in attempt.ends.values()):
+        return AttemptEnd(Cause.EXAMPLES_LOST, error=EXAMPLES_LOST, machine=machine, restarts_gang=True)
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
         return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
-    if is_node_lost:
+    if is_node_lost or attempt.unreachable:
         return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
     cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED

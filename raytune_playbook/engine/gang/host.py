@@ -285,8 +285,8 @@ class Host:
         if not silent:
             return None
         lost = await lost_nodes({hello.node_id for hello in silent.values()})
-        names = sorted({hello.host_name for hello in silent.values() if hello.node_id in lost})
-        return f"{', '.join(names)} cannot be reached" if names else None
+        attempt.unreachable = tuple(sorted({hello.host_name for hello in silent.values() if hello.node_id in lost}))
+        return f"{', '.join(attempt.unreachable)} cannot be reached" if attempt.unreachable else None
 
     def _look_for_drains(self, fit: Fit, attempt: RunningAttempt) -> None:
         """Have the trial end at its next reporting interval when a node of its workers is to go."""

@@ -112,6 +112,7 @@ class WorkerEnd:
         error: its last line; for an `InputError` its sentence.
         is_input_error: the workload or a value breaks a rule.
         is_storage_failure: what it raised is that the storage takes no more.
+        lacks_examples: what it raised is that the examples are no longer in the cluster's memory.
         num_reports: how many times this worker reported rows.
         leak: a sentence when the worker should be replaced.
     """
@@ -123,6 +124,7 @@ class WorkerEnd:
     error: str | None = None
     is_input_error: bool = False
     is_storage_failure: bool = False
+    lacks_examples: bool = False
     leak: str | None = None
 
 
@@ -136,6 +138,7 @@ class Cause(StrEnum):
     WORKER_DIED = "worker died"
     NODE_LOST = "node lost"
     STORAGE_FAILED = "storage failed"
+    EXAMPLES_LOST = "examples lost"
 
 
 @dataclass(frozen=True)

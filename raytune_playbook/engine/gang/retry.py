@@ -5,7 +5,7 @@ from __future__ import annotations
 from raytune_playbook.engine.gang.messages import Cause
 
 MAX_COUNTED_ATTEMPTS = 2
-"""Attempts that end in a dead worker or an exception before a trial has failed for good."""
+"""Attempts in a row that end in a dead worker or an exception, and come no further, before a trial has failed."""
 
 COUNTED = (Cause.EXCEPTION, Cause.WORKER_DIED)
 
@@ -21,10 +21,11 @@ def is_retried(cause: Cause, *, num_counted: int, is_check: bool) -> bool:
     A lost node is no fault of the trial's, and as often as it happens not counted. A dead worker or an exception is
     counted. In the check before trial 0 an exception is the code's, which is what the check is for, and ends it at
     once. What has completed, is infeasible or was stopped is not retried, nor
-    is what the storage took no more of, with which the round ends.
+    is what the storage took no more of, or whose examples are gone, with which the round ends.
 
     Args:
-        num_counted: attempts of the trial that ended in a way that counts, this one included.
+        num_counted: attempts in a row that ended in a way that counts, this one included, none of which came further
+            than the one before.
         is_check: it is the check before trial 0.
     """
     if cause is Cause.NODE_LOST:

@@ -161,6 +161,7 @@ def _run(
         error=no_room or (_last_line(failure) if failure else None),
         is_input_error=isinstance(failure, InputError),
         is_storage_failure=no_room is not None,
+        lacks_examples=has_lost_objects(failure),
     )
 
 
@@ -247,6 +248,13 @@ def _profile(assignment: Assignment, context: RoundContext, group: Group) -> Pro
         return None
     path = profile_path(trial.study, trial.key, steps.first, steps.last)
     return Profile(steps, functools.partial(Storage(context.uri).write, path))
+
+
+def has_lost_objects(error: BaseException | None) -> bool:
+    """Whether what was raised is that an object is in no node's memory any more, as when its owner has died."""
+    while error is not None and not isinstance(error, ray.exceptions.ObjectLostError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _last_line(error: BaseException) -> str:

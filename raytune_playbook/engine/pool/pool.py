@@ -30,7 +30,7 @@ from raytune_playbook.engine.pool.handle import PoolHandle
 from raytune_playbook.engine.pool.queue import QueuedTrial
 from raytune_playbook.engine.pool.starts import GangCounts, num_to_start, num_wanted
 from raytune_playbook.engine.pool.state import GangFacts, PooledGang, PoolState
-from raytune_playbook.records.columns import MeasurementRow
+from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.study.trial import TrialSpec, index_and_repeat
 
@@ -140,6 +140,7 @@ class Pool:
         """Measurements of a running attempt, from its gang's host."""
         for trial in [gang.trial for gang in self._gangs if gang.trial is not None]:
             if trial.attempt == attempt:
+                trial.reported_step = max([trial.reported_step, *(int(row[STEP] or 0) for row in rows)])
                 self._queue.emit(trial, NewMeasurements(attempt, rows))
 
     # ------------------------------------------------------------------ for the driver

@@ -23,7 +23,9 @@ class QueuedTrial:
 
     Fields:
         is_recorded: False for the check before trial 0.
-        num_attempts, num_counted: attempts that were begun, and those that ended in a way that counts.
+        num_attempts: attempts that were begun.
+        num_counted: attempts in a row that ended in a way that counts, none of which came further than the one before.
+        reported_step, counted_step: the furthest of which measurements have come, and that when one last counted.
         is_to_stop: it was asked to end.
         final: how it ended for good.
     """
@@ -33,6 +35,8 @@ class QueuedTrial:
     is_recorded: bool
     num_attempts: int = 0
     num_counted: int = 0
+    reported_step: int = 0
+    counted_step: int = -1
     is_to_stop: bool = False
     final: AttemptEnd | None = None
 
@@ -171,9 +175,12 @@ class TrialQueue:
     def settle(self, trial: QueuedTrial, ended: AttemptEnd) -> bool:
         """Apply the retry rule to an attempt that ended; True when the trial has ended for good.
 
-        Another gang may take the retry. A round that was closed or stopped wants none, nor does a trial that was.
+        Another gang may take the retry. A round that was closed or stopped wants none, nor does a trial that was. A
+        trial that comes further from attempt to attempt goes on: what ends them is not at one place in it.
         """
-        trial.num_counted += is_counted(ended.cause)
+        if is_counted(ended.cause):
+            trial.num_counted = 1 if trial.reported_step > trial.counted_step else trial.num_counted + 1
+            trial.counted_step = trial.reported_step
         round_ = self._rounds.get(trial.round_id)
         is_wanted = round_ is not None and (round_.num_left > 0 or not trial.is_recorded) and not trial.is_to_stop
         if is_wanted and is_retried(ended.cause, num_counted=trial.num_counted, is_check=not trial.is_recorded):

@@ -141,10 +141,13 @@ def _shortened(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(update=length | {"values": values, "divergence_factor": NEVER})
 
 
+FAILURES = (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED, Cause.EXAMPLES_LOST)
+
+
 def _require_success(ended: AttemptEnd, trial: str) -> None:
     if ended.is_input_error:
         raise SpecError(ended.error or "")
-    if ended.cause in (Cause.EXCEPTION, Cause.WORKER_DIED, Cause.NODE_LOST, Cause.STORAGE_FAILED):
+    if ended.cause in FAILURES:
         shown = from_users_code(ended.traceback or ended.error or "")
         # A worker that died, or a node, may have done so for reasons of its own.
         error = WorkloadError if ended.cause is Cause.EXCEPTION else RunError

@@ -122,6 +122,22 @@ def test_what_hangs_is_a_dead_worker_and_what_raised_before_an_exception(attempt
     assert aborted(attempt, is_node_lost=True).cause == Cause.NODE_LOST
 
 
+def test_a_host_that_was_out_of_reach_is_lost_also_where_it_is_back_before_the_workers_have_ended(attempt):
+    attempt.unreachable = ("two",)
+    said(attempt, 0, None, "RuntimeError: Connection closed by peer")
+    assert aborted(attempt).cause is Cause.NODE_LOST
+
+
+@pytest.mark.parametrize("verdict_of", [ended, aborted])
+def test_examples_that_are_gone_are_no_fault_of_the_trials(attempt, verdict_of):
+    said(attempt, 1, None, "OwnerDiedError: Failed to retrieve object 0066")
+    attempt.ends[1] = replace(attempt.ends[1], lacks_examples=True)
+    said(attempt, 0, None, "RuntimeError: Connection closed by peer")  # the other one left it
+    found = verdict_of(attempt)
+    assert (found.cause, found.traceback) == (Cause.EXAMPLES_LOST, None)
+    assert found.error is not None and "no longer in the cluster's memory" in found.error
+
+
 def test_an_attempt_of_which_all_is_known_counts_though_its_workers_had_to_be_ended(attempt):
     said(attempt, 0, COMPLETED)
     attempt.num_reports = 1

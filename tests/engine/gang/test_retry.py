@@ -7,7 +7,7 @@ import pytest
 from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.retry import is_counted, is_retried
 
-COMPLETED, INFEASIBLE, STOPPED, EXCEPTION, DIED, LOST, STORAGE = Cause
+COMPLETED, INFEASIBLE, STOPPED, EXCEPTION, DIED, LOST, STORAGE, NO_EXAMPLES = Cause
 
 
 def num_attempts(causes: list[Cause], *, is_check: bool) -> int:
@@ -53,4 +53,5 @@ def test_every_cause_has_a_place_in_the_rule():
         DIED: (True, True),
         LOST: (False, True),
         STORAGE: (False, False),
+        NO_EXAMPLES: (False, False),
     }

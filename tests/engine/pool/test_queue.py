@@ -41,6 +41,13 @@ def test_a_retry_comes_before_what_has_waited_and_any_end_that_is_final_leaves_o
     assert attempt(queue, Cause.COMPLETED)[0].spec.index == 1
 
 
+def test_a_trial_that_comes_further_goes_on_however_often_its_workers_die(queue):
+    queue.submit("r", "all", 0)
+    trial = queue.find("r", ("all", "00000"))
+    for trial.reported_step, is_last in [(0, False), (4, False), (8, False), (8, True)]:
+        assert attempt(queue, Cause.WORKER_DIED)[1] == is_last
+
+
 def test_a_stopped_round_ends_what_waits_and_names_what_runs(queue):
     for index in range(3):
         queue.submit("r", "all", index)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import socket
 import tempfile
 import threading
 import time
@@ -22,7 +20,8 @@ from raytune_playbook.engine.driver.checkpoint_limit import CheckpointLimit
 from raytune_playbook.engine.driver.metrics import RoundMetrics
 from raytune_playbook.engine.driver.pace import Pace
 from raytune_playbook.engine.driver.progress import Left, ProgressLine
-from raytune_playbook.engine.driver.recorder import Recorder, Tally
+from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.driver.standing import Standing, status_of
 from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import AttemptEnded, GangChanged, News
@@ -76,32 +75,6 @@ class HeldRound:
 
     store: RoundStore
     claim: Claim
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a round stands, and why in a sentence; whether running a failed one again as it is may succeed."""
-
-    state: RoundState
-    reason: str = ""
-    retry_helps: bool = True
-
-
-def finished(tally: Tally) -> RoundStatus:
-    """The status of a round all of whose trials have ended."""
-    return _status(tally, Standing(RoundState.FINISHED))
-
-
-def _status(tally: Tally, now: Standing) -> RoundStatus:
-    return RoundStatus(
-        state=now.state,
-        reason=now.reason,
-        retry_helps=now.retry_helps,
-        driver=f"{socket.gethostname()}:{os.getpid()}",
-        seen_at_s=time.time(),
-        num_done=tally.num(),
-        num_trials=tally.num_trials,
-    )
 
 
 def _examples_lost(news: News) -> Iterator[str]:
@@ -285,7 +258,7 @@ class Driver:
         return Standing(RoundState.STOPPED, f"{len(tally.stopped)} trial(s) stopped on request")
 
     def _write_status(self, now: Standing) -> RoundStatus:
-        status = _status(self._recorder.tally, now)
+        status = status_of(self._recorder.tally, now)
         self._store.write_status(status)
         return status
 

@@ -126,7 +126,7 @@ class Recorder:
 
     def best_of_studies(self) -> dict[str, Trial]:
         """The same of each study that has a completed trial."""
-        found = best_of_each_study(self.tally.trials.values(), self._objective)
+        found = best_of_each_study(self.tally.trials.values(), self.objective)
         return {study: best for study, (best,) in found.items()}
 
     def handle(self, event: Event) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
-from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft, finished
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.driver.standing import finished
 from raytune_playbook.engine.jobs.preflight import workload_of
 from raytune_playbook.engine.jobs.to_workers import pack
 from raytune_playbook.engine.rounds.examples import examples_of

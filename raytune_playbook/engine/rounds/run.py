@@ -14,9 +14,10 @@ from rich.text import Text
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.engine.cluster.loss import driver_gone, told_if_killed
 from raytune_playbook.engine.cluster.quiet import driver_log
-from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft, finished
+from raytune_playbook.engine.driver.driver import Driver, HeldRound, TrialsLeft
 from raytune_playbook.engine.driver.progress import ProgressLine
 from raytune_playbook.engine.driver.recorder import Recorder
+from raytune_playbook.engine.driver.standing import finished
 from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.preflight import check_values, workload_of
 from raytune_playbook.engine.jobs.provenance import Provenance, provenance_of, round_record

@@ -342,8 +342,8 @@ def started_together(command) -> tuple[subprocess.Popen[str], subprocess.Popen[s
     return both[0], both[1]
 
 
-def interrupt_and_resume(command, address: str, folder: Path, hold: Path) -> None:
-    """A round that is interrupted in its second trial, and then goes on to its end.
+def interrupt_terminate_and_resume(command, address: str, folder: Path, hold: Path) -> None:
+    """A round that is interrupted in its second trial, terminated in a later one, and then goes on to its end.
 
     While ``hold`` exists, trials stop between their first checkpoint and their end.
     """
@@ -356,12 +356,15 @@ def interrupt_and_resume(command, address: str, folder: Path, hold: Path) -> Non
         kept = {index: checkpoints / f"{index:05d}" / "4" / "training.pt" for index in records_of(folder)}
         return [index for index, path in kept.items() if path.exists() and index not in ended()]
 
+    def hold_a_trial(process: subprocess.Popen[str]) -> int:
+        hold.touch()
+        wait_for(lambda: len(held()) == 1 or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+        return held()[0]
+
     interrupted, refused = started_together(command)
     wait_for(lambda: ended() or interrupted.poll() is not None)
-    hold.touch()
-    wait_for(lambda: len(held()) == 1 or interrupted.poll() is not None)
-    assert interrupted.poll() is None, interrupted.communicate()[0]
-    (live,) = held()
+    live = hold_a_trial(interrupted)
     # Held in its second interval, the trial is there with its first one for whoever looks at a round that runs.
     wait_for(lambda: evaluated(folder, live) == [0, 4] or interrupted.poll() is not None)
     assert records_of(folder)[live]["outcome"] is None
@@ -380,11 +383,26 @@ def interrupt_and_resume(command, address: str, folder: Path, hold: Path) -> Non
     after_interrupt = ended()
     assert 1 <= len(after_interrupt) <= 3
 
+    terminated = command("run", "job.py", address=address)
+    cut = hold_a_trial(terminated)
+    os.kill(terminated.pid, signal.SIGTERM)
+    printed, _ = terminated.communicate(timeout=240)  # the trial is held, and not waited for
+    hold.unlink()
+    assert terminated.returncode == 143, printed
+    assert "Trials are cut off; go on with: raytune-playbook resume line" in printed
+    assert printed.endswith("\nTerminated.\n")
+    status = RoundStore(Storage(str(folder.parent)), folder.name).status()
+    assert (status.state, status.reason) == ("stopped", "terminated")
+    before = ended()
+    assert after_interrupt.items() <= before.items()
+    assert cut not in before
+
     resumed = command("resume", "line", address=address)
     printed, _ = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, printed
-    assert f"{len(after_interrupt)} trials are done already" in printed
-    assert after_interrupt.items() <= ended().items()  # what had ended was not touched
+    assert f"{len(before)} trials are done already" in printed
+    assert before.items() <= ended().items()  # what had ended was not touched
+    assert records_of(folder)[cut]["attempts"][-1]["first_step"] >= 4  # not from its beginning
 
     finished = command("resume", "line", address="127.0.0.1:1")  # where no cluster is, and none is needed
     printed, _ = finished.communicate(timeout=240)
@@ -393,7 +411,7 @@ def interrupt_and_resume(command, address: str, folder: Path, hold: Path) -> Non
 
 
 @pytest.mark.timeout(900)
-def test_ck2_ctrl_c_leaves_a_round_that_goes_on_as_if_undisturbed(command, gangs, cluster, tmp_path, quiet):
+def test_ck2_ctrl_c_and_sigterm_leave_a_round_that_goes_on_as_if_undisturbed(command, gangs, cluster, tmp_path, quiet):
     (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
     (tmp_path / "undisturbed.py").write_text(JOB.replace("HOLD", str(tmp_path / "never")))
     folder = tmp_path / "rounds" / "line"
@@ -401,7 +419,7 @@ def test_ck2_ctrl_c_leaves_a_round_that_goes_on_as_if_undisturbed(command, gangs
     round_ = load_job(str(tmp_path / "undisturbed.py")).round.model_copy(update={"resources": gangs.resources})
     with ThreadPoolExecutor() as threads:
         undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), gangs=gangs, console=quiet)
-        interrupt_and_resume(command, cluster.address, folder, tmp_path / "hold")
+        interrupt_terminate_and_resume(command, cluster.address, folder, tmp_path / "hold")
     assert len(undisturbed.result().trials) == 6
     for index, trial in enumerate(undisturbed.result().trials.to_pylist()):
         assert (trial["outcome"], trial["objective"]) == ("completed", records_of(folder)[index]["objective"])

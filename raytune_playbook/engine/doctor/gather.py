@@ -82,7 +82,8 @@ def gather(storage: str) -> ClusterFacts:
     Args:
         storage: a path or URI that all nodes should reach.
     """
-    alive, draining, compared = [node for node in ray.nodes() if node["Alive"]], draining_nodes(), packages()
+    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeManagerHostname"]))
+    draining, compared = draining_nodes(), packages()
     with _examiners(alive) as examined:
         asked = {each.node_id: each.examiner.look.remote(each.address, compared) for each in examined}
         looks, whys = _answers(asked, START_S)

@@ -48,6 +48,9 @@ def test_a_whole_number_that_no_table_holds_is_refused(number: int) -> None:
 def test_numbers_that_no_double_holds_are_refused_as_bounds_and_are_no_results() -> None:
     with pytest.raises(SpaceError, match="numbers that a double holds"):
         HaltonSearch({"x": tune.uniform(0.0, 10**400)})
+    for mean, sd, q in ((0.0, 1.0, 1e-311), (1e308, 1e308, 1.0), (0.0, 1e308, 1.0)):
+        with pytest.raises(SpaceError, match="a double must hold every value"):
+            HaltonSearch({"x": tune.qrandn(mean, sd, q)})
     search = BayesianSearch(num_initial=2)
     search.set_search_properties("loss", "min", {"x": tune.uniform(0.0, 1.0)})
     search.suggest("a")
@@ -106,5 +109,5 @@ def test_what_is_shown_fits_together() -> None:
         {"y": (1.0, 2.0), "low": (1.0,), "high": (1.0,)},
         {"y": (1.0, 2.0), "low": (1.0, 2.0)},
     ):
-        with pytest.raises(SpecError, match="of a series|two ends"):
+        with pytest.raises(SpecError, match=r"of a series|two ends"):
             ShownSeries(name="s", x=(1.0, 2.0), **wrong)

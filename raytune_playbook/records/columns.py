@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from raytune_playbook.records.types import TimeByPart, Training, TrialRecord
+from raytune_playbook.records.types import Outcome, TimeByPart, Training, TrialRecord
 from raytune_playbook.study.frozen import Value
 
 # ---------------------------------------------------------------------- measurements
@@ -52,6 +52,45 @@ def measurements_table(rows: Sequence[MeasurementRow]) -> pa.Table:
         SPLIT: pa.array([row[SPLIT] for row in rows], pa.string()),
     }
     return pa.table(columns | {name: pa.array([row.get(name) for row in rows], pa.float64()) for name in metrics})
+
+
+def why_no_measurements(table: pa.Table) -> str | None:
+    """Why a table that was read cannot be a measurements table; None where it is one."""
+    for name in (STEP, SPLIT):
+        if name not in table.column_names:
+            return f"it has no column {name!r}"
+        if table[name].null_count:
+            return f"column {name!r} has gaps"
+    for field in table.schema:
+        wanted = {STEP: pa.int64(), SPLIT: pa.string()}.get(field.name, pa.float64())
+        if not _is_like(field.type, wanted):
+            return f"column {field.name!r} holds {field.type}"
+    return _twice(table)
+
+
+def _twice(table: pa.Table) -> str | None:
+    names = table.column_names
+    return None if len(names) == len(set(names)) else "two of its columns have one name"
+
+
+def _is_like(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of one type holds nothing but what one of the other may; a struct may lack fields."""
+    if pa.types.is_null(given):
+        return True
+    if pa.types.is_list(wanted) or pa.types.is_map(wanted):
+        return given.id == wanted.id and all(
+            _is_like(given.field(i).type, wanted.field(i).type) for i in range(wanted.num_fields)
+        )
+    if pa.types.is_struct(wanted):
+        fields_of = {wanted.field(i).name: wanted.field(i).type for i in range(wanted.num_fields)}
+        return given.id == wanted.id and all(
+            each.name in fields_of and _is_like(each.type, fields_of[each.name]) for each in given
+        )
+    if pa.types.is_floating(wanted):
+        return bool(pa.types.is_floating(given) or pa.types.is_integer(given))
+    if pa.types.is_integer(wanted):
+        return bool(pa.types.is_integer(given))
+    return bool(given == wanted)
 
 
 # ---------------------------------------------------------------------- trials
@@ -116,6 +155,30 @@ def trials_table(records: Sequence[TrialRecord]) -> pa.Table:
     for name in names:
         columns[VALUE_PREFIX + name] = _value_column([record.spec.values.get(name) for record in records])
     return pa.table(columns)
+
+
+_ALWAYS_THERE = ("study", "index", "repeat", "outcome", "num_steps", "attempts", "machine")
+_WITHOUT_GAPS = ("study", "index", "repeat", "machine")
+
+
+def why_no_trials(table: pa.Table) -> str | None:
+    """Why a table that was read cannot be a trials table, of this version or an older one; None where it is one."""
+    for name in _ALWAYS_THERE:
+        if name not in table.column_names:
+            return f"it has no column {name!r}"
+        if name in _WITHOUT_GAPS and table[name].null_count:
+            return f"column {name!r} has gaps"
+    known = dict(_TRIAL)
+    for field in table.schema:
+        if field.name in known and not _is_like(field.type, known[field.name]):
+            return f"column {field.name!r} holds {field.type}"
+        if field.name.startswith(VALUE_PREFIX) and pa.types.is_nested(field.type):
+            return f"column {field.name!r} holds {field.type}"
+    if unknown := set(table["outcome"].to_pylist()) - {None, *map(str, Outcome)}:
+        return f"{unknown.pop()!r} is no outcome"
+    if any(index < 0 for name in ("index", "repeat") for index in table[name].to_pylist()):
+        return "a trial's number is negative"
+    return _twice(table)
 
 
 def training_of(row: Mapping[str, Any]) -> Training | None:

@@ -32,6 +32,9 @@ from raytune_playbook.study.frozen import Value, plain
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 from raytune_playbook.study.hyperparameters.space import num_points
 
+FURTHEST_SD = 9.0
+"""No point of 2^-54 or more lies further from a normal distribution's mean."""
+
 
 class TuneSpace:
     """A search space in Ray Tune's notation.
@@ -187,6 +190,12 @@ def _dimension(name: str, domain: sample.Domain) -> Dimension:
 def _normal(mean: float, sd: float, step: float | None) -> Dimension:
     if not (math.isfinite(mean) and 0 < sd < math.inf and (step is None or step > 0)):
         raise SpaceError(f"finite mean, sd > 0 and q > 0 must hold, but got {mean}, {sd} and q={step}; correct them.")
+    furthest = abs(mean) + FURTHEST_SD * sd
+    if not math.isfinite(furthest) or (step is not None and furthest / step > 2**53):
+        raise SpaceError(
+            f"a double must hold every value, and tell the multiples of q apart, but got mean {mean}, sd {sd} and "
+            f"q={step}; correct them."
+        )
     return Normal(Float(0.0, 1.0), mean, sd, step)
 
 

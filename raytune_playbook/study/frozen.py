@@ -52,6 +52,11 @@ class FrozenSpec(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise SpecError(_sentence(type(self).__name__, error)) from None
+        except TypeError as error:
+            if "__init__() " not in str(error):
+                raise
+            # A dict in place of what has an `__init__` of its own, which pydantic calls with what is in the dict.
+            raise SpecError(f"{type(self).__name__} holds what is not complete ({error}); correct it.") from None
 
     @classmethod
     def from_json(cls, content: bytes) -> Self:

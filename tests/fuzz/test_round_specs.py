@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_playbook import Budget, Categorical, Discrete, Float, InputPipeline, Int, Objective, Resources, Round
+from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.suggest import suggest
 from raytune_playbook.study.rules_of_thumb import price, warnings
 from raytune_playbook.study.study import StudySpec
@@ -121,4 +123,6 @@ def test_a_round_is_refused_in_a_sentence_or_has_studies_trials_and_a_price(give
             stored = StudySpec(**json.loads(json.dumps(study.model_dump(mode="json"))))
             assert stored.fingerprint == study.fingerprint
             for index in {0, study.num_trials - 1}:
-                assert suggest(stored, index) == suggest(study, index)
+                trial = suggest(stored, index)
+                assert trial == suggest(study, index)
+                assert trials_table([TrialRecord(spec=trial)]).num_rows == 1

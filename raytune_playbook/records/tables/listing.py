@@ -29,6 +29,8 @@ MOST_PASSES = 20
 """After so many a folder whose files still vanish is not only being compacted."""
 
 _KEY = r"\d+(?:\.r\d+)?"
+KEY = re.compile(_KEY)
+"""A trial's key within its study."""
 _SINGLE = re.compile(rf"({_KEY})\.parquet")
 _PART = re.compile(rf"({_KEY})-({_KEY})\.part(\d{{6}})-[0-9a-f]{{8}}\.parquet")
 _STREAM = re.compile(rf"_({_KEY})\.attempt(\d+)\.arrows")

@@ -15,9 +15,9 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raytune_playbook.records.columns import SPLIT
+from raytune_playbook.records.columns import SPLIT, why_no_measurements
 from raytune_playbook.records.storage import Storage, first_line
-from raytune_playbook.records.tables.listing import BrokenFileError
+from raytune_playbook.records.tables.listing import KEY, BrokenFileError
 
 TRIAL = "trial"
 
@@ -71,7 +71,7 @@ class PartReader:
     def __init__(self, source: pa.BufferReader | pa.NativeFile) -> None:
         with _broken():
             self._file = pq.ParquetFile(source)
-            self.num_rows: dict[str, int] = json.loads(self._file.metadata.metadata[_INDEX])
+            self.num_rows = _index(self._file.metadata.metadata[_INDEX])
             groups = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
         self._begins = [0, *accumulate(groups)]
 
@@ -101,8 +101,24 @@ class PartReader:
         with _broken():
             table = self._file.read_row_groups(groups, use_threads=False).drop_columns(TRIAL).replace_schema_metadata()
             table.validate(full=True)
+            if (why := why_no_measurements(table)) is not None:
+                raise BrokenFileError(f"it holds no measurements: {why}")
         for key in keys:
             yield key, table.slice(begins[key] - begin, self.num_rows[key])
+
+
+def _index(content: bytes) -> dict[str, int]:
+    """How many rows each trial has.
+
+    Raises:
+        ValueError: that is not what stands there.
+    """
+    found = json.loads(content)
+    if not isinstance(found, dict) or not all(isinstance(num, int) and num >= 0 for num in found.values()):
+        raise ValueError("it does not say how many rows each trial has")
+    if unknown := [key for key in found if KEY.fullmatch(key) is None]:
+        raise ValueError(f"{unknown[0]!r} is no trial's key")
+    return found
 
 
 def part_keys(storage: Storage, path: str) -> list[str]:

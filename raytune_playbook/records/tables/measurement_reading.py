@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from raytune_playbook.records.columns import why_no_measurements
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.tables.listing import (
     MOST_PASSES,
@@ -51,7 +52,7 @@ def all_measurements(
         table = parquet_table(content) if file == single_file(key) else read_stream(content)
         if table is None:
             raise BrokenFileError("not even its first rows are whole")
-        return {key: make(key, table)}
+        return {key: make(key, _required(table))}
 
     content = read_folder(storage, folder, parse)
     return {key: made for of_file in content.files.values() for key, made in of_file.items()}, dict(content.broken)
@@ -74,6 +75,13 @@ def read_stream(content: bytes) -> pa.Table | None:
     return pa.Table.from_batches(batches, schema=reader.schema)
 
 
+def _required(table: pa.Table) -> pa.Table:
+    """The same table, where it holds measurements."""
+    if (why := why_no_measurements(table)) is not None:
+        raise BrokenFileError(f"it holds no measurements: {why}")
+    return table
+
+
 def _trial_measurements(storage: Storage, folder: str, key: str, listing: Listing) -> pa.Table | None:
     def content(file: str) -> bytes:
         found = storage.read(f"{folder}/{file}")
@@ -82,9 +90,10 @@ def _trial_measurements(storage: Storage, folder: str, key: str, listing: Listin
         return found
 
     if key in listing.streams:
-        return read_stream(content(listing.streams[key]))
+        table = read_stream(content(listing.streams[key]))
+        return None if table is None else _required(table)
     if key in listing.singles:
-        return parquet_table(content(single_file(key)))
+        return _required(parquet_table(content(single_file(key))))
     for part in reversed(listing.parts):
         if part.spans(key):
             with storage.opened(f"{folder}/{part.file}") as file:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from raytune_playbook.records.columns import trials_table
+from raytune_playbook.records.columns import trials_table, why_no_trials
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.tables.listing import (
     BrokenFileError,
@@ -30,9 +30,8 @@ def parse_rows(file: str, content: bytes) -> pa.Table:
         BrokenFileError: it holds no rows of trials.
     """
     table = parquet_table(content)
-    absent = [name for name in ("study", "index", "repeat", "outcome") if name not in table.column_names]
-    if absent:
-        raise BrokenFileError(f"{file} holds no trials: it has no column {absent[0]!r}")
+    if (why := why_no_trials(table)) is not None:
+        raise BrokenFileError(f"{file} holds no trials: {why}")
     return table
 
 

@@ -69,7 +69,7 @@ def written(folder: Path, faulty: Path, *, seed: int, share: float) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 50))])
 def test_a_share_of_calls_that_fail_costs_no_record_and_spoils_none(faulty, tmp_path, seed):
     folder = tmp_path / "rounds"
     assert written(folder, faulty, seed=seed, share=0.05) == "one driver\n"

@@ -55,6 +55,12 @@ def credentials_refused(uri: str) -> str | None:
     )
 
 
+def below(uri: str, path: str) -> str:
+    """A file or folder below a path or URI, whose options stay at its end: ``s3://bucket/rounds/a?region=eu-west-1``."""
+    place, mark, options = uri.partition("?") if _URI.fullmatch(uri) else (uri, "", "")
+    return f"{place.rstrip('/')}/{path}{mark}{options}"
+
+
 def is_inside(path: str) -> bool:
     """Whether a path from a folder leads nowhere outside of it."""
     return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path

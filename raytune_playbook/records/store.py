@@ -84,7 +84,11 @@ class RoundStore:
     @property
     def uri(self) -> str:
         """Where the round's folder is."""
-        return f"{self.storage.uri.rstrip('/')}/{self.name}"
+        return self.storage.uri_of(self.name)
+
+    def uri_of(self, path: str) -> str:
+        """Where a file or folder of the round is."""
+        return self.storage.uri_of(f"{self.name}/{path}")
 
     def command(self, verb: str) -> str:
         """The shell command that does something with the round, such as ``resume``."""

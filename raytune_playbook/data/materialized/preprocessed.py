@@ -73,9 +73,8 @@ def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
 
 def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
     """Where the preprocessed examples are, by split."""
-    prefix = storage.uri.rstrip("/")
     return {
-        split: Files(f"{prefix}/{manifest.folder}/{split}", format="parquet")
+        split: Files(storage.uri_of(f"{manifest.folder}/{split}"), format="parquet")
         for split, number in manifest.num_examples.items()
         if number
     }

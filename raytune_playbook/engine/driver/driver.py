@@ -244,7 +244,7 @@ class Driver:
         while tally.new_failures:
             study, key = tally.new_failures.pop(0)
             trial = tally.trials[study, key]
-            log = f"{self._store.uri}/{study}/logs/{key}.attempt{len(trial.attempts)}.rank0.log"
+            log = self._store.uri_of(f"{study}/logs/{key}.attempt{len(trial.attempts)}.rank0.log")
             self._progress.say(f"Trial {study}/{key} failed: {(trial.reason or '').strip()}\n  log: {log}")
 
     def _how_it_ended(self) -> Standing:

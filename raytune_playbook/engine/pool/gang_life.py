@@ -21,6 +21,7 @@ from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, Ga
 from raytune_playbook.engine.pool.queue import QueuedTrial
 from raytune_playbook.engine.pool.starts import may_start_again
 from raytune_playbook.engine.pool.state import PooledGang, PoolState
+from raytune_playbook.records.places import below
 
 MAX_FAILED_STARTS = 3
 """Consecutive failed starts, of whichever gangs, after which the round is given up."""
@@ -122,7 +123,7 @@ async def _attempt(state: PoolState, gang: PooledGang, trial: QueuedTrial) -> At
         round_id=trial.round_id,
         trial=spec,
         attempt=attempt,
-        logs=f"{context.uri}/{spec.study}/logs" if trial.is_recorded else state.scratch,
+        logs=below(context.uri, f"{spec.study}/logs") if trial.is_recorded else state.scratch,
         log_name=f"{spec.key}.attempt{attempt}" if trial.is_recorded else "check",
         keeps_checkpoints=trial.is_recorded,
     )

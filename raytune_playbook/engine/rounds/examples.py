@@ -65,7 +65,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
         examples = prepare(datasets, how, found.sources if manifest is None else None)
     if manifest is not None and storage is not None:
         update = {
-            "preprocessed": f"{storage.uri}/{manifest.folder}",
+            "preprocessed": storage.uri_of(manifest.folder),
             "sources": manifest.sources,
             "skipped": manifest.skipped,
             "overlaps": manifest.overlaps,

@@ -50,7 +50,7 @@ def preprocess(
     with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
         manifest = find(place, *names)
         if manifest is not None:
-            console.print(f"The examples were preprocessed before: {place.uri}/{manifest.folder}", soft_wrap=True)
+            console.print(f"The examples were preprocessed before: {place.uri_of(manifest.folder)}", soft_wrap=True)
             return manifest
         gone = driver_gone(f"preprocessed the examples of {round.name!r}", "Preprocess them again.")
         with (
@@ -85,5 +85,5 @@ def _say_what_was_saved(console: Console, manifest: Manifest, place: Storage) ->
     size = sum(manifest.num_bytes.values()) / MIB
     took = duration_text(round(manifest.seconds))
     console.print(
-        f"Preprocessed {numbers} examples ({size:,.1f} MiB) in {took}: {place.uri}/{manifest.folder}", soft_wrap=True
+        f"Preprocessed {numbers} examples ({size:,.1f} MiB) in {took}: {place.uri_of(manifest.folder)}", soft_wrap=True
     )

@@ -269,7 +269,7 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
     for study in round_.studies:
         path = profile_path(study.name, trial_key(0), steps.first, steps.last)
         if path in there:
-            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri}/{path}", soft_wrap=True)
+            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri_of(path)}", soft_wrap=True)
         else:
             console.print(
                 f"No trace of {study.name}: its trial 0 did not train steps {steps.first} to {steps.last} in this run; "

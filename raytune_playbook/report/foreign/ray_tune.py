@@ -156,7 +156,7 @@ def _json(content: bytes) -> Json:
 
 
 def _refuse(storage: Storage) -> None:
-    experiments = [folder for folder in storage.folders() if _state(Storage(f"{storage.uri.rstrip('/')}/{folder}"))]
+    experiments = [folder for folder in storage.folders() if _state(Storage(storage.uri_of(folder)))]
     if storage.read("result.json") is not None:
         advice = "it is the folder of one trial: name the one above it."
     elif experiments:

@@ -62,7 +62,7 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
     insight = read_insight(store, objective=objective)
     path = path_of(objective, insight.reading.record.objective)
     store.storage.write(f"{store.name}/{path}", render_page(insight, read_extras(store, insight)).encode())
-    return f"{store.uri}/{path}"
+    return store.uri_of(path)
 
 
 def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:

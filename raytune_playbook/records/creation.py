@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from raytune_playbook.records.retries import passes, tried
 from raytune_playbook.records.storage import Storage
 
 LOST_S = 30.0
@@ -30,7 +31,8 @@ def create_if_absent(storage: Storage, path: str, content: bytes, *, lost_s: flo
         OSError: the storage cannot be written.
     """
     if storage.local_path is not None:
-        return _create_locally(Path(storage.place(path)), content)
+        place = Path(storage.place(path))
+        return tried(lambda: _create_locally(place, content))
     if storage.read(path) is not None:
         return False
     contest = _Contest(storage, path, lost_s)
@@ -52,16 +54,21 @@ def _create_locally(path: Path, content: bytes) -> bool:
         temporary.write_bytes(content)
         try:
             path.hardlink_to(temporary)
-        except FileExistsError:
-            return False
-        except OSError:  # a filesystem without links
+        except OSError as error:
+            if temporary.stat().st_nlink == 2:  # it was done, and the answer was lost, as over a network
+                return True
+            if isinstance(error, FileExistsError):
+                return False
+            if passes(error):
+                raise
+            # A filesystem without links.
             with contextlib.suppress(FileExistsError), path.open("xb") as file:
                 file.write(content)
                 return True
             return False
         return True
     finally:
-        temporary.unlink(missing_ok=True)
+        tried(lambda: temporary.unlink(missing_ok=True))
 
 
 def _create_alone(storage: Storage, path: str, content: bytes) -> bool:

@@ -14,7 +14,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
-from raytune_playbook.records.places import credentials_refused, is_inside, is_name, is_writable_text
+from raytune_playbook.records.places import credentials_refused, is_inside, is_name, is_writable_text, uri_in
 from raytune_playbook.records.retries import passes, patient, tried
 
 
@@ -91,6 +91,10 @@ class Storage:
             ) from None
         if not is_there:
             raise StorageError(f"Storage: a folder of rounds is needed, but there is no {self.uri!r}; correct it.")
+
+    def uri_of(self, path: str) -> str:
+        """How a file or folder in it is named from anywhere."""
+        return uri_in(self.uri, path)
 
     def missing_folders(self) -> list[Path]:
         """What of a local storage's path is not there, the innermost first."""
@@ -210,9 +214,7 @@ class Storage:
             advice = "make room there, or allow access"
             if passes(error):
                 why, advice = f"{why}, again and again", "see that it answers"
-            raise StorageFailure(
-                f"Storage: {self.uri.rstrip('/')}/{path} cannot be {what} ({why}); {advice}."
-            ) from error
+            raise StorageFailure(f"Storage: {self.uri_of(path)} cannot be {what} ({why}); {advice}.") from error
 
     def files(self, folder: str) -> list[str]:
         """Names of the files directly in a folder, sorted; empty where there is no such folder."""
@@ -241,10 +243,11 @@ def file_at(path: str) -> tuple[Storage, str]:
     Raises:
         StorageError: it names a folder, or its folder cannot be understood or reached.
     """
-    folder, _, name = path.rpartition("/")
+    place, mark, options = path.partition("?") if "://" in path else (path, "", "")
+    folder, _, name = place.rpartition("/")
     if not is_name(name):
         raise StorageError(f"A file's path or URI is needed, but {path!r} names a folder; add the file's name.")
-    return Storage(folder or ("/" if path.startswith("/") else ".")), name
+    return Storage(f"{folder}{mark}{options}" or ("/" if path.startswith("/") else ".")), name
 
 
 def refuse_other_file(path: str, is_earlier: Callable[[bytes], bool], what: str) -> None:

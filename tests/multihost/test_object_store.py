@@ -27,7 +27,7 @@ def test_ck2_a_trial_goes_on_over_two_hosts_from_a_checkpoint_in_parts_on_an_obj
     with hosts.s3(seed=0, share=SHARE) as uri:
         stored |= {"storage": uri, "hold": str(hold), "ballast_mib": 12}
         with hosts.running(tmp_path, local, stored):
-            wait_for((tmp_path / "hold.reached").exists)
+            wait_for(lambda: (tmp_path / "hold.reached").exists() or (tmp_path / "stored.json").exists())
             killed = hosts.two.workers()
             for process_id in killed:
                 os.kill(process_id, signal.SIGKILL)

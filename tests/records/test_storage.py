@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.errors import InputError, RunError, StorageError, StorageFailure
-from raytune_playbook.records.storage import Storage
+from raytune_playbook.records.storage import Storage, file_at
 from raytune_playbook.records.store import RoundStore, round_names
 from tests.disks import fill, hidden, remount
 
@@ -35,6 +35,18 @@ def test_a_path_may_hold_blanks_and_percent_signs(tmp_path):
     storage = Storage(str(tmp_path / "my rounds 100%20"))
     storage.write("x/file", b"content")
     assert (tmp_path / "my rounds 100%20" / "x" / "file").read_bytes() == b"content"
+
+
+def test_a_folder_of_an_object_store_whose_uri_has_options_is_in_that_store(s3):
+    storage = s3()  # s3://bucket/rounds?region=us-east-1
+    store = RoundStore(storage, "round")
+    assert store.uri == storage.uri.replace("/rounds?", "/rounds/round?")
+    Storage(store.uri).write("all/checkpoints/00000/4/model.pt", b"x")  # as a worker does
+    assert storage.read("round/all/checkpoints/00000/4/model.pt") == b"x"
+    assert Storage(store.uri).fs.region == storage.fs.region == "us-east-1"
+    folder, name = file_at(storage.uri_of("exported.parquet"))
+    folder.write(name, b"y")
+    assert storage.read("exported.parquet") == b"y"
 
 
 def test_check_writable_leaves_no_trace(tmp_path):

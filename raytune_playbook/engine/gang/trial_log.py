@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raytune_playbook.engine.gang.messages import Assignment
 from raytune_playbook.errors import StorageFailure
+from raytune_playbook.records.retries import tried
 from raytune_playbook.records.storage import Storage
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -26,8 +27,8 @@ def captured_output(assignment: Assignment, rank: int) -> Iterator[None]:
     local = storage.local_path
     with tempfile.TemporaryDirectory() as folder:
         path = (local or Path(folder)) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", buffering=1) as log:
+        tried(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+        with tried(lambda: path.open("a", buffering=1)) as log:
             started_s = time.time()
             print(f"# trial {assignment.trial.key} of {assignment.trial.study}, rank {rank}, {time.ctime()}", file=log)
             with _file_descriptors(log.fileno()), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):

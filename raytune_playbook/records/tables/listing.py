@@ -213,7 +213,7 @@ def parquet_table(content: bytes) -> pa.Table:
 def always_changing(storage: Storage, folder: str) -> StorageFailure:
     """What is to be said where files always vanish before they are read."""
     return StorageFailure(
-        f"Storage: {storage.uri.rstrip('/')}/{folder} cannot be read, for its files change faster than that; "
+        f"Storage: {storage.uri_of(folder)} cannot be read, for its files change faster than that; "
         "try again, and see that only one round's driver writes there."
     )
 

@@ -134,7 +134,7 @@ class Checkpoints:
         if failed.item():
             why = "rank 0 says why" if failure is None else failure.__cause__ or failure  # what the storage was told
             raise StorageFailure(
-                f"Checkpoints must be {what}, but {self.storage.uri}/{self.folder} is not ({why}); "
+                f"Checkpoints must be {what}, but {self.storage.uri_of(self.folder)} is not ({why}); "
                 "make room there, or allow access."
             )
 
@@ -186,7 +186,7 @@ class Checkpoints:
             return None
         if training["trial"] != trial_fingerprint(self.trial, self.group.size):
             raise StorageError(
-                f"A checkpoint is that of one trial, but {self.storage.uri}/{self.folder}/{training['step']} was "
+                f"A checkpoint is that of one trial, but {self.storage.uri_of(self.folder)}/{training['step']} was "
                 f"written with other values, steps, seed or workers ({training['trial']} instead of "
                 f"{trial_fingerprint(self.trial, self.group.size)}); delete it, or name another round."
             )
@@ -213,7 +213,7 @@ class Checkpoints:
             if found is None:
                 raise StorageError(
                     f"The checkpoint of step {step} must stay until its trial has ended, but it is gone from "
-                    f"{self.storage.uri}/{self.folder}; leave the folder alone while the round runs, then resume."
+                    f"{self.storage.uri_of(self.folder)}; leave the folder alone while the round runs, then resume."
                 )
             model.load_state_dict(found[0]["model"])
             yield step
@@ -278,7 +278,7 @@ def read_weights(storage: Storage, folder: str, step: int) -> dict[str, Tensor]:
     if content is None:
         there = ", ".join(map(str, kept_steps(storage, folder))) or "none"
         raise StorageError(
-            f"A checkpoint of step {step} must be in {storage.uri}/{folder}, but the steps there are: {there}; "
+            f"A checkpoint of step {step} must be in {storage.uri_of(folder)}, but the steps there are: {there}; "
             "name one of them."
         )
     weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)["model"]

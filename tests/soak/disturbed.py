@@ -220,7 +220,7 @@ class Disturbed:
             self._mending = None
         if code == 0 and self._ended_whole():
             return True
-        if not any(each.kill.kind in (*ENDS_DRIVER, "store") for each in self._open):
+        if not any(each.kill.kind in ENDS_DRIVER for each in self._open):
             self.unplanned.append(f"driver {self.num_drivers} ended with {code} after kill {len(self.done)}")
             sys.stdout.write(f"  !! {self.unplanned[-1]}\n")
         if [each.kill.kind for each in self._open if each.kill.kind in ENDS_DRIVER] == ["pool"]:

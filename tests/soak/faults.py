@@ -48,7 +48,7 @@ TITLES = {
 }
 """What the command line of a kind's processes holds."""
 
-ENDS_DRIVER = ("driver", "pool", "gcs", "head")
+ENDS_DRIVER = ("driver", "pool", "store", "gcs", "head")
 """Kinds upon which the driver ends, and the round is resumed."""
 
 SUDDEN = 0.5

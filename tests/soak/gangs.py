@@ -3,8 +3,8 @@
 Pool, queue, events, driver, records and Tune's trials are the real ones; only a gang's host and workers are stand-ins
 inside the pool's process, which sleep as long as a trial takes and report as a worker does. Printed are how long a gang
 waits from one trial's end to the next one's start (the driver has recorded two events in between), what driver, pool
-and the rest of the cluster compute per trial, and how many trials a second each could do alone on a core: the least of
-them saturates first.
+and the rest of the cluster compute per trial, and which of them saturates first: where none of them computes much of
+the time, gangs wait for Tune, which hands over one trial at a time.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ from tests.conftest import running_cluster
 from tests.soak.processes import Sample, cpu_s, sampled, since
 
 NUM_EVALUATIONS = 10
+ALONE = ("driver", "pool", "gcs", "raylet")
+"""Processes of which there is one, whatever the number of gangs."""
+
+SATURATED = 0.7
+"""A process that computes for more than this share of the time keeps others waiting."""
+
 MACHINE = Machine("simulated", "none", "cpu", 1, 1, ("simulated",), (1,))
 
 
@@ -156,13 +162,15 @@ def costs(samples: list[Sample], num_gangs: int) -> dict[str, Any]:
     last = samples[-1]
     num = last.num_done - first.num_done
     cpu = {role: gained_s / num for role, gained_s in since(first, last).items()}
-    single = {role: cpu[role] for role in ("driver", "pool", "gcs", "raylet") if cpu.get(role, 0) > 0}
+    per_s = num / (last.at_s - first.at_s)
+    shares = {role: round(per_s * cpu.get(role, 0.0), 2) for role in ALONE}
+    busiest = max(shares, key=shares.__getitem__)
     return {
-        "trials_per_s": round(num / (last.at_s - first.at_s), 2),
+        "trials_per_s": round(per_s, 2),
         "cpu_s_per_trial": {role: round(each, 4) for role, each in cpu.items()},
         "events_per_trial": NUM_EVALUATIONS + 2,
-        "trials_per_s_on_one_core": {role: round(1 / each, 1) for role, each in single.items()},
-        "saturates_first": min(single, key=lambda role: 1 / single[role]),
+        "share_of_a_core": shares,
+        "saturates_first": busiest if shares[busiest] > SATURATED else "the hand-over through Tune, or the machine",
     }
 
 

@@ -69,6 +69,7 @@ def test_offsets_beyond_the_end_of_a_stream_end_it() -> None:
     assert table is not None and table.num_rows == 0
     whole = read_stream(content)
     assert whole is not None and whole.num_rows == 3
+    assert read_stream(content.replace(b"loss", b"\xef\xef\xef\xef")) is None
 
 
 def test_a_table_of_other_columns_is_no_records() -> None:

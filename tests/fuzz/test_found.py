@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 
@@ -10,7 +11,7 @@ import pytest
 from ray import tune
 
 from raytune_playbook import BayesianSearch, Categorical, HaltonSearch, Int, Round
-from raytune_playbook.errors import InputError, SpaceError, SpecError, StorageError
+from raytune_playbook.errors import InputError, SpaceError, SpecError, StorageError, StorageFailure
 from raytune_playbook.records.columns import measurements_table, trials_table, why_no_measurements, why_no_trials
 from raytune_playbook.records.procedures import ShownSeries, ShownTable
 from raytune_playbook.records.storage import Storage
@@ -95,6 +96,12 @@ def test_half_a_character_is_no_name(tmp_path, name: str) -> None:
         Storage(f"{tmp_path}/{name}")
     with pytest.raises(StorageError, match="name is that of its folder"):
         RoundStore(Storage(str(tmp_path)), name)
+
+
+@pytest.mark.parametrize("uri", ["mock:///0/", "mock:////0", "mock:///a//b/"])
+def test_slashes_too_many_lead_somewhere_or_are_refused(uri: str) -> None:
+    with contextlib.suppress(StorageError, StorageFailure):
+        assert not RoundStore(Storage(uri), "r").exists()
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path) -> None:

@@ -37,8 +37,9 @@ class Storage:
             raise StorageError(f"Storage: a path or URI is text in UTF-8, but got {uri!r}; correct it.")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-            fs, self.root = pafs.FileSystem.from_uri(self.uri)
+            fs, root = pafs.FileSystem.from_uri(self.uri)
             self.fs = patient(fs)
+            self.root = root.rstrip("/") or root  # some filesystems take no path with two slashes
             if self.local_path is not None:
                 self.local_path.exists()  # which a name that is too long, or a folder that is closed, has no answer to
         except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
@@ -209,6 +210,10 @@ class Storage:
             yield
         except StorageFailure:
             raise
+        except pa.ArrowInvalid as error:  # a path that the filesystem has no place for
+            raise StorageFailure(
+                f"Storage: {self.uri_of(path)} cannot be {what} ({first_line(error)}); name another storage."
+            ) from error
         except OSError as error:
             why = first_line(error) if error.errno is None else os.strerror(error.errno)
             advice = "make room there, or allow access"

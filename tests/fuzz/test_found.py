@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 
@@ -10,7 +11,7 @@ import pytest
 from ray import tune
 
 from raytune_playbook import BayesianSearch, Categorical, HaltonSearch, Int, Round
-from raytune_playbook.errors import InputError, SpaceError, SpecError, StorageError
+from raytune_playbook.errors import InputError, SpaceError, SpecError, StorageError, StorageFailure
 from raytune_playbook.records.columns import measurements_table, trials_table, why_no_measurements, why_no_trials
 from raytune_playbook.records.procedures import ShownSeries, ShownTable
 from raytune_playbook.records.storage import Storage
@@ -69,6 +70,7 @@ def test_offsets_beyond_the_end_of_a_stream_end_it() -> None:
     assert table is not None and table.num_rows == 0
     whole = read_stream(content)
     assert whole is not None and whole.num_rows == 3
+    assert read_stream(content.replace(b"loss", b"\xef\xef\xef\xef")) is None
 
 
 def test_a_table_of_other_columns_is_no_records() -> None:
@@ -94,6 +96,12 @@ def test_half_a_character_is_no_name(tmp_path, name: str) -> None:
         Storage(f"{tmp_path}/{name}")
     with pytest.raises(StorageError, match="name is that of its folder"):
         RoundStore(Storage(str(tmp_path)), name)
+
+
+@pytest.mark.parametrize("uri", ["mock:///0/", "mock:////0", "mock:///a//b/"])
+def test_slashes_too_many_lead_somewhere_or_are_refused(uri: str) -> None:
+    with contextlib.suppress(StorageError, StorageFailure):
+        assert not RoundStore(Storage(uri), "r").exists()
 
 
 def test_a_name_that_is_too_long_is_refused(tmp_path) -> None:

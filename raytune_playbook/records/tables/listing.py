@@ -205,6 +205,8 @@ def parquet_table(content: bytes) -> pa.Table:
         # A third of what `pyarrow.parquet.read_table` takes for a small file.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         table.validate(full=True)
+        if not table.column_names:  # which may be no UTF-8
+            raise BrokenFileError("it has no columns")
         return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise BrokenFileError(first_line(error)) from None

@@ -62,7 +62,9 @@ def read_stream(content: bytes) -> pa.Table | None:
     """The rows of an Arrow IPC stream, up to where it was cut off; None where not even its schema is whole."""
     try:
         reader = pa.ipc.open_stream(content)
-    except (pa.ArrowInvalid, OSError):
+        if not reader.schema.names:  # which may be no UTF-8
+            return None
+    except (pa.ArrowException, OSError, ValueError):
         return None
     batches = []
     while True:
@@ -70,7 +72,12 @@ def read_stream(content: bytes) -> pa.Table | None:
             batch = reader.read_next_batch()
             batch.validate(full=True)  # what offsets beyond a buffer's end would lead to is read unasked
             batches.append(batch)
-        except (StopIteration, pa.ArrowInvalid, OSError):  # its end, or the place where the writer was killed
+        except (
+            StopIteration,
+            pa.ArrowException,
+            OSError,
+            ValueError,
+        ):  # its end, or the place where the writer was killed
             break
     return pa.Table.from_batches(batches, schema=reader.schema)
 

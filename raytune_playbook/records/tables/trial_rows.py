@@ -19,8 +19,16 @@ from raytune_playbook.study.trial import trial_key
 
 
 def read_rows(storage: Storage, folder: str) -> FolderContent[pa.Table]:
-    """The rows in every file of a folder of trials."""
-    return read_folder(storage, folder, parse_rows)
+    """The rows in every file of a study's folder of trials."""
+    study = folder.split("/")[-2]
+
+    def parse(file: str, content: bytes) -> pa.Table:
+        table = parse_rows(file, content)
+        if others := set(table["study"].to_pylist()) - {study}:
+            raise BrokenFileError(f"{file} holds trials of another study: {others.pop()!r}")
+        return table
+
+    return read_folder(storage, folder, parse)
 
 
 def parse_rows(file: str, content: bytes) -> pa.Table:

@@ -15,7 +15,6 @@ from raytune_playbook.train.loop import train
 from raytune_playbook.train.saved.checkpoints import Checkpoints, kept_steps, read_weights
 from raytune_playbook.train.trial_run import TrialRun
 from tests.faulty_proxy import FaultyProxy, by_share
-from tests.records.conftest import s3, s3_endpoint  # noqa: F401, fixtures
 from tests.train.conftest import batches_of
 from tests.train.saved.test_checkpoints import FOLDER, Killed, Mortal, without_times
 
@@ -30,7 +29,7 @@ def test_ck2_a_killed_trial_goes_on_from_a_checkpoint_in_parts_as_if_nothing_had
     monkeypatch,
     share: float,
     s3: Callable[[], Storage],
-    s3_endpoint: str,  # noqa: F811
+    s3_endpoint: str,
 ):
     model = small.model
     monkeypatch.setattr(small, "model", lambda values: with_ballast(model(values)))

@@ -21,7 +21,8 @@ from tests.train.saved.test_checkpoints import FOLDER, Killed, Mortal, without_t
 MIB = 2**20
 
 
-@pytest.mark.parametrize("share", [0.2, pytest.param(0.0, marks=pytest.mark.soak)])
+@pytest.mark.soak  # in each run multihost/test_object_store.py does the like
+@pytest.mark.parametrize("share", [0.0, 0.2])
 def test_ck2_a_killed_trial_goes_on_from_a_checkpoint_in_parts_as_if_nothing_had_been(
     small,
     make_trial,

@@ -71,8 +71,7 @@ class Storage:
             with contextlib.suppress(OSError):
                 self.fs.delete_file(probe)
             raise StorageAwayError(
-                f"Storage: it must be writable, but {self.uri!r} is not ({first_line(error)}); "
-                "give another with --storage."
+                f"Storage: it must be writable, but {self.uri!r} is not ({_why(error)}); give another with --storage."
             ) from None
         finally:
             for folder in created:
@@ -215,7 +214,7 @@ class Storage:
                 f"Storage: {self.uri_of(path)} cannot be {what} ({first_line(error)}); name another storage."
             ) from error
         except OSError as error:
-            why = first_line(error) if error.errno is None else os.strerror(error.errno)
+            why = _why(error)
             advice = "make room there, or allow access"
             if passes(error):
                 why, advice = f"{why}, again and again", "see that it answers"
@@ -282,6 +281,10 @@ def has_columns(*first: str) -> Callable[[bytes], bool]:
         return content.split(b"\n", 1)[0].replace(b'"', b"").split(b",")[: len(first)] == [n.encode() for n in first]
 
     return is_such
+
+
+def _why(error: OSError) -> str:
+    return first_line(error) if error.errno is None else os.strerror(error.errno)
 
 
 def first_line(error: Exception) -> str:

@@ -51,9 +51,10 @@ def kill_rows(done: Sequence[Done]) -> list[list[str]]:
     """What was broken, how often, what happened, and after how long work went on."""
     found = []
     for kind, (what, happened) in SEEN.items():
-        if times := _times_s(done, kind):
-            num = sum(kill.kind == kind for kill in done)
-            found.append([what, str(num), happened, f"{median(times):.0f} s, at most {max(times):.0f} s"])
+        if num := sum(kill.kind == kind for kill in done):
+            times = _times_s(done, kind)
+            told = f"{median(times):.0f} s, at most {max(times):.0f} s" if times else "not known: others came first"
+            found.append([what, str(num), happened, told])
     return found
 
 

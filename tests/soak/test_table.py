@@ -10,11 +10,11 @@ from tests.soak.table import README, kill_rows, write_rows
 
 def test_rows_take_the_place_of_those_before_and_nothing_else_changes(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text("| a | b |\n|---|---|\n<!-- kills -->\n| old | 1 |\n<!-- end of kills -->\nafter\n")
+    readme.write_text("before\n<!-- kills -->\n| old | 1 |\n<!-- end of kills -->\nafter\n")
     write_rows("kills", [["x", "2"], ["y", "3"]], readme)
-    assert readme.read_text().splitlines()[2:] == [
-        *("<!-- kills -->", "| x | 2 |", "| y | 3 |", "<!-- end of kills -->", "after")
-    ]
+    first, begin, _, _, *rest = readme.read_text().splitlines()
+    assert (first, begin) == ("before", "<!-- kills -->")
+    assert rest == ["| x | 2 |", "| y | 3 |", "<!-- end of kills -->", "after"]
     with pytest.raises(ValueError, match="must hold the lines"):
         write_rows("gangs", [], readme)
     assert "<!-- kills -->\n" in README.read_text()

@@ -11,6 +11,8 @@ from tests.soak.faults import KINDS
 
 README = Path(__file__).with_name("README.md")
 
+HEADER = ("what was broken", "times", "what happened", "work went on after (median)")
+
 SEEN = {
     "worker": ("SIGKILL of a worker", "its gang starts anew, and the trial goes on from its checkpoint"),
     "host": ("SIGKILL of a gang's host", "another gang takes the trial, and one starts in its place"),
@@ -51,14 +53,15 @@ def kill_rows(done: Sequence[Done]) -> list[list[str]]:
     """What was broken, how often, what happened, and after how long work went on."""
     found = []
     for kind, (what, happened) in SEEN.items():
-        if times := _times_s(done, kind):
-            num = sum(kill.kind == kind for kill in done)
-            found.append([what, str(num), happened, f"{median(times):.0f} s, at most {max(times):.0f} s"])
+        if num := sum(kill.kind == kind for kill in done):
+            times = _times_s(done, kind)
+            told = f"{median(times):.0f} s, at most {max(times):.0f} s" if times else "not known: others came first"
+            found.append([what, str(num), happened, told])
     return found
 
 
 def write_rows(name: str, rows: Sequence[Sequence[str]], readme: Path = README) -> None:
-    """Put rows in place of those between ``<!-- name -->`` and ``<!-- end of name -->``.
+    """Put a table in place of that between ``<!-- name -->`` and ``<!-- end of name -->``.
 
     Raises:
         ValueError: the file has no such place.
@@ -68,7 +71,7 @@ def write_rows(name: str, rows: Sequence[Sequence[str]], readme: Path = README) 
     _, ended, after = rest.partition(end)
     if not (found and ended):
         raise ValueError(f"{readme} must hold the lines {begin.strip()} and {end.strip()}, but does not; write them.")
-    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in (HEADER, ("---",) * len(HEADER), *rows))
     readme.write_text(before + begin + lines + end + after)
 
 

@@ -8,16 +8,15 @@ from tests.soak import gangs, many
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
-MOST_MB = 50.0
-"""What a process may gain in 1,000 trials; a trial's tables kept by mistake would be more."""
+MOST_MB = 100.0
+"""What a process of ours may gain in 1,000 trials, generously; Ray's controller keeps what it was told of each task."""
 
 
 def test_a_thousand_trials_on_gangs_that_start_once():
     found = many.measured_round(1000)
     assert (found["trials"], found["completed"], found["attempts"], found["gang_starts"]) == (1000, 1000, 1000, [1, 1])
     gained = {role: growth["per_1000"] for role, growth in found["memory_mb"].items()}
-    assert {"driver", "pool", "host", "worker"} <= gained.keys()
-    assert max(gained.values()) < MOST_MB, gained
+    assert max(gained[role] for role in ("driver", "pool", "host", "controller", "worker")) < MOST_MB, gained
 
 
 def test_ten_thousand_trials_on_records_alone():

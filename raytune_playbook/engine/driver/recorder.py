@@ -213,7 +213,7 @@ class Recorder:
         self._check_machine(ended.machine)
         if ended.warning:
             self.tally.warnings.append(f"{record.attempts[-1].gang} was restarted: {ended.warning}")
-        running = self._measurements[event.name.key]
+        running = self._measurements.pop(event.name.key)
         if event.is_final and ended.cause in _FINAL:
             record = self._final(record, ended, running.table())
             running.seal()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from raytune_playbook import Round
@@ -134,3 +135,15 @@ def test_a_storage_that_does_not_take_the_parts_costs_a_warning_and_no_trial(rou
     (warning,) = recorder.tally.warnings
     assert "nothing of them is lost (no room)" in warning
     assert store.trials().to_pylist() == before
+
+
+def test_what_a_trial_has_measured_does_not_stay_in_memory_when_it_has_ended(round_, store):
+    recorder = Recorder(store, round_.studies)
+    rows = tuple({"step": step, "split": "validation", "loss": 1.0} for step in range(20_000))
+    before = pa.total_allocated_bytes()
+    for index, cause in enumerate((Cause.COMPLETED, Cause.INFEASIBLE, Cause.STOPPED)):
+        name = AttemptName("r", ("all", f"{index:05d}"), 1)
+        recorder.handle(AttemptStarted(name, "gang-1"))
+        recorder.handle(NewMeasurements(name, rows))
+        recorder.handle(AttemptEnded(name, AttemptEnd(cause), is_final=True))
+    assert pa.total_allocated_bytes() - before < 8 * len(rows)  # one column of one trial

@@ -15,7 +15,6 @@ import psutil
 import pyarrow.compute as pc
 import pytest
 import ray
-import ray.exceptions
 
 from raytune_playbook import Gangs, InputError, InputPipeline, Resources, RunError, run
 from raytune_playbook.engine.gang.state import GangState

@@ -238,7 +238,10 @@ class Storage:
         """What there is in a folder; nothing where there is no such folder."""
         selector = pafs.FileSelector(self.place(folder), allow_not_found=True, recursive=recursive)
         with self.failures_told("listed", folder):
-            return list(tried(lambda: self.fs.get_file_info(selector)))
+            try:
+                return list(tried(lambda: self.fs.get_file_info(selector)))
+            except FileNotFoundError:  # it came or went between pyarrow's two looks
+                return []
 
 
 def file_at(path: str) -> tuple[Storage, str]:

@@ -26,7 +26,6 @@ from raytune_playbook.engine.gang.messages import Cause
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.events import AttemptEnded, GangChanged, News
 from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
-from raytune_playbook.engine.tune.reporting import Silence
 from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
@@ -282,7 +281,7 @@ class Driver:
                     name="round",
                     storage_path=scratch,
                     verbose=0,
-                    progress_reporter=Silence(),
+                    progress_reporter=tune.CLIReporter(),  # by itself Tune clears a notebook's output for a table
                     failure_config=tune.FailureConfig(max_failures=0),
                 ),
             )

@@ -236,7 +236,7 @@ def check(
     Raises:
         InputError, RunError: as `run` would before its first trial.
     """
-    console = console or new_console()
+    console, place = console or new_console(), Storage(storage)
     packed = pack(workload_of(round))
     check_values(round)
     say_goal(console, round)
@@ -248,7 +248,7 @@ def check(
         context = context_of(running, None, examples_of(running, None, None))
         with opened(session, context, num_left=1):  # from one study to the next its gang is kept
             estimates = try_out(running, context, num_by_study(interleaved(round.studies, set())))
-            say_disk_price(running, estimates.disk, Storage(storage))
+            say_disk_price(running, estimates.disk, place)
 
 
 # ---------------------------------------------------------------------- before the first trial

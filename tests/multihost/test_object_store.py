@@ -19,6 +19,7 @@ SHARE = 0.1
 """Of all requests something happens to so many: they are refused, dropped, done without an answer, or late."""
 
 
+@pytest.mark.soak
 def test_ck2_a_trial_goes_on_over_two_hosts_from_a_checkpoint_in_parts_on_an_object_store_that_fails(hosts, tmp_path):
     hold = tmp_path / "hold"
     hold.touch()

@@ -56,6 +56,7 @@ def test_a_storage_that_not_all_hosts_reach_is_refused_before_anything_is_writte
     assert list(storage.iterdir()) == []
 
 
+@pytest.mark.soak
 def test_a_host_that_loses_the_storage_ends_the_round_which_then_goes_on(hosts, tmp_path):
     """Its new workers look at the storage anew, as those of a host do that is added."""
     storage, hold = tmp_path / "rounds", tmp_path / "hold"

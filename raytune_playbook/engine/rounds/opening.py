@@ -13,6 +13,7 @@ from rich.text import Text
 from raytune_playbook.data.examples import Examples
 from raytune_playbook.engine.cluster.calls import answer_of
 from raytune_playbook.engine.cluster.quiet import driver_log
+from raytune_playbook.engine.cluster.termination import termination_raises
 from raytune_playbook.engine.driver.driver import HeldRound
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.rounds.running import RunningRound
@@ -87,7 +88,8 @@ def opened(session: Gangs, context: RoundContext, *, num_left: int) -> Iterator[
     """Within it the pool takes trials of the round."""
     answer_of(session.pool.open_round.remote(context, num_left), timeout_s=ANSWER_TIMEOUT_S)
     try:
-        yield
+        with termination_raises():
+            yield
     finally:
         with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
             answer_of(session.pool.close_round.remote(context.round_id), timeout_s=ANSWER_TIMEOUT_S)

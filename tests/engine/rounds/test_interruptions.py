@@ -93,8 +93,9 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_round_that_was_cut_off_leaves_nothing_that_the_next_one_of_its_session_hears(
-    gangs, make_round, tmp_path, quiet, interruptible
+    gangs, make_round, tmp_path, quiet, interruptible, number
 ):
     """Both have a trial of one name, which reports in the next round after it has been cut off in the first."""
     holds = [tmp_path / name / "hold-0" for name in ("first", "next")]
@@ -107,9 +108,10 @@ def test_a_round_that_was_cut_off_leaves_nothing_that_the_next_one_of_its_sessio
 
     def cut_off() -> None:
         wait_for(lambda: has_begun("first") and num_done(tmp_path / "first" / "cut") == 1)
-        os.kill(os.getpid(), signal.SIGINT)
-        wait_for(lambda: "press Ctrl-C again" in quiet.file.getvalue())
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
+        if number == signal.SIGINT:  # which is asked for twice; the other waits for nothing
+            wait_for(lambda: "press Ctrl-C again" in quiet.file.getvalue())
+            os.kill(os.getpid(), number)
 
     def let_the_first_go_on() -> None:
         try:
@@ -128,6 +130,8 @@ def test_a_round_that_was_cut_off_leaves_nothing_that_the_next_one_of_its_sessio
     )
     with during(cut_off), pytest.raises(KeyboardInterrupt):
         run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
+    status = RoundStore(Storage(str(tmp_path / "first")), "cut").status()
+    assert (status.state, status.reason) == ("stopped", "terminated" if number == signal.SIGTERM else "cut off")
     with during(let_the_first_go_on):
         undisturbed = run(following, storage=str(tmp_path / "next"), gangs=gangs, console=quiet)
     again = run(first, storage=str(tmp_path / "first"), gangs=gangs, console=quiet)
@@ -311,6 +315,13 @@ def test_a_check_and_a_preprocessing_that_are_killed_say_one_sentence(command, c
         checked = command("check", "job.py", address=cluster.address)
         assert any("gang(s) of 2 worker(s)" in line for line in checked.stdout)  # its price comes before its workers
         says_when_killed(checked, "checked 'line'")
+        terminated = command("check", "job.py", address=cluster.address)
+        assert any("Examples:" in line for line in terminated.stdout)  # its workers are being started
+        terminated.terminate()
+        printed, _ = terminated.communicate(timeout=240)
+        *before, last = printed.splitlines()
+        assert (terminated.returncode, last) == (143, "Terminated."), printed
+        assert all(line.startswith("  ") for line in before), printed
     finally:
         hold.unlink()
 
@@ -334,8 +345,8 @@ def started_together(command) -> tuple[subprocess.Popen[str], subprocess.Popen[s
     return both[0], both[1]
 
 
-def interrupt_terminate_and_resume(command, address: str, folder: Path, hold: Path) -> None:
-    """A round that is interrupted in its second trial, terminated in a later one, and then goes on to its end.
+def interrupt_and_resume(command, address: str, folder: Path, hold: Path) -> None:
+    """A round that is interrupted in its second trial, and then goes on to its end.
 
     While ``hold`` exists, trials stop between their first checkpoint and their end.
     """
@@ -375,26 +386,11 @@ def interrupt_terminate_and_resume(command, address: str, folder: Path, hold: Pa
     after_interrupt = ended()
     assert 1 <= len(after_interrupt) <= 3
 
-    terminated = command("run", "job.py", address=address)
-    cut = hold_a_trial(terminated)
-    os.kill(terminated.pid, signal.SIGTERM)
-    printed, _ = terminated.communicate(timeout=240)  # the trial is held, and not waited for
-    hold.unlink()
-    assert terminated.returncode == 143, printed
-    assert "Trials are cut off; go on with: raytune-playbook resume line" in printed
-    assert printed.endswith("\nTerminated.\n")
-    status = RoundStore(Storage(str(folder.parent)), folder.name).status()
-    assert (status.state, status.reason) == ("stopped", "terminated")
-    before = ended()
-    assert after_interrupt.items() <= before.items()
-    assert cut not in before
-
     resumed = command("resume", "line", address=address)
     printed, _ = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, printed
-    assert f"{len(before)} trials are done already" in printed
-    assert before.items() <= ended().items()  # what had ended was not touched
-    assert records_of(folder)[cut]["attempts"][-1]["first_step"] >= 4  # not from its beginning
+    assert f"{len(after_interrupt)} trials are done already" in printed
+    assert after_interrupt.items() <= ended().items()  # what had ended was not touched
 
     finished = command("resume", "line", address="127.0.0.1:1")  # where no cluster is, and none is needed
     printed, _ = finished.communicate(timeout=240)
@@ -403,7 +399,7 @@ def interrupt_terminate_and_resume(command, address: str, folder: Path, hold: Pa
 
 
 @pytest.mark.timeout(900)
-def test_ck2_ctrl_c_and_sigterm_leave_a_round_that_goes_on_as_if_undisturbed(command, gangs, cluster, tmp_path, quiet):
+def test_ck2_ctrl_c_leaves_a_round_that_goes_on_as_if_undisturbed(command, gangs, cluster, tmp_path, quiet):
     (tmp_path / "job.py").write_text(JOB.replace("HOLD", str(tmp_path / "hold")))
     (tmp_path / "undisturbed.py").write_text(JOB.replace("HOLD", str(tmp_path / "never")))
     folder = tmp_path / "rounds" / "line"
@@ -411,7 +407,7 @@ def test_ck2_ctrl_c_and_sigterm_leave_a_round_that_goes_on_as_if_undisturbed(com
     round_ = load_job(str(tmp_path / "undisturbed.py")).round.model_copy(update={"resources": gangs.resources})
     with ThreadPoolExecutor() as threads:
         undisturbed = threads.submit(run, round_, storage=str(tmp_path / "whole"), gangs=gangs, console=quiet)
-        interrupt_terminate_and_resume(command, cluster.address, folder, tmp_path / "hold")
+        interrupt_and_resume(command, cluster.address, folder, tmp_path / "hold")
     assert len(undisturbed.result().trials) == 6
     for index, trial in enumerate(undisturbed.result().trials.to_pylist()):
         assert (trial["outcome"], trial["objective"]) == ("completed", records_of(folder)[index]["objective"])

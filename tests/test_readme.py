@@ -12,7 +12,7 @@ import torch
 from raytune_playbook import Budget, Round, Split
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.rounds.run import run
-from raytune_playbook.study.rules_of_thumb import warnings
+from raytune_playbook.study.checks.rules_of_thumb import warnings
 from raytune_playbook.workloads.digits import DigitsResNet
 
 README = Path(__file__).parents[1] / "README.md"

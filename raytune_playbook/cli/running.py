@@ -120,7 +120,7 @@ def _exit_code(result: Result) -> int:
 @STORAGE
 def _stop(round: str, trial: str | None, storage: str) -> None:
     """End a running round, or one of its trials, at the next evaluation."""
-    from raytune_playbook.records.requests import stop
+    from raytune_playbook.records.driving.requests import stop
 
     click.echo(stop(round, storage=storage, trial=trial))
 

@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.columns import trials_table
-from raytune_playbook.records.places import is_name, uri_in
+from raytune_playbook.records.places import is_name
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.tables.listing import BrokenFileError, is_part, single_file, trials_in_file
 from raytune_playbook.records.tables.measurement_reading import all_measurements, trial_measurements
@@ -84,7 +84,11 @@ class RoundStore:
     @property
     def uri(self) -> str:
         """Where the round's folder is."""
-        return uri_in(self.storage.uri, self.name)
+        return self.storage.uri_of(self.name)
+
+    def uri_of(self, path: str) -> str:
+        """The URI of what has this path in the round's folder."""
+        return self.storage.uri_of(f"{self.name}/{path}")
 
     def command(self, verb: str) -> str:
         """The shell command that does something with the round, such as ``resume``."""

@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 from pydantic import ConfigDict, Field, SkipValidation, model_validator
 
 from raytune_playbook.errors import SpecError
+from raytune_playbook.study.checks.refusals import (
+    refuse_conditions,
+    refuse_configurations,
+    refuse_grid,
+    refuse_names,
+    refuse_roles,
+    refuse_study_names,
+    refuse_two_settings,
+)
 from raytune_playbook.study.datasets import InputPipeline
 from raytune_playbook.study.fingerprints import round_fingerprint
 from raytune_playbook.study.frozen import FrozenSpec, Value
@@ -25,15 +34,6 @@ from raytune_playbook.study.hyperparameters.space import (
     grid_shape,
     listed,
     setting,
-)
-from raytune_playbook.study.refusals import (
-    refuse_conditions,
-    refuse_configurations,
-    refuse_grid,
-    refuse_names,
-    refuse_roles,
-    refuse_study_names,
-    refuse_two_settings,
 )
 from raytune_playbook.study.settings import Budget, Objective, Resources
 from raytune_playbook.study.shown import Shown, facts_table

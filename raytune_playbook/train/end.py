@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raytune_playbook.records.types import Outcome, Training
-from raytune_playbook.study.disk_price import CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
 
 
 @dataclass(frozen=True)

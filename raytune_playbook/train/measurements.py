@@ -30,7 +30,7 @@ from raytune_playbook.records.columns import (
     MeasurementRow,
 )
 from raytune_playbook.records.types import PIPELINE_STAGES, TimeByPart, Training
-from raytune_playbook.study.disk_price import CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
 from raytune_playbook.train.clock import TimedStep, times_by_part
 from raytune_playbook.train.group import Group
 

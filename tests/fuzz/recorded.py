@@ -9,8 +9,8 @@ from pathlib import Path
 
 from raytune_playbook.cli import main
 from raytune_playbook.cli.group import BAD_INPUT, FAILED
-from raytune_playbook.records.claims import ClaimRecord
-from raytune_playbook.records.driver_process import this_process
+from raytune_playbook.records.driving.claims import ClaimRecord
+from raytune_playbook.records.driving.driver_process import this_process
 from raytune_playbook.records.procedures import ProcedureRecord, ShownPlot, ShownSeries, ShownTable, write_procedure
 from raytune_playbook.records.registry import ClosedRecord, TestRecord, close_workload, write_launch, write_test
 from raytune_playbook.records.scores import ScoreRecord, write_score

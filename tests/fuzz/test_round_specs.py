@@ -13,7 +13,7 @@ from raytune_playbook import Budget, Categorical, Discrete, Float, InputPipeline
 from raytune_playbook.records.columns import trials_table
 from raytune_playbook.records.types import TrialRecord
 from raytune_playbook.search.suggest import suggest
-from raytune_playbook.study.rules_of_thumb import price, warnings
+from raytune_playbook.study.checks.rules_of_thumb import price, warnings
 from raytune_playbook.study.study import StudySpec
 from raytune_playbook.workloads.digits import DigitsResNet
 from tests.fuzz.inputs import JSON_VALUES, ODD_NUMBERS, ODD_TEXTS, SCALARS, only_sentences

@@ -16,9 +16,9 @@ from raytune_playbook.engine.rounds.running import Place
 from raytune_playbook.errors import StorageError
 from raytune_playbook.procedures.command import command_of, is_same_command, part_of_round
 from raytune_playbook.procedures.procedure import done_before, found_before, procedure
+from raytune_playbook.records.driving.requests import stop
 from raytune_playbook.records.facts import MODEL, NUM_STEPS
 from raytune_playbook.records.procedures import ProcedureRecord, newest_procedure
-from raytune_playbook.records.requests import stop
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Outcome, RoundState

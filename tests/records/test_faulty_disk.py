@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from raytune_playbook.records.claims import current_claim, driving
+from raytune_playbook.records.driving.claims import current_claim, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "faulty_disk.cc"
 WRITER = """
 import sys
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.driving.claims import claimed, driving
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore

@@ -12,10 +12,10 @@ import pytest
 
 from raytune_playbook.errors import StorageFailure
 from raytune_playbook.records import retries
-from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.driving.claims import claimed, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from tests.faulty_proxy import FaultyProxy, by_share
+from tests.faults.faulty_proxy import FaultyProxy, by_share
 
 PARTS = 25 * 2**20
 """Bytes of a file that is uploaded in several parts, of 10 MiB each."""

@@ -11,7 +11,7 @@ import pytest
 from raytune_playbook.errors import InputError, RunError, StorageError, StorageFailure
 from raytune_playbook.records.storage import Storage, file_at
 from raytune_playbook.records.store import RoundStore, round_names
-from tests.disks import fill, hidden, remount
+from tests.faults.disks import fill, hidden, remount
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from raytune_playbook.records.claims import claimed, driving
-from raytune_playbook.records.requests import Answer, answer, requests_to
+from raytune_playbook.records.driving.claims import claimed, driving
+from raytune_playbook.records.driving.requests import Answer, answer, requests_to
 from tests.waiting import wait_for
 
 PROGRAM = """

@@ -17,7 +17,7 @@ from ray.job_submission import JobSubmissionClient
 
 from raytune_playbook.cli import main
 from raytune_playbook.errors import SubmissionError
-from raytune_playbook.records.claims import current_claim, driving
+from raytune_playbook.records.driving.claims import current_claim, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.submission import submit as submission

@@ -31,7 +31,7 @@ from raytune_playbook.train.workload import Batch, Values, Workload
 from raytune_playbook.workloads.digits import DigitsResNet
 from tests.ports import free_port
 from tests.train.conftest import batches_of
-from tests.train.test_waits import KINDS, Counting, average_by_indexing
+from tests.train.loop.test_waits import KINDS, Counting, average_by_indexing
 from tests.workers import Notes
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

@@ -22,7 +22,6 @@ from raytune_playbook.data.files.find import File
 from raytune_playbook.data.files.listing import Listing
 from raytune_playbook.data.splits import Division, Hashes, overlaps
 from raytune_playbook.errors import DataError, InputError
-from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import SPLITS, Files
 from raytune_playbook.study.frozen import FrozenSpec
@@ -75,7 +74,7 @@ def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
 def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
     """Where the preprocessed examples are, by split."""
     return {
-        split: Files(uri_in(storage.uri, f"{manifest.folder}/{split}"), format="parquet")
+        split: Files(storage.uri_of(f"{manifest.folder}/{split}"), format="parquet")
         for split, number in manifest.num_examples.items()
         if number
     }

@@ -29,9 +29,8 @@ from raytune_playbook.engine.session import ANSWER_TIMEOUT_S, Gangs
 from raytune_playbook.engine.tune.round_search import PlannedTrial, RoundSearch, num_by_study
 from raytune_playbook.engine.tune.trainable import LeaseTrainable
 from raytune_playbook.errors import RunError, StorageFailure
-from raytune_playbook.records.claims import Claim, ClaimLostError
-from raytune_playbook.records.places import uri_in
-from raytune_playbook.records.requests import Answer, StopRequest, answer, requests_to
+from raytune_playbook.records.driving.claims import Claim, ClaimLostError
+from raytune_playbook.records.driving.requests import Answer, StopRequest, answer, requests_to
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState, RoundStatus
 from raytune_playbook.study.settings import Budget
@@ -240,7 +239,7 @@ class Driver:
         while tally.new_failures:
             study, key = tally.new_failures.pop(0)
             trial = tally.trials[study, key]
-            log = uri_in(self._store.uri, f"{study}/logs/{key}.attempt{len(trial.attempts)}.rank0.log")
+            log = self._store.uri_of(f"{study}/logs/{key}.attempt{len(trial.attempts)}.rank0.log")
             self._progress.say(f"Trial {study}/{key} failed: {(trial.reason or '').strip()}\n  log: {log}")
 
     def _how_it_ended(self) -> Standing:

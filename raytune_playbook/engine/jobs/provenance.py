@@ -16,8 +16,8 @@ from raytune_playbook.engine.jobs.job_file import Job
 from raytune_playbook.engine.jobs.secret_files import secret_files
 from raytune_playbook.records.places import without_credentials
 from raytune_playbook.records.types import ExamplesRecord, Part, Role, RoundRecord
+from raytune_playbook.study.checks.rules_of_thumb import warnings
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.rules_of_thumb import warnings
 
 VERSIONS = ("raytune-playbook", "ray", "torch", "numpy", "pyarrow")
 MAX_DIFF_CHARACTERS = 2_000_000

@@ -18,7 +18,6 @@ from raytune_playbook.engine.jobs.preflight import check_batch_sizes, workload_o
 from raytune_playbook.engine.rounds.found_examples import FoundExamples, find_with_ray
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
-from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.scores import TEST, read_scores
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
@@ -66,7 +65,7 @@ def examples_of(running: RunningRound, storage: Storage | None, recorded: Exampl
         examples = prepare(datasets, how, found.sources if manifest is None else None)
     if manifest is not None and storage is not None:
         update = {
-            "preprocessed": uri_in(storage.uri, manifest.folder),
+            "preprocessed": storage.uri_of(manifest.folder),
             "sources": manifest.sources,
             "skipped": manifest.skipped,
             "overlaps": manifest.overlaps,

@@ -6,7 +6,7 @@ import contextlib
 
 from raytune_playbook.engine.rounds.recorded import as_recorded
 from raytune_playbook.errors import PlaybookError
-from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.driving.claims import claimed, driving
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState

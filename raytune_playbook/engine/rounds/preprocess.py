@@ -16,8 +16,7 @@ from raytune_playbook.engine.rounds.found_examples import find_before_ray
 from raytune_playbook.engine.session import Gangs
 from raytune_playbook.errors import DataError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import Subject, claimed
-from raytune_playbook.records.places import uri_in
+from raytune_playbook.records.driving.claims import Subject, claimed
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.terminal import new_console
 from raytune_playbook.study.datasets import InputPipeline, Split
@@ -51,7 +50,7 @@ def preprocess(
     with claimed(preprocessing(place, names), say=lambda sentence: console.print(sentence, soft_wrap=True)):
         manifest = find(place, *names)
         if manifest is not None:
-            there = uri_in(place.uri, manifest.folder)
+            there = place.uri_of(manifest.folder)
             console.print(f"The examples were preprocessed before: {there}", soft_wrap=True)
             return manifest
         gone = driver_gone(f"preprocessed the examples of {round.name!r}", "Preprocess them again.")
@@ -85,5 +84,5 @@ def preprocessing(place: Storage, names: tuple[str, str]) -> Subject:
 def _say_what_was_saved(console: Console, manifest: Manifest, place: Storage) -> None:
     numbers = ", ".join(f"{number:,} {split}" for split, number in manifest.num_examples.items())
     size = sum(manifest.num_bytes.values()) / MIB
-    took, there = duration_text(round(manifest.seconds)), uri_in(place.uri, manifest.folder)
+    took, there = duration_text(round(manifest.seconds)), place.uri_of(manifest.folder)
     console.print(f"Preprocessed {numbers} examples ({size:,.1f} MiB) in {took}: {there}", soft_wrap=True)

@@ -22,8 +22,8 @@ from raytune_playbook.engine.rounds.recorded import as_recorded
 from raytune_playbook.engine.rounds.running import Place, RunningRound
 from raytune_playbook.engine.tune.round_search import PlannedTrial, repeats
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import claimed, driving
-from raytune_playbook.records.requests import clear_requests
+from raytune_playbook.records.driving.claims import claimed, driving
+from raytune_playbook.records.driving.requests import clear_requests
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundStatus

@@ -35,9 +35,8 @@ from raytune_playbook.engine.session import Gangs
 from raytune_playbook.engine.tune.round_search import interleaved, num_by_study
 from raytune_playbook.errors import RunError, WorkloadError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import claimed, driving
-from raytune_playbook.records.places import uri_in
-from raytune_playbook.records.requests import clear_requests
+from raytune_playbook.records.driving.claims import claimed, driving
+from raytune_playbook.records.driving.requests import clear_requests
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore, profile_path
 from raytune_playbook.records.types import Outcome, Part, RoundState, RoundStatus
@@ -46,9 +45,9 @@ from raytune_playbook.report.reading import read_profiles
 from raytune_playbook.report.rules import explained
 from raytune_playbook.report.terminal import new_console, no_answer, summary
 from raytune_playbook.report.tracebacks import from_users_code
+from raytune_playbook.study.checks.rules_of_thumb import price, warnings
 from raytune_playbook.study.profile_steps import ProfileSteps
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.rules_of_thumb import price, warnings
 from raytune_playbook.study.trial import trial_key
 
 
@@ -270,7 +269,7 @@ def _say_where_traces_are(console: Console, store: RoundStore, round_: Round, st
     for study in round_.studies:
         path = profile_path(study.name, trial_key(0), steps.first, steps.last)
         if path in there:
-            console.print(f"Trace for Perfetto (ui.perfetto.dev): {uri_in(store.uri, path)}", soft_wrap=True)
+            console.print(f"Trace for Perfetto (ui.perfetto.dev): {store.uri_of(path)}", soft_wrap=True)
         else:
             console.print(
                 f"No trace of {study.name}: its trial 0 did not train steps {steps.first} to {steps.last} in this run; "

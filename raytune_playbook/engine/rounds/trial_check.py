@@ -26,7 +26,7 @@ from raytune_playbook.engine.rounds.tried import Estimates, Tried, checkpoint_si
 from raytune_playbook.errors import RunError, SpecError, WorkloadError
 from raytune_playbook.report.tracebacks import from_users_code
 from raytune_playbook.search.suggest import suggest
-from raytune_playbook.study.disk_price import disk_price
+from raytune_playbook.study.checks.disk_price import disk_price
 from raytune_playbook.study.round import Round
 from raytune_playbook.study.settings import Objective, Resources
 from raytune_playbook.study.study import StudySpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from raytune_playbook.engine.gang.messages import AttemptEnd
-from raytune_playbook.study.disk_price import CheckpointSize, DiskPrice
+from raytune_playbook.study.checks.disk_price import CheckpointSize, DiskPrice
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.study.trial import TrialSpec
 

@@ -30,7 +30,7 @@ from raytune_playbook.engine.trained.predict import (
 )
 from raytune_playbook.errors import DataError, SpecError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import Claim, claimed, driving
+from raytune_playbook.records.driving.claims import Claim, claimed, driving
 from raytune_playbook.records.scores import TEST, ScoreRecord, write_score
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore

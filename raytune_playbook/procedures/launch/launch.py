@@ -32,7 +32,6 @@ from raytune_playbook.procedures.variance.retrainings import (
 )
 from raytune_playbook.procedures.variance.variance import BOUND_TO
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.procedures import ProcedureRecord
 from raytune_playbook.records.registry import (
     LaunchRecord,
@@ -245,7 +244,7 @@ def _registered(p: Procedure, decision: Decision, trials: tuple[Trial, ...]) -> 
             max_train_steps=candidate.configuration.max_train_steps,
             evaluation_interval_steps=candidate.configuration.evaluation_interval_steps,
             objective=record.objective,
-            stored_at=uri_in(store.uri, f"{candidate.study}/study.json"),
+            stored_at=store.uri_of(f"{candidate.study}/study.json"),
             job=record.job,
             notes=store.notes(),
             num_trials=sum(study.num_trials for study in store.studies()),
@@ -257,7 +256,7 @@ def _registered(p: Procedure, decision: Decision, trials: tuple[Trial, ...]) -> 
             launch_command=p.part.command,
             commit=record.commit,
             uncommitted=record.uncommitted,
-            uncommitted_diff=uri_in(store.uri, "uncommitted.diff") if has_diff else None,
+            uncommitted_diff=store.uri_of("uncommitted.diff") if has_diff else None,
             replaced=decision.baseline.text,
             replaced_launch=decision.baseline.launch,
             replaced_median=decision.ends[0].median,

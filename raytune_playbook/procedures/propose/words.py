@@ -11,8 +11,8 @@ from raytune_playbook.analysis.trials import Trial
 from raytune_playbook.analysis.wording import count_text, duration_text, form_for
 from raytune_playbook.procedures.propose.python_text import LINE_LENGTH
 from raytune_playbook.report.insight import Insight
+from raytune_playbook.study.checks.rules_of_thumb import price
 from raytune_playbook.study.round import Round
-from raytune_playbook.study.rules_of_thumb import price
 
 
 def closed_text(insight: Insight) -> str:

@@ -29,7 +29,6 @@ import pyarrow.fs as pafs
 
 from raytune_playbook.analysis.series.curves import Curve
 from raytune_playbook.errors import DataError
-from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.report.foreign.recorded import Recorded, RecordedTrial, State, as_number, flattened, values_of
 
@@ -157,7 +156,7 @@ def _json(content: bytes) -> Json:
 
 
 def _refuse(storage: Storage) -> None:
-    experiments = [folder for folder in storage.folders() if _state(Storage(uri_in(storage.uri, folder)))]
+    experiments = [folder for folder in storage.folders() if _state(Storage(storage.uri_of(folder)))]
     if storage.read("result.json") is not None:
         advice = "it is the folder of one trial: name the one above it."
     elif experiments:

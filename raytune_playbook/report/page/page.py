@@ -14,7 +14,6 @@ import re
 from itertools import product
 
 from raytune_playbook.analysis.series.curves import metrics_at
-from raytune_playbook.records.places import uri_in
 from raytune_playbook.records.procedures import ProcedureRecord, stale_facts
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.report.figures.style import looks_of
@@ -63,7 +62,7 @@ def write_page(store: RoundStore, *, objective: Objective | None = None) -> str:
     insight = read_insight(store, objective=objective)
     path = path_of(objective, insight.reading.record.objective)
     store.storage.write(f"{store.name}/{path}", render_page(insight, read_extras(store, insight)).encode())
-    return uri_in(store.uri, path)
+    return store.uri_of(path)
 
 
 def read_insight(store: RoundStore, *, objective: Objective | None = None) -> Insight:

@@ -27,7 +27,7 @@ from raytune_playbook.analysis.judging.objective import best_of
 from raytune_playbook.errors import StorageError, StorageFailure
 from raytune_playbook.records.columns import STEP, MeasurementRow
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.study.disk_price import CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
 from raytune_playbook.study.fingerprints import trial_fingerprint
 from raytune_playbook.study.settings import Objective
 from raytune_playbook.study.trial import TrialSpec

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from raytune_playbook.study.disk_price import CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.saved.buffers import buffers, gathered, shared
 

@@ -13,13 +13,13 @@ from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
 from raytune_playbook.engine.pool.events import AttemptEnded, AttemptStarted, NewMeasurements
 from raytune_playbook.engine.trained.load import recorded
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import ClaimLostError
+from raytune_playbook.records.driving.claims import ClaimLostError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Training
 from raytune_playbook.report.formatting import deleted_checkpoints_text
 from raytune_playbook.report.page.page import write_page
-from raytune_playbook.study.disk_price import GIB, CheckpointSize
+from raytune_playbook.study.checks.disk_price import GIB, CheckpointSize
 from raytune_playbook.study.settings import Budget
 from raytune_playbook.train.end import End
 

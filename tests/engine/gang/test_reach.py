@@ -12,7 +12,7 @@ import pytest
 from raytune_playbook.engine.gang import reach
 from raytune_playbook.engine.gang.reach import not_reached, require_reached
 from raytune_playbook.errors import StorageFailure
-from raytune_playbook.records.claims import Claim, claimed, driving
+from raytune_playbook.records.driving.claims import Claim, claimed, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 

@@ -19,7 +19,7 @@ from raytune_playbook.engine.jobs.job_file import Job, load_job
 from raytune_playbook.engine.jobs.provenance import code_state, provenance_of, round_record
 from raytune_playbook.engine.rounds import run as running
 from raytune_playbook.records.types import ExamplesRecord, RoundRecord
-from raytune_playbook.study.rules_of_thumb import warnings
+from raytune_playbook.study.checks.rules_of_thumb import warnings
 
 JOB = """
 import numpy as np

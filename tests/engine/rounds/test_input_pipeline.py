@@ -36,8 +36,8 @@ from raytune_playbook.engine.rounds.examples import examples_of, names_of
 from raytune_playbook.engine.rounds.preprocess import preprocess, preprocessing
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.engine.trained.score import score
-from raytune_playbook.records.claims import claimed
 from raytune_playbook.records.columns import TIME_COLUMNS
+from raytune_playbook.records.driving.claims import claimed
 from raytune_playbook.records.scores import ScoreRecord, now, write_score
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore

@@ -20,7 +20,7 @@ from raytune_playbook import Gangs, InputError, InputPipeline, Resources, RunErr
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.requests import StopRequest, stop
+from raytune_playbook.records.driving.requests import StopRequest, stop
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from tests.waiting import wait_for

@@ -14,7 +14,7 @@ from raytune_playbook import InputError, load_model, run
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.rounds.result import Result
 from raytune_playbook.records.columns import TIME_COLUMNS
-from raytune_playbook.records.requests import stop
+from raytune_playbook.records.driving.requests import stop
 from raytune_playbook.study.settings import Budget
 from tests.waiting import wait_for
 
@@ -139,7 +139,7 @@ def test_sc2_an_edited_schedule_is_refused(gangs, make_round, whole, quiet):
 
 
 def test_ck3_a_coarser_checkpoint_interval_is_warned_of(make_round):
-    from raytune_playbook.study.rules_of_thumb import warnings
+    from raytune_playbook.study.checks.rules_of_thumb import warnings
 
     round_ = make_round("r", steps=STEPS)
     budget = Budget(**(dict(round_.budget) | {"checkpoint_interval_steps": 6}))

@@ -8,8 +8,8 @@ from raytune_playbook import InputError, RunError, run
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from tests.disks import fill, hidden, remount
 from tests.engine.rounds.test_interruptions import during, num_done
+from tests.faults.disks import fill, hidden, remount
 from tests.waiting import wait_for
 
 

@@ -16,7 +16,7 @@ from raytune_playbook.engine.jobs.job_file import load_job
 from raytune_playbook.engine.trained.load import load_model
 from raytune_playbook.engine.trained.score import score
 from raytune_playbook.errors import DataError, InputError
-from raytune_playbook.records.claims import claimed, driving
+from raytune_playbook.records.driving.claims import claimed, driving
 from raytune_playbook.records.scores import read_scores
 from raytune_playbook.report.page.page import write_page
 from tests.engine.trained.conftest import JOB

@@ -30,8 +30,8 @@ from raytune_playbook.procedures.new import USUAL_LABELS
 from raytune_playbook.records.procedures import newest_procedure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.study.checks.rules_of_thumb import warnings
 from raytune_playbook.study.datasets import Split
-from raytune_playbook.study.rules_of_thumb import warnings
 from raytune_playbook.train.workload import Values
 
 NUM = 120

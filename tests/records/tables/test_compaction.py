@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import ClaimLostError
+from raytune_playbook.records.driving.claims import ClaimLostError
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore

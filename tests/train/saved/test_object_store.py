@@ -14,7 +14,7 @@ from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.saved.checkpoints import Checkpoints, kept_steps, read_weights
 from raytune_playbook.train.trial_run import TrialRun
-from tests.faulty_proxy import FaultyProxy, by_share
+from tests.faults.faulty_proxy import FaultyProxy, by_share
 from tests.train.conftest import batches_of
 from tests.train.saved.test_checkpoints import FOLDER, Killed, Mortal, without_times
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.study.disk_price import CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
 from raytune_playbook.train.group import Group
 from raytune_playbook.train.loop import train
 from raytune_playbook.train.saved.checkpoints import MODEL, TRAINING, Checkpoints

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import claimed, driving
-from raytune_playbook.records.requests import Answer, StopRequest, answer, clear_requests, requests_to, stop
+from raytune_playbook.records.driving.claims import claimed, driving
+from raytune_playbook.records.driving.requests import Answer, StopRequest, answer, clear_requests, requests_to, stop
 from raytune_playbook.records.store import RoundStore
 from tests.waiting import wait_for
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.study import rules_of_thumb
+from raytune_playbook.study.checks import rules_of_thumb
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical, Discrete, Float, Int
 
 RATE = Float(1e-3, 1.0, scale="log")

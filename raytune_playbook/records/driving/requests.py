@@ -13,7 +13,7 @@ import uuid
 
 from raytune_playbook.errors import InputError, StorageError
 from raytune_playbook.records import DEFAULT_STORAGE
-from raytune_playbook.records.claims import ClaimRecord, current_claim, driving
+from raytune_playbook.records.driving.claims import ClaimRecord, current_claim, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState

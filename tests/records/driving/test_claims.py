@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.claims import Claim, ClaimLostError, Patience, claimed, current_claim, driving
-from raytune_playbook.records.driver_process import DriverProcess
+from raytune_playbook.records.driving.claims import Claim, ClaimLostError, Patience, claimed, current_claim, driving
+from raytune_playbook.records.driving.driver_process import DriverProcess
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 
@@ -27,7 +27,7 @@ PATIENT = Patience(beat_s=0.1, lost_s=200)
 HOLDER = """
 import sys
 import time
-from raytune_playbook.records.claims import ClaimLostError, Patience, claimed, driving
+from raytune_playbook.records.driving.claims import ClaimLostError, Patience, claimed, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 round_ = driving(RoundStore(Storage(sys.argv[1]), "round"))

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from raytune_playbook.errors import InputError, RunError, StorageAwayError, StorageError
 from raytune_playbook.records.creation import create_if_absent
-from raytune_playbook.records.driver_process import DriverProcess, this_process
+from raytune_playbook.records.driving.driver_process import DriverProcess, this_process
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.study.frozen import FrozenSpec

@@ -1,0 +1,1 @@
+"""Who runs a round: the claim that one driver holds, its process, and what other commands ask of it."""

@@ -235,19 +235,24 @@ def logs(
         SubmissionError: As `status`, when the first piece is asked for or while following.
     """
     target = find_target(address, token)
-    num_seen = 0
+
+    def is_over() -> bool:
+        return not follow or status(submission_id, address, token=token).is_final
+
+    def fetched() -> str:
+        return ask(target, lambda client: client.get_job_logs(submission_id))
+
+    # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has not
+    # answered yet is not away: its address is wrong.
+    ended, text, num_seen = is_over(), fetched(), 0
     while True:
-        # The status is asked for first, so that what is written just before the end is still fetched.
-        is_over = not follow or _patiently(
-            lambda: status(submission_id, address, token=token).is_final, poll_interval_s
-        )
-        text = _patiently(lambda: ask(target, lambda client: client.get_job_logs(submission_id)), poll_interval_s)
         if len(text) > num_seen:
             yield text[num_seen:]
             num_seen = len(text)
-        if is_over:
+        if ended:
             return
         time.sleep(poll_interval_s)
+        ended, text = _patiently(is_over, poll_interval_s), _patiently(fetched, poll_interval_s)
 
 
 def _patiently(question: Callable[[], _T], poll_interval_s: float) -> _T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import math
 import threading
 from pathlib import Path
 
@@ -100,14 +101,21 @@ class TestRefusals:
             (["submit", "missing.py", "--storage", "/nowhere"], "'missing.py' is not one"),
             (["status", "any"], "does not answer"),
             (["logs", "any"], "does not answer"),
+            (["logs", "any", "--follow"], "does not answer"),
             (["cancel", "any"], "does not answer"),
         ],
         ids=lambda given: " ".join(given) if isinstance(given, list) else "",
     )
     def test_the_commands_say_so_in_one_sentence(
-        self, job: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+        self,
+        job: Path,
+        arguments: list[str],
+        sentence: str,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         given = [str(job) if each == "JOB" else each for each in arguments]
+        monkeypatch.setattr(submission, "UNREACHABLE_LIMIT_S", math.inf)  # nobody waits for a wrong address
         assert main([*given, "--address", f"http://127.0.0.1:{free_port()}"]) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)

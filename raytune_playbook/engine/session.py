@@ -33,7 +33,7 @@ from raytune_playbook.engine.cluster.ray_internals import (
     probe,
     start_local_cluster,
 )
-from raytune_playbook.engine.cluster.termination import termination_raises
+from raytune_playbook.engine.cluster.termination import has_come, termination_raises
 from raytune_playbook.engine.gang.messages import AttemptEnd, NothingYet
 from raytune_playbook.engine.gang.round_context import RoundContext
 from raytune_playbook.engine.pool.handle import PoolHandle
@@ -132,6 +132,13 @@ def _ray_logger_kept() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _shut_down(pool: PoolHandle) -> None:
+    try:
+        answer_of(pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
+    except ray.exceptions.RayError as failure:
+        logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
+
+
 class Gangs:
     """The warm gangs of a session: ``with Gangs(Resources(num_workers=2)) as gangs: run(round, gangs=gangs)``.
 
@@ -179,10 +186,8 @@ class Gangs:
         pool, store, self._pool, self._store = self._pool, self._store, None, None
         is_lost = self._cluster is not None and self._cluster.lost() is not None  # and nobody is there to ask
         if pool is not None and not is_lost:
-            try:
-                answer_of(pool.shut_down.remote(), timeout_s=LEAVE_TIMEOUT_S)
-            except ray.exceptions.RayError as failure:
-                logging.getLogger("raytune_playbook").warning("the pool did not shut down cleanly: %s", failure)
+            if not has_come():  # which leaves no time for trials and workers to end by themselves
+                _shut_down(pool)
             kill_actor(pool)
         if store is not None and not is_lost:
             kill_actor(store)
@@ -250,7 +255,7 @@ class Gangs:
         if self._store is None:
             raise RunError("Gangs work inside their `with` block only; enter it first.")
         try:
-            answer_of(self._store.note.remote("", {}, [], []), timeout_s=ANSWER_TIMEOUT_S)
+            answer_of(self._store.__ray_ready__.remote(), timeout_s=ANSWER_TIMEOUT_S)
         except ray.exceptions.RayActorError:
             self._store = start_store()
         return self._store

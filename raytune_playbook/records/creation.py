@@ -9,7 +9,6 @@ others have given way (L. Lamport, A new solution of Dijkstra's concurrent progr
 
 from __future__ import annotations
 
-import contextlib
 import time
 import uuid
 from collections.abc import Iterable
@@ -61,14 +60,24 @@ def _create_locally(path: Path, content: bytes) -> bool:
                 return False
             if passes(error):
                 raise
-            # A filesystem without links.
-            with contextlib.suppress(FileExistsError), path.open("xb") as file:
-                file.write(content)
-                return True
-            return False
+            return _create_without_links(path, content)
         return True
     finally:
         tried(lambda: temporary.unlink(missing_ok=True))
+
+
+def _create_without_links(path: Path, content: bytes) -> bool:
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+    except OSError:  # what is half written would be another's to the next try
+        path.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def _create_alone(storage: Storage, path: str, content: bytes) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pyarrow.fs as pafs
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_before_delay
 
 NUM_TRIES, MOST_S = 6, 30.0
 FIRST_WAIT_S, GROWTH, MOST_WAIT_S = 0.1, 3.0, 5.0
-"""The waits are about 9 s in all, and no try begins after `MOST_S`: the other workers of a gang wait in a collective
+"""The waits are 9 s in all at most, and no try begins after `MOST_S`: the other workers of a gang wait in a collective
 meanwhile. A longer outage ends the round, to be resumed."""
 
 NUM_REQUESTS, ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S = 3, 10.0, 5.0
@@ -58,7 +58,7 @@ def tried(call: Callable[[], _Result]) -> _Result:
     Raises:
         OSError: what the last call raised.
     """
-    stop = stop_after_attempt(NUM_TRIES) | stop_after_delay(MOST_S)
+    stop = stop_after_attempt(NUM_TRIES) | stop_before_delay(MOST_S)
     return Retrying(retry=retry_if_exception(passes), stop=stop, wait=_wait_s, reraise=True)(call)
 
 

@@ -66,7 +66,8 @@ class Storage:
         probe = f"{self.root}/.probe-{uuid.uuid4().hex}"
         try:
             tried(lambda: self._write(probe, b"probe"))
-            tried(lambda: self.fs.delete_file(probe))
+            with contextlib.suppress(FileNotFoundError):  # it was done, and the answer was lost
+                tried(lambda: self.fs.delete_file(probe))
         except OSError as error:
             with contextlib.suppress(OSError):
                 self.fs.delete_file(probe)

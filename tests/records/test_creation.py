@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import random
 import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -55,6 +58,25 @@ def test_a_local_filesystem_without_links_creates_exclusively_too(tmp_path, monk
     assert sum(created) == 1
     assert (tmp_path / "a" / "file").read_text() == str(created.index(True))
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["file"]
+
+
+def test_without_links_a_write_that_fails_leaves_nothing_that_its_next_try_takes_for_anothers(tmp_path, monkeypatch):
+    opened, is_first = Path.open, iter([True])
+
+    class Failing(io.FileIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def open_(path: Path, mode: str) -> IO[bytes]:
+        return Failing(path, "x") if mode == "xb" and next(is_first, False) else opened(path, mode)
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr(Path, "open", open_)
+    assert create_if_absent(Storage(str(tmp_path)), "a/file", b"whole")
+    assert (tmp_path / "a" / "file").read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize("first", ["0", "z"])

@@ -156,7 +156,8 @@ class Disturbed:
 
     def _mend_after(self, outage_s: float) -> None:
         time.sleep(outage_s)
-        self._hosts.mend()
+        if self._is_head_there():  # else the driver ends, and a new cluster has all hosts
+            self._hosts.mend()
 
     def _mend_hosts(self) -> None:
         """Have back the hosts whose outage is over, or that were given up after it."""

@@ -1,11 +1,11 @@
-"""200 random kills, one hash: ``python -m tests.soak.kills --kills 200 --seed 0 --state FOLDER``.
+"""200 random kills, one hash: ``python -m tests.soak.kills --kills 200 --seed 0``.
 
 A round of 40 trials runs undisturbed once, and once under random SIGKILLs, outages and new clusters, on three hosts in
 network namespaces (which need root and ``ip``). In the end each trial must be there once, and one hash over all results
 be that of the undisturbed round. After each kill all records are read back, and no trial that has ended may change.
 
-Prints a line per kill, and a summary. With ``--for-s`` it ends after so long, and goes on with the same ``--state``
-when it is started again; exit code 0 when all is done and equal, 3 when it is to be started again, else 1.
+Prints a line per kill, and a summary. With ``--for-s`` and ``--state FOLDER`` it ends after so long, and goes on from
+that folder when it is started again; exit code 0 when all is done and equal, 3 when it is to be started again, else 1.
 """
 
 from __future__ import annotations
@@ -117,13 +117,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--table", action="store_true", help="write what was seen into README.md of this folder")
-    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--state", type=Path, help="folder in which the same command goes on; else a temporary one")
     parser.add_argument("--for-s", type=float, default=float("inf"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the hosts are taken down in any case
     with tempfile.TemporaryDirectory(prefix="rtp", dir="/tmp") as scratch, Hosts(Path(scratch)) as hosts:
         plan = Plan(options.seed, options.kills, options.trials, writes_table=options.table)
-        code = disturb(hosts, options.state, plan, options.for_s)
+        code = disturb(hosts, options.state or Path(scratch) / "state", plan, options.for_s)
     return START_AGAIN if code is None else code
 
 

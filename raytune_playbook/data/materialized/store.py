@@ -260,6 +260,10 @@ class StoreHandle(Protocol):
     """A handle to an `ExampleStore`."""
 
     @property
+    def __ray_ready__(self) -> RemoteMethod[[], bool]:
+        """Ray's own, which any actor that lives answers."""
+
+    @property
     def note(self) -> RemoteMethod[[str, dict[str, float], list[str], list[NotFinite]], None]:
         """As there."""
 

@@ -37,7 +37,8 @@ def termination_raises() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not (before is _interrupt and _came.is_set()):  # whatever closes after this is not to be cut off either
+            signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -43,6 +43,9 @@ SHOW_EVERY_S = 0.25
 TUNE_LEAVES_S = 15.0
 """Within this Tune has heard that its trials are over."""
 
+TERMINATED_S = 0.5
+"""So long is waited instead after SIGTERM: Ray's own job API kills 3 s later."""
+
 REQUESTS_EVERY_S = 1.0
 
 
@@ -92,6 +95,7 @@ class Driver:
         self._store, self._claim = held.store, held.claim
         self._trials, self._budget, self._round_id = left.trials, left.budget, left.context.round_id
         self._searcher = RoundSearch(left.trials, max_concurrent=len(session.facts()) + 1)
+        recorder.begin_again(trial.id for trial in left.trials)
         self._pace = left.pace()
         self._metrics = RoundMetrics(held.store.name, recorder)
         self._limit = CheckpointLimit(held.store, recorder, left.budget, left.running_bytes)
@@ -111,51 +115,54 @@ class Driver:
         tuning = threading.Thread(target=self._tune, name="tune", daemon=True)
         tuning.start()
         try:
-            while True:
-                try:
-                    running = tuning.is_alive()  # before fetching, so that no event is left when it has ended
-                    if not self._turn() and not running:
-                        self._recorder.compact(self._claim.require, is_end=True)
-                        self._tell()
-                        return self._write_status(self._how_it_ended())
-                except KeyboardInterrupt:
-                    if has_come():
-                        self._progress.say(f"Trials are cut off; go on with: {self._store.command('resume')}")
-                        raise
-                    if self._ending is not None:
-                        raise
-                    self._progress.say(
-                        "Interrupted: trials end at their next evaluation; press Ctrl-C again to cut them off."
-                    )
-                    self._end(RoundState.STOPPED, "interrupted")
+            return self._until_it_ends(tuning)
         except ray.exceptions.RayError as error:
-            self._write_status(Standing(RoundState.FAILED, "the pool of gangs was lost"))
+            self._write_last_status(Standing(RoundState.FAILED, "the pool of gangs was lost"))
             raise RunError(
                 f"The round stopped: the pool of gangs was lost ({str(error).splitlines()[0]}).\n"
                 f"Finished trials are kept; go on with: {self._store.command('resume')}"
             ) from None
         except StorageFailure as error:
-            with contextlib.suppress(StorageFailure):  # the claim says that this driver runs it no more
-                self._write_status(Standing(RoundState.FAILED, str(error)))
+            self._write_last_status(Standing(RoundState.FAILED, str(error)))
             raise RunError(
                 f"The round stopped: {error}\nWhat was recorded is kept; go on with: {self._store.command('resume')}"
             ) from None
         except ClaimLostError:  # the status is the other driver's
             raise
         except BaseException:
-            self._write_status(Standing(RoundState.STOPPED, "terminated" if has_come() else "cut off"))
+            self._write_last_status(Standing(RoundState.STOPPED, "terminated" if has_come() else "cut off"))
             raise
         finally:
             self._leave(tuning)
             self._recorder.close()
             self._metrics.tell(time.monotonic())
 
+    def _until_it_ends(self, tuning: threading.Thread) -> RoundStatus:
+        while True:
+            try:
+                running = tuning.is_alive()  # before fetching, so that no event is left when it has ended
+                if not self._turn() and not running:
+                    self._recorder.compact(self._claim.require, is_end=True)
+                    self._tell()
+                    return self._write_status(self._how_it_ended())
+            except KeyboardInterrupt:
+                if has_come():
+                    self._progress.say(f"Trials are cut off; go on with: {self._store.command('resume')}")
+                    raise
+                if self._ending is not None:
+                    raise
+                self._progress.say(
+                    "Interrupted: trials end at their next evaluation; press Ctrl-C again to cut them off."
+                )
+                self._end(RoundState.STOPPED, "interrupted")
+
     def _leave(self, tuning: threading.Thread) -> None:
         """Close the round, so that Tune's thread ends and nothing of it meets the session's next one."""
         self._searcher.stop()
         with contextlib.suppress(ray.exceptions.RayError):  # a pool that is gone has no rounds any more
-            answer_of(self._pool.close_round.remote(self._round_id), timeout_s=ANSWER_TIMEOUT_S)
-            tuning.join(TUNE_LEAVES_S)
+            closing = self._pool.close_round.remote(self._round_id)
+            answer_of(closing, timeout_s=TERMINATED_S if has_come() else ANSWER_TIMEOUT_S)
+            tuning.join(TERMINATED_S if has_come() else TUNE_LEAVES_S)
 
     # ------------------------------------------------------------------ the main thread
 
@@ -259,6 +266,11 @@ class Driver:
         status = status_of(self._recorder.tally, now)
         self._store.write_status(status)
         return status
+
+    def _write_last_status(self, now: Standing) -> None:
+        """As far as the storage takes it: that this driver runs the round no more is said by its claim as well."""
+        with contextlib.suppress(StorageFailure):
+            self._write_status(now)
 
     # ------------------------------------------------------------------ Tune's thread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 
@@ -118,6 +118,12 @@ class Recorder:
             for trial in self.tally.trials.values()
             if trial.outcome is not None and not (but_failed and trial.outcome == Outcome.FAILED)
         }
+
+    def begin_again(self, trials: Iterable[TrialKey]) -> None:
+        """Trials are to run, whatever became of them before: what is recorded of that stays until they begin."""
+        for key in trials:
+            if (known := self.tally.trials.get(key)) is not None:
+                self.tally.trials[key] = replace(known, outcome=None, reason=None)
 
     @property
     def best(self) -> Trial | None:

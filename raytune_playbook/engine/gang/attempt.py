@@ -55,7 +55,9 @@ def ended(attempt: RunningAttempt, machine: Machine, *, stop_wanted: bool, fresh
     if (failure := _storage_failure(attempt)) is not None:
         return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=restarts, warning=warning)
     if any(end.lacks_examples for end in ends):
-        return AttemptEnd(Cause.EXAMPLES_LOST, error=EXAMPLES_LOST, machine=machine, restarts_gang=restarts)
+        return AttemptEnd(
+            Cause.EXAMPLES_LOST, error=EXAMPLES_LOST, machine=machine, restarts_gang=restarts, warning=warning
+        )
     if raised:
         if (infeasible := _infeasible(attempt)) is not None:  # the others failed because it left them
             return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True, warning=warning)
@@ -83,12 +85,14 @@ def aborted(
             return whole
     if (failure := _storage_failure(attempt)) is not None:
         return AttemptEnd(Cause.STORAGE_FAILED, error=failure, machine=machine, restarts_gang=True)
-    if any(end.lacks_examples for end in attempt.ends.values()):
+    is_node_lost = is_node_lost or bool(attempt.unreachable)
+    # Where a node is gone the next attempt shows whether they are: what it held of them may be elsewhere as well.
+    if not is_node_lost and any(end.lacks_examples for end in attempt.ends.values()):
         return AttemptEnd(Cause.EXAMPLES_LOST, error=EXAMPLES_LOST, machine=machine, restarts_gang=True)
     if (infeasible := _infeasible(attempt)) is not None:  # it left the others waiting in a collective
         return AttemptEnd(Cause.INFEASIBLE, infeasible, machine=machine, restarts_gang=True)
     text = _tracebacks(attempt, f"{reason}; the gang was restarted\n")
-    if is_node_lost or attempt.unreachable:
+    if is_node_lost:
         return AttemptEnd(Cause.NODE_LOST, None, text, reason, machine=machine, restarts_gang=True)
     raised = [end for end in _in_order(attempt) if end.traceback]
     cause = Cause.EXCEPTION if raised else Cause.WORKER_DIED

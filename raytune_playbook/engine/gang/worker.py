@@ -251,9 +251,13 @@ def _profile(assignment: Assignment, context: RoundContext, group: Group) -> Pro
 
 
 def has_lost_objects(error: BaseException | None) -> bool:
-    """Whether what was raised is that an object is in no node's memory any more, as when its owner has died."""
+    """Whether what was raised is that an object is in no node's memory any more, as when its owner has died.
+
+    What was raised in its place, and hides it (`from None`), is something else, such as a stream of examples that was
+    cut off: the next attempt begins another.
+    """
     while error is not None and not isinstance(error, ray.exceptions.ObjectLostError):
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error is not None
 
 

@@ -154,6 +154,7 @@ class Claim:
 
     def _beat(self) -> None:
         with self._writing:
+            looked_at_s = _steady_s()
             _, record = _last(self._subject)
             if record is None:  # the storage is away, or what was recorded is deleted
                 return
@@ -163,7 +164,7 @@ class Claim:
                 return
             self._record = self._record.model_copy(update={"beat": self._record.beat + 1})
             self._write(self._record)
-            self._seen_at_s = _steady_s()
+            self._seen_at_s = looked_at_s  # writing may have been tried for long, and another may have followed since
 
     def _withdraw(self) -> None:
         """Delete what a beat wrote that had begun before this process slept, when the claim was another's already."""

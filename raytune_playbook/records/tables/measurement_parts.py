@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raytune_playbook.records.columns import SPLIT, why_no_measurements
+from raytune_playbook.records.retries import passes, tried
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.tables.listing import KEY, BrokenFileError
 
@@ -66,6 +67,7 @@ class PartReader:
 
     Raises:
         BrokenFileError: here and in its methods, where the file is no part or was cut off.
+        OSError: likewise, where it cannot be read now.
     """
 
     def __init__(self, source: pa.BufferReader | pa.NativeFile) -> None:
@@ -123,9 +125,13 @@ def _index(content: bytes) -> dict[str, int]:
 
 def part_keys(storage: Storage, path: str) -> list[str]:
     """The trials in a part, of which only the end is read; none where it cannot be read."""
-    try:
+
+    def keys() -> list[str]:
         with storage.opened(path) as file:
             return list(PartReader(file).num_rows)
+
+    try:
+        return tried(keys)
     except BrokenFileError:
         return []
 
@@ -136,5 +142,9 @@ def _broken() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        if passes(error):  # which says nothing about the file
+            raise
+        raise BrokenFileError(first_line(error)) from None
+    except (pa.ArrowException, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenFileError(first_line(error)) from None

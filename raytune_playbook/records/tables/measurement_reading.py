@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
 import pyarrow as pa
 
 from raytune_playbook.records.columns import why_no_measurements
+from raytune_playbook.records.retries import tried
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.tables.listing import (
     MOST_PASSES,
@@ -68,17 +70,13 @@ def read_stream(content: bytes) -> pa.Table | None:
         return None
     batches = []
     while True:
-        try:
+        # Its end, or the place where the writer was killed.
+        with contextlib.suppress(StopIteration, pa.ArrowException, OSError, ValueError):
             batch = reader.read_next_batch()
             batch.validate(full=True)  # what offsets beyond a buffer's end would lead to is read unasked
             batches.append(batch)
-        except (
-            StopIteration,
-            pa.ArrowException,
-            OSError,
-            ValueError,
-        ):  # its end, or the place where the writer was killed
-            break
+            continue
+        break
     return pa.Table.from_batches(batches, schema=reader.schema)
 
 
@@ -101,10 +99,27 @@ def _trial_measurements(storage: Storage, folder: str, key: str, listing: Listin
         return None if table is None else _required(table)
     if key in listing.singles:
         return _required(parquet_table(content(single_file(key))))
-    for part in reversed(listing.parts):
-        if part.spans(key):
-            with storage.opened(f"{folder}/{part.file}") as file:
-                reader = PartReader(file)
-                if key in reader.num_rows:
-                    return reader.table(key)
-    return None
+    spanning = (f"{folder}/{part.file}" for part in reversed(listing.parts) if part.spans(key))
+    return next((table for path in spanning if (table := _of_part(storage, path, key)) is not None), None)
+
+
+def _of_part(storage: Storage, path: str, key: str) -> pa.Table | None:
+    """The measurements of a trial in one part, of which no more is read; None where it is not there.
+
+    Raises:
+        FileNotFoundError: there is no such part any more.
+        StorageFailure: it cannot be read now.
+    """
+
+    def table() -> pa.Table | None:
+        with storage.opened(path) as file:
+            reader = PartReader(file)
+            return reader.table(key) if key in reader.num_rows else None
+
+    try:
+        return tried(table)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        with storage.failures_told("read", path):
+            raise

@@ -117,6 +117,21 @@ def test_what_a_killed_driver_left_is_deleted_by_the_next_one_also_of_records_th
     assert store.trials().to_pylist() == before
 
 
+def test_a_failed_trial_that_is_to_run_again_keeps_what_it_goes_on_from_and_counts_anew(round_, store):
+    first = Run(store, round_, PEAK + 2 * KEPT)
+    first.end(0, 0.3)
+    first.end(1, 0.2, Cause.EXCEPTION)
+    again = Run(store, round_, PEAK + KEPT)
+    again.recorder.begin_again([("all", "00001")])
+    assert again.recorder.tally.num() == 1
+    assert again.keep() == ["00000", "00001"] == first.there()
+    assert store.trials().to_pylist()[1]["outcome"] == "failed"  # until it begins
+    again.end(1, 0.1)
+    assert again.keep() == ["00001"]
+    assert recorded(store, "all/1")[1] == 4
+    assert again.recorder.tally.num() == 2
+
+
 def lost() -> None:
     raise ClaimLostError("another driver runs the round")
 

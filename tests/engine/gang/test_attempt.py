@@ -138,6 +138,14 @@ def test_examples_that_are_gone_are_no_fault_of_the_trials(attempt, verdict_of):
     assert found.error is not None and "no longer in the cluster's memory" in found.error
 
 
+def test_examples_that_a_lost_host_held_are_looked_for_by_the_next_attempt(attempt):
+    said(attempt, 1, None, "ObjectLostError: Failed to retrieve object 0066")
+    attempt.ends[1] = replace(attempt.ends[1], lacks_examples=True)
+    assert aborted(attempt, is_node_lost=True).cause is Cause.NODE_LOST
+    attempt.unreachable = ("two",)
+    assert aborted(attempt).cause is Cause.NODE_LOST
+
+
 def test_an_attempt_of_which_all_is_known_counts_though_its_workers_had_to_be_ended(attempt):
     said(attempt, 0, COMPLETED)
     attempt.num_reports = 1

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,32 @@ def test_a_claim_on_a_round_that_was_never_begun_leaves_nothing_behind(store, cr
     with held(created_elsewhere):
         pass
     assert created_elsewhere.storage.files("round/claims") == ["000002.json"]
+
+
+def test_a_sign_of_life_that_is_written_late_hides_no_driver_that_followed_since(store, monkeypatch):
+    """As where a storage takes it at the third try, half a minute later."""
+    patience = Patience(beat_s=0.2, lost_s=2.0)
+    writes, is_held_up, goes_on, is_written = Storage.write, threading.Event(), threading.Event(), threading.Event()
+
+    def write(storage: Storage, path: str, content: bytes) -> None:
+        if path.endswith("claims/000001.json") and b'"is_over": false' in content:
+            is_held_up.set()
+            goes_on.wait()
+            writes(storage, path, content)
+            is_written.set()
+        else:
+            writes(storage, path, content)
+
+    monkeypatch.setattr(Storage, "write", write)
+    monkeypatch.setattr(DriverProcess, "is_here", lambda _: False)
+    with held(store, patience) as first:
+        assert is_held_up.wait(60)
+        with claimed(driving(store), say=lambda _: None, patience=patience) as second:
+            goes_on.set()
+            assert is_written.wait(60)
+            with pytest.raises(ClaimLostError):
+                first.require()
+            second.require()
 
 
 @pytest.fixture

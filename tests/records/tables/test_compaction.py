@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import random
@@ -12,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytune_playbook.errors import StorageError
+from raytune_playbook.errors import StorageError, StorageFailure
+from raytune_playbook.records import retries
 from raytune_playbook.records.driving.claims import ClaimLostError
 from raytune_playbook.records.measurements import RunningMeasurements
 from raytune_playbook.records.storage import Storage
@@ -20,7 +22,7 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.tables import compaction, measurement_compaction
 from raytune_playbook.records.tables.compaction import Compaction
 from raytune_playbook.records.tables.listing import key_order
-from raytune_playbook.records.tables.measurement_parts import PartReader
+from raytune_playbook.records.tables.measurement_parts import PartReader, part_keys
 from raytune_playbook.study.hyperparameters.hyperparameter import Categorical
 from raytune_playbook.study.trial import trial_key
 
@@ -126,6 +128,40 @@ def test_one_trial_of_a_part_is_read_by_its_row_group(created, write):
     expected = created.measurements(RELU, "00003")
     assert file.read_row_group(2).drop_columns("trial").equals(expected)
     assert pq.read_table(part, filters=[("trial", "==", "00003")]).drop_columns("trial").equals(expected)
+
+
+def test_a_part_that_cannot_be_read_for_a_moment_is_not_broken_and_a_storage_that_is_away_is_told(
+    created, write, monkeypatch
+):
+    write(created, [0, 1])
+    compact(created)
+    whole = created.measurements(RELU, "00000")
+    failures, of_groups, opened = 2, pq.ParquetFile.read_row_groups, pq.ParquetFile.__init__
+
+    def once_more() -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def read_row_groups(file: pq.ParquetFile, *arguments: object, **options: object) -> pa.Table:
+        once_more()
+        return of_groups(file, *arguments, **options)
+
+    def init(file: pq.ParquetFile, *arguments: object, **options: object) -> None:
+        once_more()
+        opened(file, *arguments, **options)
+
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", read_row_groups)
+    assert created.measurements(RELU, "00000").equals(whole)
+    failures = retries.NUM_TRIES
+    with pytest.raises(StorageFailure, match=r"cannot be read \(Input/output error, again and again\)"):
+        created.measurements(RELU, "00000")
+    (part,) = files(created, "measurements")
+    monkeypatch.setattr(pq.ParquetFile, "__init__", init)
+    failures = 2
+    assert part_keys(created.storage, f"{created.name}/{RELU}/measurements/{part}") == ["00000", "00001"]
 
 
 def test_trials_that_measured_nothing_are_known_to_have(created, write):

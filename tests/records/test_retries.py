@@ -68,6 +68,7 @@ def test_what_somebody_has_to_mend_is_told_at_once(error):
         "AWS Error SLOW_DOWN during UploadPart operation: Please reduce your request rate.",
         "AWS Error UNKNOWN (HTTP status 503) during HeadObject operation: No response body.",
         "AWS Error NETWORK_CONNECTION during HeadBucket operation: curlCode: 52, Server returned nothing",
+        "AWS Error UNKNOWN during GetObject operation: curlCode: 28, Timeout was reached",
         "AWS Error INTERNAL_FAILURE during PutObject operation: We encountered an internal error",
         "google::cloud::Status(UNAVAILABLE: retry policy exhausted)",
     ],

@@ -242,8 +242,8 @@ def logs(
     def fetched() -> str:
         return ask(target, lambda client: client.get_job_logs(submission_id))
 
-    # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has not
-    # answered yet is not away: its address is wrong.
+    # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has
+    # not answered yet is not away: its address is wrong.
     ended, text, num_seen = is_over(), fetched(), 0
     while True:
         if len(text) > num_seen:

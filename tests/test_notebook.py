@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from raytune_playbook.analysis.judging.best import best_trial
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
@@ -45,7 +46,8 @@ def test_the_walk_runs_as_a_notebook(cluster, tmp_path, monkeypatch):
     assert "Trials: 8 completed." in printed and f"Report: {store.uri}" in printed
     assert "\x1b" not in printed and "Missing packages" not in printed
     assert "Trials: 8 completed." in shown(result)["text/plain"]
-    winner = min(trials, key=lambda trial: (trial.objective, trial.study))
+    winner = best_trial(trials, store.round().objective)
+    assert winner is not None
     assert shown(best)["text/plain"].startswith(f"{winner.text}: completed with {winner.objective:.4g}")
     assert all(f"{trial.objective:.6f}" in shown(table)["text/plain"] for trial in trials)
     assert len(plots) == 3

@@ -14,10 +14,10 @@ from raytune_playbook.records.types import Attempt, Machine, Outcome, Training
 from raytune_playbook.study.frozen import Value
 from raytune_playbook.study.shown import Shown, facts_table
 from raytune_playbook.study.trial import trial_key
+from raytune_playbook.study.wording import values_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-from raytune_playbook.study.wording import values_text
 
 TrialId: TypeAlias = tuple[str, str]
 """A trial's study and key: what names it within its round."""

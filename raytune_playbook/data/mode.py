@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from raytune_playbook.errors import DataError
-
-GIB = 2**30
+from raytune_playbook.study.settings import GIB
 
 MATERIALIZED_SHARE = 0.5
 """How much of the smallest node's object store examples may take, which holds other things too."""

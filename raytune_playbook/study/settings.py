@@ -13,6 +13,8 @@ from raytune_playbook.study.frozen import FrozenSpec
 Goal: TypeAlias = Literal["minimize", "maximize"]
 Over: TypeAlias = Literal["best", "last"]
 
+GIB = 2**30  # bytes
+
 
 class Objective(FrozenSpec):
     """What a trial is judged by (rules IN13 and QR5: it can be changed after the fact).

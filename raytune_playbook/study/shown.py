@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ _HTML = '<pre style="white-space:pre; overflow-x:auto; line-height:1.3; font-fam
 """The notebook's own colours, so that it is legible in the dark as well."""
 
 
-class Shown:
+class Shown(ABC):
     """What `__rich__` makes for a terminal is shown in a notebook, too."""
 
     __slots__ = ()

@@ -46,7 +46,8 @@ def training_code(path: Path, class_name: str) -> str:
 
 def cell_of(cls: type) -> str:
     """The source of the cell of a notebook, or of a shell, in which a class was defined; empty where nobody kept it."""
-    files = {value.__code__.co_filename for value in vars(cls).values() if inspect.isfunction(value)}
+    methods = (inspect.unwrap(value) for value in vars(cls).values() if inspect.isfunction(value))
+    files = {method.__code__.co_filename for method in methods if inspect.isfunction(method)}
     return "".join("".join(linecache.getlines(file)) for file in sorted(files))
 
 

@@ -17,15 +17,16 @@ from raytune_playbook.data.columns import Columns
 from raytune_playbook.data.datasets import find_source, find_sources
 from raytune_playbook.data.decode import Recipe
 from raytune_playbook.data.examples import MAX_TRAINING_SAMPLE, Preparation, prepare, save
-from raytune_playbook.data.materialized.preprocessed import files_of, find
+from raytune_playbook.data.materialized.preprocessed import MANIFEST, files_of, find, folder_of
 from raytune_playbook.data.materialized.store import start_store
 from raytune_playbook.data.reading import read_in_order
 from raytune_playbook.data.splits import division_by_hash, exact_division, example_hashes
-from raytune_playbook.errors import DataError, InputError
+from raytune_playbook.errors import DataError, InputError, StorageFailure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.study.datasets import Files, InputPipeline, Split
-
-GIB = 2**30
+from raytune_playbook.study.settings import GIB
+from tests.faults.disks import remount
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +335,28 @@ def test_pi2_saved_examples_are_those_that_preprocessing_gives(how, tmp_path, di
     assert len(manifest.overlaps) == (0 if divided else 1)
     table = pq.read_table(f"{storage.uri}/{manifest.folder}/train")  # by pyarrow alone
     assert table.num_rows == manifest.num_examples["train"]
+
+
+def test_a_manifest_that_says_nothing_is_named_as_its_storage_is(tmp_path):
+    (tmp_path / folder_of("W", "abc")).mkdir(parents=True)
+    (tmp_path / folder_of("W", "abc") / MANIFEST).write_text("{}")
+    with pytest.raises(DataError, match=r"/preprocessed/W-abc/manifest.json\?region=here must say what was"):
+        find(Storage(f"file://{tmp_path}?region=here"), "W", "abc")
+
+
+def test_what_an_earlier_attempt_left_and_cannot_be_deleted_is_told(how, disk):
+    def saved() -> None:
+        datasets = {"train": digits(0, 50), "validation": digits(50, 60)}
+        save(find_sources(datasets), how(Halved()), split=None, storage=str(disk), names=("W", "abc"))
+
+    saved()
+    saved()  # in its place
+    wait_for(lambda: remount(disk, "ro"))  # when no file is open
+    try:
+        with pytest.raises(StorageFailure, match="preprocessed/W-abc cannot be deleted"):
+            saved()
+    finally:
+        assert remount(disk, "rw")
 
 
 def test_a_failed_preprocessing_leaves_nothing(how, tmp_path):

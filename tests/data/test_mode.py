@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.data.mode import GIB, MATERIALIZED_SHARE, Memory, chosen_mode, require_memory_for_validation
+from raytune_playbook.data.mode import MATERIALIZED_SHARE, Memory, chosen_mode, require_memory_for_validation
 from raytune_playbook.errors import DataError
+from raytune_playbook.study.settings import GIB
 
 MEMORY = Memory(8 * GIB)
 LIMIT = 4 * GIB

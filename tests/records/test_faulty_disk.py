@@ -15,7 +15,7 @@ from raytune_playbook.records.driving.claims import current_claim, driving
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 
-SOURCE = Path(__file__).parents[1] / "faulty_disk.cc"
+SOURCE = Path(__file__).parents[1] / "faults" / "faulty_disk.cc"
 
 WRITER = """
 import sys

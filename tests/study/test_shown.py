@@ -92,6 +92,14 @@ def test_html_is_the_text_escaped_and_in_the_notebooks_own_colours(kind, request
     assert max(map(len, text.splitlines())) <= NOTEBOOK_WIDTH
 
 
+def test_what_says_not_how_it_shows_cannot_be_made():
+    class Mute(Shown):
+        pass
+
+    with pytest.raises(TypeError, match="__rich__"):
+        Mute()
+
+
 def test_a_terminal_shows_the_same(round_, quiet: Console):
     quiet.print(round_)
     plain = [line.rstrip() for line in quiet.file.getvalue().splitlines()]

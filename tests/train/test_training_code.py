@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import gc
 import importlib
+import linecache
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
-from raytune_playbook.train.training_code import training_code
+from raytune_playbook.train.training_code import cell_of, training_code
 
 JOB = """
 \"\"\"Which width?\"\"\"
@@ -119,6 +121,20 @@ def test_ba9_modules_of_a_package_that_import_each_other_relatively_count(tmp_pa
     assert training_code(tmp_path / "job.py", "Net") != before
     for name in [name for name in sys.modules if name.partition(".")[0] == "nets_of_job"]:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize("decorator", ["", "@torch.no_grad()"])
+def test_a_cell_is_the_one_of_its_methods_whatever_decorates_them(decorator):
+    cell = f"class Net:\n    {decorator}\n    def model(self, values):\n        return values\n"
+    cells = {"<cell 1>": cell, "<cell 2>": "class Other: ...\n"}
+    linecache.cache.update({name: (len(text), None, text.splitlines(True), name) for name, text in cells.items()})
+    names: dict[str, type] = {"torch": torch}
+    try:
+        exec(compile(cell, "<cell 1>", "exec"), names)
+        assert cell_of(names["Net"]) == cell
+    finally:
+        for name in cells:
+            del linecache.cache[name]
 
 
 def test_ba9_another_thread_that_parses_meanwhile_changes_nothing(code):

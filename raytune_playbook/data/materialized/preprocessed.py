@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.data.columns import Columns, num_bytes, num_examples, to_arrow
@@ -68,7 +67,7 @@ def find(storage: Storage, workload: str, fingerprint: str) -> Manifest | None:
     """What was preprocessed for a workload as it is now; None where nothing was."""
     path = f"{folder_of(workload, fingerprint)}/{MANIFEST}"
     content = storage.read(path)
-    return None if content is None else _manifest(content, f"{storage.uri.rstrip('/')}/{path}")
+    return None if content is None else _manifest(content, storage.uri_of(path))
 
 
 def files_of(storage: Storage, manifest: Manifest) -> dict[str, Files]:
@@ -148,9 +147,7 @@ class Writer:
 
     def clear(self) -> None:
         """Delete what an earlier attempt left."""
-        path = self.storage.place(self.folder)
-        if self.storage.fs.get_file_info(path).type == pafs.FileType.Directory:
-            self.storage.fs.delete_dir(path)
+        self.storage.delete_folder(self.folder)
 
     def overlaps(self) -> tuple[str, ...]:
         """A sentence for each two splits that hold equal examples."""

@@ -6,6 +6,7 @@ store of every node that asks for it, mapped by its workers without copies.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -28,7 +29,7 @@ from raytune_playbook.data.not_finite import NotFinite, not_finite
 from raytune_playbook.data.order import permutation
 from raytune_playbook.data.ray_data import BlockRef, quiet_context, read_blocks, require_cpu
 from raytune_playbook.data.splits import Division, Hashes, division_by_hash, exact_division
-from raytune_playbook.errors import DataError, PlaybookError
+from raytune_playbook.errors import DataError, PlaybookError, StorageFailure
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.types import ColumnRecord
 from raytune_playbook.study.fingerprints import content_hash
@@ -139,9 +140,9 @@ class ExampleStore:
         """Read, decode and write all splits as Parquet files."""
         started_s = time.monotonic()
         writer = Writer(Storage(saving.storage), folder_of(saving.workload, saving.fingerprint))
-        writer.clear()
         skipped: list[str] = []
         try:
+            writer.clear()
             division = self._division(saving)
             for split, source in saving.sources.by_split.items():
                 reading = self._read(split, source, saving.recipes[split])
@@ -163,7 +164,8 @@ class ExampleStore:
             manifest.write(writer.storage)
             return manifest
         except PlaybookError as error:
-            writer.clear()
+            with contextlib.suppress(StorageFailure):  # what went wrong first is told
+                writer.clear()
             return error
 
     def _division(self, saving: Saving) -> Division | None:

@@ -16,9 +16,8 @@ import ray
 from raytune_playbook.engine.cluster.node_health import draining_nodes
 from raytune_playbook.engine.cluster.ray_internals import HEAD, free_amounts, node_groups
 from raytune_playbook.errors import CapacityError
-from raytune_playbook.study.settings import Resources
+from raytune_playbook.study.settings import GIB, Resources
 
-GIB = 2**30
 MAX_GANGS = 1024
 MAX_NODES_PER_GROUP = 256
 """What an autoscaler's group without a limit counts for."""

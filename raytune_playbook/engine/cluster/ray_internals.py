@@ -193,13 +193,13 @@ def other_versions(error: BaseException) -> OtherVersions | None:
     return OtherVersions(found[0], found[1]) if len(found) == 2 else None
 
 
-def wants_token(address: str) -> bool:
-    """Whether a cluster's controller refuses who sends no token."""
+def wants_token(address: str) -> bool | None:
+    """Whether a cluster's controller refuses who sends no token; None where it does not answer."""
     try:
         with grpc.insecure_channel(address) as channel:
             NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=PROBE_S, wait_for_ready=True)
     except grpc.RpcError as error:
-        return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+        return True if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
     return False
 
 

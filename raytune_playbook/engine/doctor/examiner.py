@@ -101,8 +101,7 @@ class Examiner:
     def clean(self, uri: str, folder: str) -> None:
         """Take away a folder of the storage with all files, and the folders that were made for it."""
         with contextlib.suppress(StorageError, OSError):  # another node took it away, or nothing can be
-            storage = Storage(uri)
-            storage.fs.delete_dir(storage.place(folder))
+            Storage(uri).delete_folder(folder)
         for created in self._created:
             with contextlib.suppress(OSError):  # it is in use by now
                 created.rmdir()

@@ -128,7 +128,7 @@ class ClusterFacts:
         own_versions: the driver's, as `Seen.versions`.
         dead: names of the hosts that were lost, and are not back.
         draining: names of nodes that are about to be taken away.
-        wants_token: whether the cluster's controller refuses who sends no token.
+        wants_token: whether the cluster's controller refuses who sends no token; None where it did not answer.
         link: None where no node answers.
     """
 
@@ -137,6 +137,6 @@ class ClusterFacts:
     own_versions: Mapping[str, str | None]
     dead: Sequence[str]
     draining: Sequence[str]
-    wants_token: bool
+    wants_token: bool | None
     storage: StorageFacts
     link: LinkFacts | None

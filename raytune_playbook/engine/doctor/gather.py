@@ -13,7 +13,7 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raytune_playbook.engine.cluster.calls import RemoteMethod, answer_of, kill_actor
+from raytune_playbook.engine.cluster.calls import RemoteMethod, answer_of, answers_of, kill_actor
 from raytune_playbook.engine.cluster.node_health import draining_nodes
 from raytune_playbook.engine.cluster.ray_internals import free_amounts, lost_hosts, wants_token
 from raytune_playbook.engine.doctor.examiner import Examiner, Meeting, Reduced
@@ -134,12 +134,11 @@ def _answers(calls: Mapping[str, ray.ObjectRef[Answer]], timeout_s: float) -> tu
     """What was answered within the time, and why the others did not."""
     answers: dict[str, Answer] = {}
     whys: dict[str, str] = {}
-    deadline_s = time.monotonic() + timeout_s
-    for key, call in calls.items():
-        try:
-            answers[key] = answer_of(call, timeout_s=max(0.0, deadline_s - time.monotonic()))
-        except ray.exceptions.RayError as error:
-            whys[key] = _why(error, timeout_s)
+    for key, answer in answers_of(calls, timeout_s=timeout_s):
+        if isinstance(answer, ray.exceptions.RayError):
+            whys[key] = _why(answer, timeout_s)
+        else:
+            answers[key] = answer
     return answers, whys
 
 
@@ -231,7 +230,7 @@ def _try_link(nodes: Sequence[Examined], looks: Mapping[str, Seen]) -> LinkFacts
         try:
             port = answer_of(examiners[0].free_port.remote(), timeout_s=CLOCK_S)
         except ray.exceptions.RayError as error:
-            return LinkFacts(backend, num, failure=str(error).splitlines()[0])
+            return LinkFacts(backend, num, failure=_why(error, CLOCK_S))
         meeting = Meeting(backend, nodes[0].address, port, num, MEETING_S)
         calls = {str(rank): each.reduce.remote(meeting, rank) for rank, each in enumerate(examiners)}
         answers, whys = _answers(calls, START_S + 2 * MEETING_S)

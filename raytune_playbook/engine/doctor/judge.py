@@ -261,6 +261,13 @@ def _who_sees_what_not(unseen: Mapping[str, Sequence[str]]) -> str:
 def _token(facts: ClusterFacts) -> Diagnosis:
     if facts.wants_token:
         return Diagnosis(Level.OK, "token", "The cluster refuses who sends no token.")
+    if facts.wants_token is None:
+        return Diagnosis(
+            Level.LOOK,
+            "token",
+            "The cluster did not answer whether it wants a token, without which whoever reaches it may run code on it; "
+            "run doctor again when it is less busy.",
+        )
     if all(_is_loopback(node.address) for node in facts.nodes):
         return Diagnosis(Level.OK, "token", "The cluster wants no token, but listens on this machine only.")
     return Diagnosis(

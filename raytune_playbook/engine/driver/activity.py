@@ -23,7 +23,7 @@ GOES_ON = 2.0
 """For so many times as long as a report covers the attempt is taken to go on as in it; then it may hang."""
 
 REPLAYED = 1.5
-"""A report whose steps took so many times what there was time for was made by an attempt before, and is told again."""
+"""Reports whose steps took so many times what there was time for were made by an attempt before, and are told again."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,26 @@ class _LastMinute:
 
 @dataclass
 class _Running:
-    """An attempt that runs: since when it has reported no steps, and what it did in its last report."""
+    """An attempt that runs.
 
+    Fields:
+        steps_s: seconds of the steps that it has trained.
+        since_s: when it was last heard to have trained.
+        waiting: amounts of the reports that have come in since `Activity.heard_all`.
+    """
+
+    started_s: float
     since_s: float
+    steps_s: float = 0.0
+    waiting: list[tuple[float, ...]] = field(default_factory=list)
     last: _Stretch | None = None
+
+    def report(self, rows: Iterable[MeasurementRow], batch_size: int) -> None:
+        """Note the amounts of a report: examples, seconds of waiting for data, and seconds of steps."""
+        if steps := [row for row in rows if row[SPLIT] == TRAIN_STEPS_SPLIT]:
+            wait_s = sum(float(row.get("wait_s") or 0.0) for row in steps)
+            steps_s = sum(float(row.get(name) or 0.0) for row in steps for name in TIME_COLUMNS)
+            self.waiting.append((len(steps) * batch_size, wait_s, steps_s))
 
 
 @dataclass
@@ -105,14 +121,20 @@ class Activity:
         """An event has come in; ``batch_size`` is that of the trial that it is about."""
         match event:
             case AttemptStarted():
-                self._running[event.name.key] = _Running(now_s)
+                self._running[event.name.key] = _Running(now_s, now_s)
             case NewMeasurements():
                 if (running := self._running.get(event.name.key)) is not None:
-                    self._reported(running, event.rows, batch_size, now_s)
+                    running.report(event.rows, batch_size)
             case AttemptEnded():
-                self._running.pop(event.name.key, None)
+                if (running := self._running.pop(event.name.key, None)) is not None:
+                    self._take(running, now_s)
             case GangChanged():
                 self.num_restarts += event.is_restart
+
+    def heard_all(self, now_s: float) -> None:
+        """There are no more events until now: an attempt's reports that came in together are looked at as one."""
+        for running in self._running.values():
+            self._take(running, now_s)
 
     def gangs_were(self, states: Collection[GangState], since_s: float, now_s: float) -> None:
         """The gangs that there were from then to now."""
@@ -136,14 +158,16 @@ class Activity:
         busy_s, all_s = self._gangs.sums(now_s)
         return busy_s / all_s if all_s else None
 
-    def _reported(self, running: _Running, rows: Iterable[MeasurementRow], batch_size: int, now_s: float) -> None:
-        steps = [row for row in rows if row[SPLIT] == TRAIN_STEPS_SPLIT]
-        wait_s = sum(float(row.get("wait_s") or 0.0) for row in steps)
-        steps_s = sum(float(row.get(name) or 0.0) for row in steps for name in TIME_COLUMNS)
-        had_s = now_s - running.since_s
-        if steps and had_s > 0 and steps_s <= REPLAYED * had_s:
-            running.last = _Stretch(running.since_s, now_s, (len(steps) * batch_size, wait_s, steps_s))
-            running.since_s = now_s
+    def _take(self, running: _Running, now_s: float) -> None:
+        """Count what an attempt has reported since it was last counted, unless it is told again."""
+        amounts = tuple(map(sum, zip(*running.waiting, strict=True)))
+        running.waiting.clear()
+        if not amounts or now_s <= running.since_s:
+            return
+        steps_s = running.steps_s + amounts[-1]
+        if steps_s <= REPLAYED * (now_s - running.started_s):
+            running.last = _Stretch(running.since_s, now_s, amounts)
+            running.since_s, running.steps_s = now_s, steps_s
             self._trained.add(running.last)
 
     def _trained_until(self, now_s: float) -> list[float]:

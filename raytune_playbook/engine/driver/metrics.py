@@ -101,6 +101,8 @@ class RoundMetrics:
 
     def heard(self, event: Event, now_s: float) -> None:
         """An event has been recorded."""
+        if self._is_off:
+            return
         with self._harmless():
             size = None
             if isinstance(event, AttemptStarted | NewMeasurements | AttemptEnded):
@@ -108,9 +110,13 @@ class RoundMetrics:
             self._activity.heard(event, size if isinstance(size, int) else 0, now_s)
 
     def gangs_are(self, gangs: Mapping[str, GangState], now_s: float) -> None:
-        """The state of each gang, by its name; time to tell how the round stands."""
-        self._activity.gangs_were(self._gangs.values(), self._heard_at_s, now_s)
-        self._gangs, self._heard_at_s = gangs, now_s
+        """The state of each gang, by its name, after all events; time to tell how the round stands."""
+        if self._is_off:
+            return
+        with self._harmless():
+            self._activity.heard_all(now_s)
+            self._activity.gangs_were(self._gangs.values(), self._heard_at_s, now_s)
+            self._gangs, self._heard_at_s = gangs, now_s
         if now_s - self._told_at_s >= EVERY_S:
             self.tell(now_s)
 

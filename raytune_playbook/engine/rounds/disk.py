@@ -8,8 +8,8 @@ from raytune_playbook.analysis.wording import bytes_text
 from raytune_playbook.engine.rounds.running import RunningRound
 from raytune_playbook.errors import SpecError
 from raytune_playbook.records.storage import Storage
-from raytune_playbook.study.checks.disk_price import GIB, DiskPrice
-from raytune_playbook.study.settings import Budget
+from raytune_playbook.study.checks.disk_price import DiskPrice
+from raytune_playbook.study.settings import GIB, Budget
 
 
 def say_disk_price(running: RunningRound, price: DiskPrice | None, storage: Storage) -> None:

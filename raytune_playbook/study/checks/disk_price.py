@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from raytune_playbook.study.settings import GIB as GIB
 from raytune_playbook.study.settings import Budget
-
-GIB = 2**30
 
 BYTES_OF_STEP = 64
 """What a checkpoint holds of the measurements of each training step."""

@@ -10,12 +10,10 @@ import math
 from dataclasses import dataclass, replace
 
 from raytune_playbook.errors import CapacityError
-from raytune_playbook.study.settings import Resources
+from raytune_playbook.study.settings import GIB, Resources
 
 HEAD_BYTES, GANG_BYTES = 4.0e9, 0.65e9
 """What Ray and the driver take on the head, and what the helpers of each gang take there."""
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ import psutil
 import torch
 
 from raytune_playbook.errors import Infeasible
-
-GIB = 2**30
+from raytune_playbook.study.settings import GIB
 
 _TORCH_CPU = "can't allocate memory"
 """What torch's CPU allocator says, in a plain RuntimeError."""

@@ -185,10 +185,11 @@ class Checkpoints:
             self._discard("another version of this package has written the checkpoint")
             return None
         if training["trial"] != trial_fingerprint(self.trial, self.group.size):
+            there = self.storage.uri_of(f"{self.folder}/{training['step']}")
             raise StorageError(
-                f"A checkpoint is that of one trial, but {self.storage.uri_of(self.folder)}/{training['step']} was "
-                f"written with other values, steps, seed or workers ({training['trial']} instead of "
-                f"{trial_fingerprint(self.trial, self.group.size)}); delete it, or name another round."
+                f"A checkpoint is that of one trial, but {there} was written with other values, steps, seed or workers "
+                f"({training['trial']} instead of {trial_fingerprint(self.trial, self.group.size)}); delete it, or "
+                "name another round."
             )
         model.load_state_dict(weights["model"])
         rest: dict[str, Any] = training["training"]

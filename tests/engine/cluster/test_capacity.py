@@ -12,7 +12,6 @@ import ray
 from raytune_playbook import Gangs, InputError, Resources, RunError, run
 from raytune_playbook.engine.cluster import capacity
 from raytune_playbook.engine.cluster.capacity import (
-    GIB,
     ClusterNodes,
     Node,
     cluster_nodes,
@@ -26,6 +25,7 @@ from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
+from raytune_playbook.study.settings import GIB
 from tests import forked_ray
 from tests.waiting import wait_for
 

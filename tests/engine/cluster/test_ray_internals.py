@@ -431,7 +431,14 @@ def test_a_probe_tells_a_cluster_from_nothing(cluster, monkeypatch):
 
 def test_a_cluster_without_a_token_wants_none(cluster):
     """`tests/submission` has one that does."""
-    assert not wants_token(cluster.address)
+    assert wants_token(cluster.address) is False
+
+
+def test_of_a_cluster_that_does_not_answer_nobody_knows_whether_it_wants_a_token(monkeypatch):
+    monkeypatch.setattr(ray_internals, "PROBE_S", 1.0)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        assert wants_token(f"127.0.0.1:{nobody.getsockname()[1]}") is None
 
 
 def test_what_ray_says_of_other_versions():

@@ -154,6 +154,7 @@ BROKEN: list[tuple[ClusterFacts, str, Level, str]] = [
         "wrote; name a folder",
     ),
     (all_of(wants_token=False), "token", Level.WRONG, "start it with RAY_AUTH_MODE=token"),
+    (all_of(wants_token=None), "token", Level.LOOK, "did not answer whether it wants a token"),
 ]
 
 
@@ -174,6 +175,8 @@ def test_a_laptop_needs_no_token_no_interface_and_nobody_to_read_what_it_wrote()
     assert {line.level for line in judge(facts)} == {Level.OK}
     two = all_of(nodes=[alone, alone], wants_token=False)  # on one machine
     assert {line.level for line in judge(two)} == {Level.OK}
+    silent = all_of(nodes=[alone], wants_token=None, link=LinkFacts("gloo", 2, bytes_per_s=GB, latency_s=0.001))
+    assert [line.subject for line in judge(silent) if line.level is not Level.OK] == ["token"]
 
 
 def test_a_clock_within_the_error_of_its_reading_is_not_blamed():

@@ -20,12 +20,18 @@ def started(activity: Activity, index: int, at_s: float) -> None:
     activity.heard(AttemptStarted(name(index), "gang-1"), BATCH, at_s)
 
 
-def reported(activity: Activity, index: int, num_steps: int, at_s: float, *, step_s: float = 0.1) -> None:
-    """Steps a quarter of whose time was waiting for data, and an evaluation."""
+def came(activity: Activity, index: int, num_steps: int, at_s: float, *, step_s: float = 0.1) -> None:
+    """A report of steps a quarter of whose time was waiting for data, and an evaluation."""
     step = {"split": "step", "loss": 1.0, "wait_s": step_s / 4, "compute_s": step_s * 3 / 4}
     rows = [{"step": number, **step} for number in range(num_steps)]
     rows.append({"step": num_steps, "split": "validation", "loss": 1.0})
     activity.heard(NewMeasurements(name(index), tuple(rows)), BATCH, at_s)
+
+
+def reported(activity: Activity, index: int, num_steps: int, at_s: float) -> None:
+    """It came alone."""
+    came(activity, index, num_steps, at_s)
+    activity.heard_all(at_s)
 
 
 def ended(activity: Activity, index: int, at_s: float) -> None:
@@ -75,6 +81,46 @@ def test_what_an_attempt_tells_again_was_not_trained_again():
     assert activity.examples_per_second(1.0) == 0.0
     reported(activity, 0, 20, 4.0)
     assert activity.examples_per_second(4.0) == pytest.approx(BATCH * 20 / 4.0)
+
+
+@pytest.mark.parametrize("turns", [(1, 1, 1), (5, 5, 5), (2, 1, 7), (20,)], ids=str)
+@pytest.mark.parametrize("late_s", [0.01, 0.9])
+def test_reports_of_every_second_count_fully_however_many_are_heard_together(turns, late_s):
+    activity, made, at_s = Activity(0.0), 0, 0.0
+    started(activity, 0, 0.0)
+    for turn, num_reports in enumerate(turns):
+        made += num_reports
+        at_s = made + late_s * (turn % 2 == 0)  # now late, now on time
+        for number in range(num_reports):
+            came(activity, 0, 10, at_s + number / 1000)  # each is recorded before the next is heard of
+        at_s += num_reports / 1000
+        activity.heard_all(at_s)
+        assert activity.examples_per_second(at_s) == pytest.approx(made * 10 * BATCH / at_s)
+        assert activity.input_wait_share(at_s) == pytest.approx(0.25)
+    ended(activity, 0, at_s)
+    assert activity.examples_per_second(at_s) == pytest.approx(made * 10 * BATCH / at_s)
+
+
+def test_the_last_reports_that_are_heard_with_the_end_count():
+    activity = Activity(0.0)
+    started(activity, 0, 0.0)
+    for _ in range(3):
+        came(activity, 0, 10, 3.0)
+    ended(activity, 0, 3.0)
+    activity.heard_all(3.0)
+    assert activity.examples_per_second(3.0) == pytest.approx(3 * 10 * BATCH / 3.0)
+
+
+def test_many_reports_that_are_told_again_together_count_for_nothing():
+    """Each of them is of steps for which there would have been time."""
+    activity = Activity(0.0)
+    started(activity, 0, 0.0)
+    for _ in range(10):
+        came(activity, 0, 10, 3.0)
+    activity.heard_all(3.0)
+    assert activity.examples_per_second(3.0) == 0.0
+    reported(activity, 0, 10, 4.0)
+    assert activity.examples_per_second(4.0) == pytest.approx(10 * BATCH / 4.0)
 
 
 def test_reports_of_an_attempt_that_has_ended_count_for_nothing():

@@ -23,10 +23,12 @@ from raytune_playbook import run
 from raytune_playbook.analysis.judging.best import best_of_each_study
 from raytune_playbook.analysis.trials import trials_of
 from raytune_playbook.engine.driver import metrics
+from raytune_playbook.engine.driver.activity import Activity
 from raytune_playbook.engine.driver.metrics import RoundMetrics
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.gang.state import GangState
 from raytune_playbook.engine.jobs.provenance import provenance_of, round_record
+from raytune_playbook.engine.pool.events import GangChanged
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
 from tests.engine.rounds.test_interruptions import during
@@ -153,15 +155,33 @@ def test_a_round_tells_how_it_stands_and_at_its_end_what_its_records_say(
     assert not now("gangs") and not now("best_objective")
 
 
-def test_a_round_goes_on_without_metrics_that_cannot_be_told(recorder, monkeypatch, caplog):
-    def broken(*_: object) -> None:
-        raise RuntimeError("no such thing")
+METRICS_END = "the round's metrics end here (RuntimeError: no such thing); nothing else does"
 
+
+def broken(*_: object) -> None:
+    raise RuntimeError("no such thing")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_round_goes_on_without_metrics_that_cannot_be_told(recorder, monkeypatch, caplog):
     told = RoundMetrics("quiet", recorder)
     monkeypatch.setattr(metrics, "Gauge", broken)
     with caplog.at_level(logging.WARNING, "raytune_playbook"):
         for now_s in (0.0, 10.0):
             told.gangs_are({"gang-1": GangState.BUSY}, now_s)
-    assert [record.getMessage() for record in caplog.records] == [
-        "the round's metrics end here (RuntimeError: no such thing); nothing else does"
-    ]
+    assert said(caplog) == [METRICS_END]
+
+
+@pytest.mark.parametrize("part", ["heard", "heard_all", "gangs_were"])
+def test_metrics_that_cannot_be_counted_end_once(part, recorder, monkeypatch, caplog):
+    told = RoundMetrics("quiet", recorder)
+    monkeypatch.setattr(Activity, part, broken)
+    with caplog.at_level(logging.WARNING, "raytune_playbook"):
+        for now_s in (0.0, 10.0):
+            told.heard(GangChanged("gang-1 starts"), now_s)
+            told.heard(GangChanged("gang-1 is ready"), now_s)
+            told.gangs_are({"gang-1": GangState.BUSY}, now_s)
+    assert said(caplog) == [METRICS_END]

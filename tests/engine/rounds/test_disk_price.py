@@ -11,7 +11,8 @@ from raytune_playbook import InputError, Round, load_model, run
 from raytune_playbook.engine.rounds.run import check
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.study.checks.disk_price import GIB, CheckpointSize
+from raytune_playbook.study.checks.disk_price import CheckpointSize
+from raytune_playbook.study.settings import GIB
 from tests.faults.disks import fill
 
 NUM_GANGS = 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raytune_playbook.study.checks.disk_price import GIB, CheckpointSize, disk_price
-from raytune_playbook.study.settings import Budget
+from raytune_playbook.study.checks.disk_price import CheckpointSize, disk_price
+from raytune_playbook.study.settings import GIB, Budget
 
 SIZE = CheckpointSize(model_bytes=100, training_bytes=30)
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from raytune_playbook import Resources
-from raytune_playbook.engine.cluster.capacity import GIB, Node
+from raytune_playbook.engine.cluster.capacity import Node
 from raytune_playbook.engine.cluster.capacity import num_gangs as counted
 from raytune_playbook.errors import CapacityError
+from raytune_playbook.study.settings import GIB
 from raytune_playbook.submission.kubernetes.sizes import Offer, Pod, Size, num_gangs, size
 
 CPU = Offer("cpu", Pod(4, 8, 0), 2, 2)

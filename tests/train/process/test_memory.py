@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from raytune_playbook.errors import Infeasible
+from raytune_playbook.study.settings import GIB
 from raytune_playbook.train.process import memory
 from raytune_playbook.train.process.memory import PeakMemory, limited_memory
-
-GIB = 2**30
 
 
 def too_much_of(kind: str) -> object:

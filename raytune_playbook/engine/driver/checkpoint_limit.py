@@ -8,8 +8,7 @@ from raytune_playbook.analysis.judging.kept_checkpoints import to_delete
 from raytune_playbook.engine.driver.recorder import Recorder
 from raytune_playbook.engine.pool.events import AttemptEnded, Event
 from raytune_playbook.records.store import RoundStore
-from raytune_playbook.study.checks.disk_price import GIB
-from raytune_playbook.study.settings import Budget
+from raytune_playbook.study.settings import GIB, Budget
 from raytune_playbook.train.saved.checkpoints import checkpoints_folder
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raytune_playbook.study.settings import GIB as GIB
-from raytune_playbook.study.settings import Budget
+from raytune_playbook.study.settings import GIB, Budget
 
 BYTES_OF_STEP = 64
 """What a checkpoint holds of the measurements of each training step."""

@@ -19,8 +19,8 @@ from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import Training
 from raytune_playbook.report.formatting import deleted_checkpoints_text
 from raytune_playbook.report.page.page import write_page
-from raytune_playbook.study.checks.disk_price import GIB, CheckpointSize
-from raytune_playbook.study.settings import Budget
+from raytune_playbook.study.checks.disk_price import CheckpointSize
+from raytune_playbook.study.settings import GIB, Budget
 from raytune_playbook.train.end import End
 
 SIZE = CheckpointSize(model_bytes=100, training_bytes=30)

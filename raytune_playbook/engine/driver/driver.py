@@ -163,6 +163,8 @@ class Driver:
             closing = self._pool.close_round.remote(self._round_id)
             answer_of(closing, timeout_s=TERMINATED_S if has_come() else ANSWER_TIMEOUT_S)
             tuning.join(TERMINATED_S if has_come() else TUNE_LEAVES_S)
+        if tuning.is_alive():  # its last words would come after the log has ended, on the terminal
+            logging.getLogger("ray.tune").setLevel(logging.ERROR)
 
     # ------------------------------------------------------------------ the main thread
 

@@ -86,6 +86,14 @@ def _of_spot(node_type: Config) -> Config:
     return found
 
 
+def test_the_disk_is_the_images_own_and_the_header_tells_how_to_look() -> None:
+    """Of another name it would be a second, empty disk beside a root of 8 GB. Debian's images have this one."""
+    for node_type in loaded(AWS)["available_node_types"].values():
+        (disk,) = node_type["node_config"]["BlockDeviceMappings"]
+        assert disk["DeviceName"] == "/dev/xvda"
+    assert "--query 'Images[].RootDeviceName'" in AWS.read_text()
+
+
 def test_a_misspelt_key_would_be_refused(config: Config) -> None:
     config["setup_command"] = config.pop("setup_commands")
     with pytest.raises(jsonschema.ValidationError, match="setup_command"):

@@ -210,8 +210,8 @@ assert connect(None)
 signal.pause()
 """
 
-LISTENERS = {"gcs_server": 1, "raylet": 2, "ray::DashboardAgent": 3, "ray::RuntimeEnvAgent": 1, "ray::IDLE": 1}
-"""Processes of Ray's that listen, and on how many sockets each does at least."""
+LISTENERS = {"gcs_server", "raylet", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::IDLE"}
+"""Processes of Ray's that listen, some on several sockets: an agent on fewer where another cluster has its port."""
 
 PAGES = ("/api/version", "/api/jobs/", "/metrics", "/api/local_raylet_healthz", "/")
 ALIVE = "/grpc.health.v1.Health/Check"
@@ -273,7 +273,6 @@ def _page(host: str, port: int, path: str, headers: dict[str, str]) -> str | Non
             return None
         if answer.status == 401:
             return "refused"
-        assert answer.status in (200, 404), (path, answer.status)
         return "metrics" if answer.read(6) == b"# HELP" else "told"
 
 
@@ -282,7 +281,7 @@ def _call(channel: grpc.Channel, name: str, headers: dict[str, str]) -> str | No
         channel.unary_unary(name)(b"", timeout=30, metadata=tuple(headers.items()))
     except grpc.RpcError as error:
         words = {grpc.StatusCode.UNAUTHENTICATED: "refused", grpc.StatusCode.UNAVAILABLE: "silent"}
-        return None if error.code() == grpc.StatusCode.UNIMPLEMENTED else words[error.code()]
+        return None if error.code() == grpc.StatusCode.UNIMPLEMENTED else words.get(error.code(), "told")
     return "told"
 
 
@@ -308,8 +307,7 @@ def test_nothing_of_a_runs_own_cluster_lets_anybody_in_without_the_token(tmp_pat
 
 def all_listen(process: psutil.Process) -> bool:
     assert process.status() != psutil.STATUS_ZOMBIE
-    names = [name for name, _, _ in listeners(process)]
-    return all(names.count(name) >= num for name, num in LISTENERS.items())
+    return {name for name, _, _ in listeners(process)} >= LISTENERS
 
 
 def _reached_at(ip: str) -> str:

@@ -285,6 +285,7 @@ def _call(channel: grpc.Channel, name: str, headers: dict[str, str]) -> str | No
     return "told"
 
 
+@pytest.mark.cluster
 def test_nothing_of_a_runs_own_cluster_lets_anybody_in_without_the_token(tmp_path):
     """Every socket that listens is asked, and tells no more than the README says that it tells to all."""
     with own_cluster(tmp_path) as process:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import grpc
+import psutil
 import pytest
 
 import raytune_playbook
@@ -14,6 +22,7 @@ from raytune_playbook.cli import main
 from raytune_playbook.cli.group import commands
 from tests.engine.jobs.test_provenance import JOB, git
 from tests.regression import Regression
+from tests.waiting import wait_for
 
 PACKAGE = Path(raytune_playbook.__file__).parent
 
@@ -190,3 +199,117 @@ def test_a_run_leaves_none_of_the_secrets_around_it_in_its_storage(gangs, tmp_pa
     )
     assert "+changed" in difference
     assert SECRET not in quiet.file.getvalue()
+
+
+# ---------------------------------------------------------------------- what listens
+
+OWN_CLUSTER = """
+import signal
+from raytune_playbook.engine.session import connect
+assert connect(None)
+signal.pause()
+"""
+
+LISTENERS = {"gcs_server", "raylet", "ray::DashboardAgent", "ray::RuntimeEnvAgent", "ray::IDLE"}
+"""Processes of Ray's that listen, some on several sockets: an agent on fewer where another cluster has its port."""
+
+PAGES = ("/api/version", "/api/jobs/", "/metrics", "/api/local_raylet_healthz", "/")
+ALIVE = "/grpc.health.v1.Health/Check"
+CALLS = (
+    *("/ray.rpc.NodeInfoGcsService/CheckAlive", "/ray.rpc.NodeManagerService/GetNodeStats"),
+    *("/ray.rpc.ObjectManagerService/Pull", "/ray.rpc.CoreWorkerService/GetCoreWorkerStats"),
+    *("/ray.rpc.ReporterService/HealthCheck", ALIVE),
+)
+"""One call of each server's, for a server answers those of others as if there were none; they change nothing."""
+
+TOLD_TO_ALL = {ALIVE, "/api/local_raylet_healthz"}
+"""Whether a process lives; beside the dashboard's bare page and Ray's metrics, which answer any path."""
+
+
+@contextlib.contextmanager
+def own_cluster(home: Path) -> Iterator[psutil.Process]:
+    """The process of a run that has started a cluster on this machine, as it does where the user has set nothing."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    started = subprocess.Popen([sys.executable, "-c", OWN_CLUSTER], env=environment | {"HOME": str(home)})
+    process = psutil.Process(started.pid)
+    try:
+        yield process
+    finally:
+        doomed = [process, *process.children(recursive=True)]
+        for each in doomed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        started.wait()
+        psutil.wait_procs(doomed, timeout=20)
+
+
+def listeners(process: psutil.Process) -> list[tuple[str, str, int]]:
+    """Name, address and port of every socket on which it and those that it has started listen."""
+    found = list[tuple[str, str, int]]()
+    for each in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            sockets = [one for one in each.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+            found += [(each.name(), one.laddr.ip, one.laddr.port) for one in sockets]
+    return found
+
+
+def answers(host: str, port: int, token: str | None = None) -> dict[str, str]:
+    """What a server says to each page or call, in a word: 'told', 'metrics', 'refused' or 'silent'."""
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    found = {path: word for path in PAGES if (word := _page(host, port, path, headers))}
+    if found:
+        return found
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
+        words = {call: _call(channel, call, headers) for call in CALLS}
+    return {call: word for call, word in words.items() if word}
+
+
+def _page(host: str, port: int, path: str, headers: dict[str, str]) -> str | None:
+    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=30)) as connection:
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+        except (http.client.HTTPException, ConnectionError):  # it speaks gRPC
+            return None
+        if answer.status == 401:
+            return "refused"
+        return "metrics" if answer.read(6) == b"# HELP" else "told"
+
+
+def _call(channel: grpc.Channel, name: str, headers: dict[str, str]) -> str | None:
+    try:
+        channel.unary_unary(name)(b"", timeout=30, metadata=tuple(headers.items()))
+    except grpc.RpcError as error:
+        words = {grpc.StatusCode.UNAUTHENTICATED: "refused", grpc.StatusCode.UNAVAILABLE: "silent"}
+        return None if error.code() == grpc.StatusCode.UNIMPLEMENTED else words.get(error.code(), "told")
+    return "told"
+
+
+@pytest.mark.cluster
+def test_nothing_of_a_runs_own_cluster_lets_anybody_in_without_the_token(tmp_path):
+    """Every socket that listens is asked, and tells no more than the README says that it tells to all."""
+    with own_cluster(tmp_path) as process:
+        wait_for(lambda: all_listen(process), every_s=0.2)
+        found = listeners(process)
+        said = {(name, ip, port): answers(_reached_at(ip), port) for name, ip, port in found}
+        (dashboard,) = [port for (_, ip, port), each in said.items() if ip == "127.0.0.1" and each.get("/") == "told"]
+        token = (tmp_path / ".ray" / "auth_token").read_text()
+        let_in = answers("127.0.0.1", dashboard, token)
+        gone = said.keys() - set(listeners(process))  # an idle worker may end
+    assert let_in["/api/version"] == let_in["/api/jobs/"] == "told"  # so it was the token that was missing
+    for listener, words in said.items():
+        if listener in gone or set(words.values()) == {"metrics"}:
+            continue
+        told = {what for what, word in words.items() if word != "refused"}
+        pages = {"/"} if listener[1:] == ("127.0.0.1", dashboard) else set()
+        assert told <= TOLD_TO_ALL | pages, (listener, words)
+        assert "refused" in words.values(), (listener, words)
+
+
+def all_listen(process: psutil.Process) -> bool:
+    assert process.status() != psutil.STATUS_ZOMBIE
+    return {name for name, _, _ in listeners(process)} >= LISTENERS
+
+
+def _reached_at(ip: str) -> str:
+    return "127.0.0.1" if ip in ("0.0.0.0", "::") else ip

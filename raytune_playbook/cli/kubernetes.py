@@ -28,7 +28,7 @@ _NUMBER = click.IntRange(min=1)
 def _manifest(
     job: str, *, overlays: tuple[str, ...], image: str | None, in_image: bool, storage: str, **pods: int | None
 ) -> None:
-    """Print a RayJob that runs a job file on Kubernetes, for `kubectl apply -f -`.
+    """Print a RayJob that runs a job file on Kubernetes, for `kubectl apply --server-side -f -`.
 
     JOB is a Python file that defines a Round; it goes along in a ConfigMap with its helper modules. Pods follow from
     the round's Resources.
@@ -43,10 +43,11 @@ def _manifest(
     round_ = load_job(job).round
     names = {"pods": "pods", "pod_cpus": "cpus", "pod_memory_gib": "memory_gib", "pod_gpus": "gpus"}
     wish = PodWish(**{names[option]: number for option, number in pods.items()})
-    image = f"{PROGRAM}:{_version()}" if image is None else image
-    deployment = Deployment(storage, image, overlays, in_image, wish)
+    own_image = f"{PROGRAM}:{_version()}"
+    deployment = Deployment(storage, own_image if image is None else image, overlays, in_image, wish)
     made = manifest(job, round_.name, round_.resources, deployment)
-    for note in made.notes:
+    unnamed = f"The pods run {own_image}, which no registry has but your own; name what you pushed with --image."
+    for note in [*([unnamed] if image is None else []), *made.notes]:
         click.echo(note, err=True)
     click.echo(as_yaml(made.documents), nl=False)
 

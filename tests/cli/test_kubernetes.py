@@ -48,10 +48,14 @@ def test_every_option_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str
     file = job(tmp_path, "gpus_per_worker=2, cpus_per_worker=5", name="X")
     assert main(["manifest", file, *options.split(), *sizes.split()]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "Round X is called x on Kubernetes.\n"
     *_, rayjob = yaml.safe_load_all(printed.out)
     (group,) = rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    run = group["template"]["spec"]["containers"][0]["image"]
+    assert printed.err.splitlines() == [
+        f"The pods run {run}, which no registry has but your own; name what you pushed with --image.",
+        "Round X is called x on Kubernetes.",
+    ]
     assert limits == {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "4"}
     assert (group["minReplicas"], group["maxReplicas"]) == (1, 3)
     assert rayjob["spec"]["entrypoint"].startswith(f"raytune-playbook run {file} --storage s3://bucket/rounds ")

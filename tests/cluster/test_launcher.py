@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import jsonschema
 import pytest
 import ray
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +84,14 @@ def _of_spot(node_type: Config) -> Config:
     for key in ("InstanceMarketOptions", "scheduling"):
         found |= node_type["node_config"].get(key, {})
     return found
+
+
+def test_the_disk_is_the_images_own_and_the_header_tells_how_to_look() -> None:
+    """Of another name it would be a second, empty disk beside a root of 8 GB. Debian's images have this one."""
+    for node_type in loaded(AWS)["available_node_types"].values():
+        (disk,) = node_type["node_config"]["BlockDeviceMappings"]
+        assert disk["DeviceName"] == "/dev/xvda"
+    assert "--query 'Images[].RootDeviceName'" in AWS.read_text()
 
 
 def test_a_misspelt_key_would_be_refused(config: Config) -> None:
@@ -213,6 +224,20 @@ def test_image_and_constraints_name_one_ray() -> None:
     assert image[1] == pinned[1] == ray.__version__
     assert all(f"python{image[2]}.{image[3]}" in launcher.read_text() for launcher in LAUNCHERS)
     assert "pip install --no-cache-dir -c cluster/constraints.txt ." in dockerfile
+
+
+def test_every_requirement_has_its_version_in_the_constraints() -> None:
+    """Also those of the extras, for CI installs them; `raytune-playbook doctor` compares the others between nodes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for lines in project["optional-dependencies"].values() for line in lines)]
+    required = {canonicalize_name(wanted.name): wanted for wanted in map(Requirement, lines)}
+    own = required.pop(canonicalize_name(project["name"]))
+    assert own.extras < project["optional-dependencies"].keys()
+    constraints = (ROOT / "cluster" / "constraints.txt").read_text().splitlines()
+    pinned = [line.split("==") for line in constraints if line and not line.startswith("#")]
+    versions = {canonicalize_name(name): version for name, version in pinned}
+    assert required.keys() - versions.keys() == set()
+    assert [str(each) for name, each in required.items() if not each.specifier.contains(versions[name])] == []
 
 
 def test_the_drain_script_is_plain_shell_and_says_where_there_is_nothing_to_drain() -> None:

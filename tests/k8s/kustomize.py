@@ -16,8 +16,9 @@ K8S = ROOT / "k8s"
 
 JOBS = sorted(f"overlays/{path.name}" for path in (K8S / "overlays").iterdir())
 CLUSTERS = ["base", *sorted(f"clusters/{path.name}" for path in (K8S / "clusters").iterdir())]
-ONCE = ["storage", "pages", "monitoring"]
-"""What is applied once to a namespace."""
+PAGES = ["pages", "pages-object-store"]
+ONCE = ["storage", *PAGES, "monitoring"]
+"""What is applied once to a namespace, of the pages either."""
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 

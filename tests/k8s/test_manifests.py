@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.k8s.kustomize import CLUSTERS, JOBS, K8S, ONCE, ROOT, built, needs_kubectl, of_kind, the
+from tests.k8s.kustomize import CLUSTERS, JOBS, K8S, ONCE, PAGES, ROOT, built, needs_kubectl, of_kind, the
 from tests.k8s.schemas import validate
 
 MAX_RAYJOB_NAME = 47  # the operator's limit; it adds a suffix for the RayCluster, whose limit is 53
@@ -124,17 +124,25 @@ class TestForms:
 
     def test_deleting_what_was_applied_takes_no_rounds_along(self) -> None:
         """`kubectl delete -k` of anything but the storage itself leaves the volume claim."""
-        for folder in [*JOBS, *CLUSTERS, "pages", "monitoring"]:
+        for folder in [*JOBS, *CLUSTERS, *PAGES, "monitoring"]:
             for document in built(folder):
                 assert document["kind"] not in ("PersistentVolumeClaim", "PersistentVolume", "Namespace"), folder
         assert [document["kind"] for document in built("storage")] == ["PersistentVolumeClaim"]
+
+    def test_deleting_a_job_leaves_the_policies_of_a_cluster_and_the_other_way_round(self) -> None:
+        jobs, clusters = (
+            {each["metadata"]["name"] for folder in folders for each in of_kind(built(folder), "NetworkPolicy")}
+            for folders in (JOBS, CLUSTERS)
+        )
+        assert not jobs & clusters
+        assert {name.removesuffix("-job") for name in jobs} == clusters
 
     def test_the_image_is_named_in_one_place(self) -> None:
         (named,) = yaml.safe_load((K8S / "image" / "kustomization.yaml").read_text())["images"]
         expected = f"{named['newName']}:{named['newTag']}"
         images = {
             container["image"]
-            for folder in [*JOBS, *CLUSTERS, "pages"]
+            for folder in [*JOBS, *CLUSTERS, *PAGES]
             for pod in _pods(built(folder))
             for container in pod["spec"]["containers"]
         }
@@ -269,12 +277,24 @@ class TestRun:
         claim = the(built("storage"), "PersistentVolumeClaim")["metadata"]["name"]
         assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim
 
+    def test_the_pages_of_an_object_store_differ_in_where_the_rounds_are_and_take_the_volumes_place(self) -> None:
+        of_volume, of_store = (the(built(folder), "Deployment") for folder in PAGES)
+        expected = copy.deepcopy(of_volume)
+        pod = expected["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        del pod["volumes"], container["volumeMounts"]
+        container["command"][2] = "s3://BUCKET/rounds"
+        job = the(built("overlays/object-store"), "RayJob")["spec"]
+        assert container["command"][2] in job["entrypoint"].split()
+        container["envFrom"] = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["envFrom"]
+        assert of_store == expected
+
 
 class TestSecurity:
     def test_tokens_are_on(self, raycluster: dict[str, Any]) -> None:
         assert raycluster["authOptions"]["mode"] == "token"
 
-    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, *PAGES])
     def test_no_pod_is_root(self, folder: str) -> None:
         for template in _pods(built(folder)):
             pod = template["spec"]["securityContext"]
@@ -284,7 +304,7 @@ class TestSecurity:
                 assert container["securityContext"]["allowPrivilegeEscalation"] is False
                 assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
-    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, *PAGES])
     def test_no_pod_has_credentials_but_the_head_with_an_autoscaler(self, folder: str) -> None:
         bearing = [
             pod["spec"]["containers"][0]["name"]
@@ -293,7 +313,7 @@ class TestSecurity:
         ]
         assert bearing == (["ray-head"] if "autoscaling" in folder else [])
 
-    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, "pages"])
+    @pytest.mark.parametrize("folder", [*JOBS, *CLUSTERS, *PAGES])
     def test_a_policy_covers_every_pod_both_ways(self, folder: str) -> None:
         documents = built(folder)
         policies = [each["spec"] for each in of_kind(documents, "NetworkPolicy")]
@@ -330,6 +350,15 @@ class TestSecurity:
     def test_nothing_comes_to_the_pages_or_leaves_them(self) -> None:
         spec = the(built("pages"), "NetworkPolicy")["spec"]
         assert not spec.get("ingress") and not spec.get("egress")
+
+    def test_nothing_comes_to_the_pages_of_an_object_store_and_they_reach_it_as_the_cluster_does(self) -> None:
+        spec = the(built("pages-object-store"), "NetworkPolicy")["spec"]
+        assert spec["podSelector"] == the(built("pages"), "NetworkPolicy")["spec"]["podSelector"]
+        assert not spec.get("ingress")
+        of_cluster = [each["spec"] for each in of_kind(built("clusters/object-store"), "NetworkPolicy")]
+        among_themselves = {"to": [{"podSelector": {"matchLabels": {"app": "raytune-playbook"}}}]}
+        reached = [rule for each in of_cluster for rule in each["egress"] if rule != among_themselves]
+        assert sorted(spec["egress"], key=str) == sorted(reached, key=str)
 
     def test_no_secret_is_written_down(self) -> None:
         for folder in [*JOBS, *CLUSTERS, *ONCE]:

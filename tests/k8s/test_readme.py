@@ -14,12 +14,21 @@ README = (K8S / "README.md").read_text()
 BLOCKS = re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_from_an_empty_cluster_to_a_page_in_five_commands() -> None:
+def test_from_an_empty_cluster_to_a_page_in_five_lines_after_one_edit() -> None:
+    assert "these are one edit and five lines" in README
     assert len(BLOCKS[0].splitlines()) == 5
 
 
+def test_a_port_is_forwarded_once_a_pod_runs() -> None:
+    """`kubectl port-forward` gives up at once where a pod is there but still pulls its image."""
+    lines = [line for block in BLOCKS for line in re.split(r"\n| && ", block)]
+    forwarding = [number for number, line in enumerate(lines) if line.startswith("kubectl port-forward ")]
+    assert len(forwarding) == 2
+    assert all(lines[number - 1].startswith("kubectl wait --for=condition=") for number in forwarding)
+
+
 def test_every_folder_is_listed_and_every_form_named() -> None:
-    listed = re.findall(r"^\| `(\w+)/` \|", README, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `([\w-]+)/` \|", README, flags=re.MULTILINE)
     assert sorted(listed) == sorted(path.name for path in K8S.iterdir() if path.is_dir())
     for folder in [*JOBS, *CLUSTERS[1:]]:
         assert f"`{folder.rpartition('/')[2]}`" in README
@@ -54,6 +63,8 @@ def test_objects_are_called_as_the_commands_say() -> None:
     command = pages["spec"]["template"]["spec"]["containers"][0]["command"]
     port = command[command.index("--port") + 1]
     assert f"kubectl port-forward deployment/{pages['metadata']['name']} {port}\n" in README
+    assert f"kubectl wait --for=condition=Available --timeout=30m deployment/{pages['metadata']['name']} && " in README
+    assert f"kubectl wait --for=condition=HeadPodReady --timeout=30m raycluster/{cluster}\n" in README
     assert f"kubectl port-forward service/{cluster}-head-svc 8265\n" in README
     assert f"kubectl get secret {cluster} -o " in README
     assert f"kubectl get rayjob {the(built('overlays/cpu'), 'RayJob')['metadata']['name']} -w" in README

@@ -20,6 +20,9 @@ OBJECT_STORE = "object-store"
 OVERLAYS = ("cpu", "gpu", "spot", "autoscaling", "kueue", OBJECT_STORE)
 """In the order in which they are applied; ``cpu`` is what there is without any."""
 
+ONLY_OF_CLUSTERS = ("gcs-fault-tolerance",)
+"""What ``k8s/clusters`` has beside them: a job ends with its head, whatever the controller remembers."""
+
 CLUSTER = "/spec/rayClusterSpec"
 HEAD = f"{CLUSTER}/headGroupSpec/template/spec"
 WORKERS = f"{CLUSTER}/workerGroupSpecs/0"
@@ -74,9 +77,14 @@ def overlay(names: Sequence[str]) -> Overlay:
     """The manifests with these overlays applied.
 
     Raises:
-        SubmissionError: there is no such overlay.
+        SubmissionError: there is no such overlay, or not for jobs.
     """
     for name in names:
+        if name in ONLY_OF_CLUSTERS:
+            raise SubmissionError(
+                f"--overlay is for a job on a cluster of its own, but {name} is for clusters that stay up; leave it "
+                f"out, or apply k8s/clusters/{name} and hand the job over with `raytune-playbook submit`."
+            )
         if name not in OVERLAYS:
             raise SubmissionError(f"--overlay is one of {', '.join(OVERLAYS)}, but got {name!r}; correct it.")
     manifests = packaged()

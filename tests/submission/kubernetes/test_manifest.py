@@ -16,8 +16,8 @@ import yaml
 from raytune_playbook import Resources
 from raytune_playbook.errors import JobFileError, SubmissionError
 from raytune_playbook.submission.kubernetes.manifest import MAX_NAME, Deployment, PodWish, job_name, manifest
-from raytune_playbook.submission.kubernetes.overlays import OVERLAYS
-from tests.k8s.kustomize import JOBS, K8S, ROOT, built, needs_kubectl, the
+from raytune_playbook.submission.kubernetes.overlays import ONLY_OF_CLUSTERS, OVERLAYS
+from tests.k8s.kustomize import CLUSTERS, JOBS, K8S, ROOT, built, needs_kubectl, the
 from tests.k8s.packaged import PACKAGED, packaged
 from tests.k8s.schemas import validate
 
@@ -93,8 +93,9 @@ class TestTheSameAsKustomize:
         if name in ("gpu", "autoscaling"):  # more gangs fit, whose helpers the head has room for
             _leave_out_the_heads_memory(ours, theirs)
         assert _without_empty(ours) == _without_empty(theirs)
-        others = [each for each in built(folder) if each["kind"] != "RayJob"]
-        assert [each["spec"] for each in made.documents[:-1]] == [each["spec"] for each in others]
+        others = [each for each in built(folder) if each["kind"] != "RayJob"]  # in the order of their names
+        specs, expected = ([each["spec"] for each in objects] for objects in (made.documents[:-1], others))
+        assert all(each in expected for each in specs) and len(specs) == len(expected)
 
     @needs_kubectl
     def test_several_overlays_are_what_kustomize_makes_of_their_components(self, tmp_path: Path) -> None:
@@ -114,6 +115,9 @@ class TestTheSameAsKustomize:
 
     def test_every_overlay_can_be_asked_for(self) -> None:
         assert {folder.rpartition("/")[2] for folder in JOBS} == set(OVERLAYS)
+
+    def test_what_clusters_alone_have_is_known(self) -> None:
+        assert {folder.rpartition("/")[2] for folder in CLUSTERS[1:]} == {*OVERLAYS, *ONLY_OF_CLUSTERS}
 
 
 def _leave_out_the_heads_memory(*jobs: dict[str, Any]) -> None:
@@ -293,7 +297,10 @@ class TestNames:
             {"overlays": ("gpus",)},
             "one of cpu, gpu, spot, autoscaling, kueue, object-store, but got 'gpus'",
         ),
-        ({"overlays": ("gcs-fault-tolerance",)}, "--overlay is one of"),
+        (
+            {"overlays": ("gcs-fault-tolerance",)},
+            "gcs-fault-tolerance is for clusters that stay up; leave it out, or apply k8s/clusters/gcs-fault-",
+        ),
         ({"overlays": ("object-store",)}, "needs a storage like s3://bucket/rounds, but got '/mnt/storage'"),
         ({"storage": "rounds"}, "pods reach /mnt/storage, where the volume is"),
         ({"storage": "/mnt/storage2"}, "pods reach /mnt/storage, where the volume is"),

@@ -32,8 +32,8 @@ from tenacity import (
 )
 
 from raytune_playbook.errors import SubmissionError
-from raytune_playbook.records.places import credentials_refused
-from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
+from raytune_playbook.records.places import place_refused
+from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target, require_id
 from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
 
 __all__ = ["Job", "JobStatus", "cancel", "default_address", "logs", "status", "submit", "wait"]
@@ -114,13 +114,15 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         JobFileError: There is no such Python file.
         SubmissionError: The storage or the address breaks a rule, or the cluster cannot be reached or refuses.
     """
-    if (refusal := credentials_refused(job.storage)) is not None:
+    if (refusal := place_refused(job.storage)) is not None:
         raise SubmissionError(f"--storage: {refusal}")
     if "://" not in job.storage and not job.storage.startswith("/"):
         raise SubmissionError(
             f"A submitted job's storage must be an absolute path or a URI that every node of the cluster reaches, "
             f"got {job.storage!r}; give for example s3://bucket/rounds or /mnt/storage."
         )
+    if job.submission_id is not None:
+        require_id(job.submission_id)
     target = find_target(address, token)
     if target.token is None and target.is_exposed:
         raise SubmissionError(
@@ -148,8 +150,9 @@ def status(submission_id: str, address: str | None, *, token: str | None = None)
     """Where a submitted job stands.
 
     Raises:
-        SubmissionError: The cluster cannot be reached, refuses, or has no such job.
+        SubmissionError: There can be no such id, or the cluster cannot be reached, refuses, or has no such job.
     """
+    require_id(submission_id)
     details = ask(find_target(address, token), lambda client: client.get_job_info(submission_id))
     return JobStatus(
         submission_id=submission_id,
@@ -234,6 +237,7 @@ def logs(
     Raises:
         SubmissionError: As `status`, when the first piece is asked for or while following.
     """
+    require_id(submission_id)
     target = find_target(address, token)
 
     def is_over() -> bool:
@@ -242,8 +246,8 @@ def logs(
     def fetched() -> str:
         return ask(target, lambda client: client.get_job_logs(submission_id))
 
-    # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has not
-    # answered yet is not away: its address is wrong.
+    # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has
+    # not answered yet is not away: its address is wrong.
     ended, text, num_seen = is_over(), fetched(), 0
     while True:
         if len(text) > num_seen:

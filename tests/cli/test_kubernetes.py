@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from raytune_playbook.cli import main
+from raytune_playbook.submission.kubernetes.manifest import job_name
 
 JOB = """
 from raytune_playbook import Budget, Categorical, Resources, Round
@@ -48,7 +49,7 @@ def test_every_option_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str
     file = job(tmp_path, "gpus_per_worker=2, cpus_per_worker=5", name="X")
     assert main(["manifest", file, *options.split(), *sizes.split()]) == 0
     printed = capsys.readouterr()
-    assert printed.err == "Round X is called x on Kubernetes.\n"
+    assert printed.err == f"Round X is called {job_name('X')} on Kubernetes.\n"
     *_, rayjob = yaml.safe_load_all(printed.out)
     (group,) = rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
@@ -67,6 +68,9 @@ def test_every_option_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("", "--storage rounds", "--storage: pods reach /mnt/storage"),
         ("", "--image=", "--image: the name of an image is needed"),
         ("", "--pods 0", "'--pods': 0 is not in the range"),
+        ("", "--pods 99999999999", "--pods: 1,000 is the most, but got 99,999,999,999"),
+        ("num_gangs=10**9", "", "Resources.num_gangs: 1,024 is the most"),
+        ("", "--storage foo://x", "URI that pyarrow knows is needed"),
         ("num_wokers=2", "", "Resources has no field 'num_wokers'"),
     ],
 )

@@ -34,7 +34,7 @@ from tenacity import (
 from raytune_playbook.errors import SubmissionError
 from raytune_playbook.records.places import place_refused
 from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target, require_id
-from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
+from raytune_playbook.submission.staging import require_job_file, require_python, stage_job, stage_package, staged_name
 
 __all__ = ["Job", "JobStatus", "cancel", "default_address", "logs", "status", "submit", "wait"]
 
@@ -111,9 +111,11 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         The submission id.
 
     Raises:
-        JobFileError: There is no such Python file.
+        JobFileError: There is no such Python file, or it is none that Python can run.
         SubmissionError: The storage or the address breaks a rule, or the cluster cannot be reached or refuses.
     """
+    require_job_file(Path(job.path))
+    require_python(Path(job.path))
     if (refusal := place_refused(job.storage)) is not None:
         raise SubmissionError(f"--storage: {refusal}")
     if "://" not in job.storage and not job.storage.startswith("/"):

@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import http.server
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def answering(pages: Mapping[str, str], *, otherwise: int = 404) -> Iterator[str]:
+def answering(page_of: Callable[[str], str | None], *, otherwise: int = 404) -> Iterator[str]:
     """Its URL, while it runs.
 
     Args:
-        pages: what it answers, by path.
-        otherwise: the status with which it refuses any other request.
+        page_of: what it answers, by path; None where it refuses.
+        otherwise: the status with which it does.
     """
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            page = pages.get(self.path)
+            page = page_of(self.path)
             self.send_response(otherwise if page is None else 200)
             self.end_headers()
             self.wfile.write(b"No such page." if page is None else page.encode())
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Quiet."""

@@ -62,7 +62,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("page", ["<html>sign in</html>", "[]", "1", '"ray"', "null", "{}", '{"ray_version": 3}'])
     def test_another_server_is_not_a_dashboard(self, page: str) -> None:
-        with answering({"/api/version": page}) as url:
+        with answering({"/api/version": page}.get) as url:
             for asked in (submission.status, submission.cancel, lambda *given: list(submission.logs(*given))):
                 with pytest.raises(SubmissionError, match="is not one; check the host and the port"):
                     asked("any", url)
@@ -70,17 +70,17 @@ class TestRefusals:
     @pytest.mark.parametrize("page", ["<html>", "[]", "1", "null", "{}", '{"logs": 3, "status": 7, "type": "none"}'])
     def test_what_answers_as_no_job_server_does_is_none(self, page: str) -> None:
         not_one = pytest.raises(SubmissionError, match="is not one; check the host and the port")
-        with answering({"/api/version": VERSION, "/api/jobs/any": page}) as url, not_one:
+        with answering({"/api/version": VERSION, "/api/jobs/any": page}.get) as url, not_one:
             submission.status("any", url)
 
     def test_a_job_that_the_cluster_does_not_know(self) -> None:
         unknown = pytest.raises(SubmissionError, match=r"has none of this id.*or submit the job again\.$")
-        with answering({"/api/version": VERSION}) as url, unknown:
+        with answering({"/api/version": VERSION}.get) as url, unknown:
             submission.status("any", url)
 
     def test_another_refusal_says_what_to_do(self) -> None:
         refused = pytest.raises(SubmissionError, match=r"refuses the request: .*look into the log of its dashboard\.$")
-        with answering({"/api/version": VERSION}, otherwise=400) as url, refused:
+        with answering({"/api/version": VERSION}.get, otherwise=400) as url, refused:
             submission.status("any", url)
 
     @pytest.mark.parametrize("command", ["status", "logs", "cancel"])
@@ -88,7 +88,7 @@ class TestRefusals:
     def test_what_is_no_id_is_sent_to_nobody(
         self, command: str, given: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        with answering({"/api/version": VERSION, "/api/jobs/": "[]"}) as url:
+        with answering({"/api/version": VERSION, "/api/jobs/": "[]"}.get) as url:
             assert main([command, given, "--address", url]) == 2
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
@@ -113,6 +113,35 @@ class TestRefusals:
     def test_a_storage_on_the_laptop(self, job: Path) -> None:
         with pytest.raises(SubmissionError, match=r"absolute path or a URI .* got 'rounds'"):
             submission.submit(Job(job, "rounds"), "http://127.0.0.1:1")
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"", "imports nothing, and so defines none"),
+            (b'"""Only words."""\n', "imports nothing"),
+            (b"answer = 42\n", "imports nothing"),
+            (b"import os\nround(:\n", r"is no valid Python: invalid syntax \(line 2\); correct it"),
+            (b"import os\nreturn 1\n", r"is no valid Python: 'return' outside function \(line 2\)"),
+            (b"import os\n\x00", "is no valid Python"),
+            (b"import os\nx = '\xff'\n", "is no valid Python"),
+            (b"# coding: nothing\n", "is no valid Python"),
+            (b"import os\nx = " + b"(" * 5000, "is no valid Python"),
+            (b"import os\nx = " + b"-" * 50000 + b"1", "is no valid Python"),
+        ],
+        ids=range(10),
+    )
+    def test_a_file_that_python_cannot_run_is_not_sent(self, tmp_path: Path, content: bytes, sentence: str) -> None:
+        file = tmp_path / "broken.py"
+        file.write_bytes(content)
+        with pytest.raises(JobFileError, match=f"^A job is a Python file.*{sentence}") as refused:
+            submission.submit(Job(file, "/nowhere"), "http://127.0.0.1:1")
+        assert "\n" not in str(refused.value)
+
+    def test_what_a_job_file_needs_may_be_on_the_cluster_alone(self, tmp_path: Path) -> None:
+        file = tmp_path / "elsewhere.py"
+        file.write_text("import nothing_of_this_name\nescape = '\\d'\n")
+        with pytest.raises(SubmissionError, match="does not answer"):
+            submission.submit(Job(file, "/nowhere"), f"http://127.0.0.1:{free_port()}")
 
     @pytest.mark.parametrize("storage", ["foo://bar", "s3://", "://x", "", " "])
     def test_a_storage_that_nothing_can_read(self, job: Path, storage: str) -> None:

@@ -139,11 +139,13 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         modules = {"py_modules": [str(stage_package(Path(staging)))]} if job.ship_package else {}
         return ask(
             target,
-            lambda client: client.submit_job(
-                entrypoint=shlex.join(job.command),
-                runtime_env={"working_dir": str(job_folder), **modules},
-                submission_id=job.submission_id,
-                metadata={"job_file": job_name},
+            lambda client: _text(
+                client.submit_job(
+                    entrypoint=shlex.join(job.command),
+                    runtime_env={"working_dir": str(job_folder), **modules},
+                    submission_id=job.submission_id,
+                    metadata={"job_file": job_name},
+                )
             ),
         )
 
@@ -159,7 +161,7 @@ def status(submission_id: str, address: str | None, *, token: str | None = None)
     return JobStatus(
         submission_id=submission_id,
         state=details.status,
-        message=details.message or "",
+        message=_text(details.message or ""),
         exit_code=details.driver_exit_code,
     )
 
@@ -246,7 +248,7 @@ def logs(
         return not follow or status(submission_id, address, token=token).is_final
 
     def fetched() -> str:
-        return ask(target, lambda client: client.get_job_logs(submission_id))
+        return ask(target, lambda client: _text(client.get_job_logs(submission_id)))
 
     # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has
     # not answered yet is not away: its address is wrong.
@@ -259,6 +261,17 @@ def logs(
             return
         time.sleep(poll_interval_s)
         ended, text = _patiently(is_over, poll_interval_s), _patiently(fetched, poll_interval_s)
+
+
+def _text(answer: object) -> str:
+    """What a cluster says, as any terminal can show it.
+
+    Raises:
+        TypeError: it is no text, so that what answers is no job server.
+    """
+    if not isinstance(answer, str):
+        raise TypeError(type(answer).__name__)
+    return answer.encode(errors="replace").decode()
 
 
 def _patiently(question: Callable[[], _T], poll_interval_s: float) -> _T:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def answering(page_of: Callable[[str], str | None], *, otherwise: int = 404) -> Iterator[str]:
+def answering(page_of: Callable[[str], str | bytes | None], *, otherwise: int = 404) -> Iterator[str]:
     """Its URL, while it runs.
 
     Args:
@@ -22,9 +22,9 @@ def answering(page_of: Callable[[str], str | None], *, otherwise: int = 404) -> 
             page = page_of(self.path)
             self.send_response(otherwise if page is None else 200)
             self.end_headers()
-            self.wfile.write(b"No such page." if page is None else page.encode())
+            self.wfile.write(page if isinstance(page, bytes) else (page or "No such page.").encode())
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - the name that the library looks for
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Quiet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -67,11 +68,22 @@ class TestRefusals:
                 with pytest.raises(SubmissionError, match="is not one; check the host and the port"):
                     asked("any", url)
 
-    @pytest.mark.parametrize("page", ["<html>", "[]", "1", "null", "{}", '{"logs": 3, "status": 7, "type": "none"}'])
+    @pytest.mark.parametrize(
+        "page", ["<html>", "[]", "1", "null", "{}", '{"logs": 3, "status": 7, "type": "none"}', '{"logs": {}}']
+    )
     def test_what_answers_as_no_job_server_does_is_none(self, page: str) -> None:
         not_one = pytest.raises(SubmissionError, match="is not one; check the host and the port")
-        with answering({"/api/version": VERSION, "/api/jobs/any": page}.get) as url, not_one:
-            submission.status("any", url)
+        with answering({"/api/version": VERSION, "/api/jobs/any": page, "/api/jobs/any/logs": page}.get) as url:
+            with not_one:
+                submission.status("any", url)
+            with not_one:
+                list(submission.logs("any", url))
+
+    def test_what_no_terminal_can_show_is_replaced_in_a_log(self, capsys: pytest.CaptureFixture[str]) -> None:
+        logs = json.dumps({"logs": f"began {HALF}\n"})
+        with answering({"/api/version": VERSION, "/api/jobs/any/logs": logs}.get) as url:
+            assert main(["logs", "any", "--address", url]) == 0
+        assert capsys.readouterr().out == "began a?\n"
 
     def test_a_job_that_the_cluster_does_not_know(self) -> None:
         unknown = pytest.raises(SubmissionError, match=r"has none of this id.*or submit the job again\.$")

@@ -96,7 +96,7 @@ def find_target(address: str | None, token: str | None) -> Target:
         _ = parts.port  # parsed, and refused, only when read
     except ValueError:
         raise SubmissionError(rule) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise SubmissionError(rule)
     return Target(url, _token(token, "the token given") if token else find_token(os.environ))
 

@@ -25,6 +25,9 @@ HALF = "a\udc80"
 VERSION = '{"version": "4", "ray_version": "2.0.0", "ray_commit": "none"}'
 
 
+NO_URLS = ("", " ", "head:8265", "auto", "ray://head:10001", "http://", "http://head:port")
+
+
 class TestRefusals:
     def test_an_unreachable_address(self, job: Path) -> None:
         address = f"http://127.0.0.1:{free_port()}"
@@ -106,7 +109,7 @@ class TestRefusals:
         assert (out, err.count("\n")) == ("", 1)
         assert f"A submission's id is of letters, digits, '_', '-' and '.', but got {given!r}" in err
 
-    @pytest.mark.parametrize("address", ["head:8265", "auto", "ray://head:10001", "http://", "http://head:port"])
+    @pytest.mark.parametrize("address", [*NO_URLS, "http://a b:1", "http://head:1\n"])
     def test_an_address_that_is_not_a_url(self, job: Path, address: str) -> None:
         with pytest.raises(SubmissionError, match="address is its dashboard's URL"):
             submission.submit(Job(job, "/nowhere"), address)

@@ -195,10 +195,10 @@ def ask(target: Target, question: Callable[[JobSubmissionClient], _T]) -> _T:
             f"({error.__class__.__name__}); check the address, that the cluster is up, and any port forwarding."
         ) from None
     except RuntimeError as error:  # the job server's own refusals, such as an unknown or a repeated id
-        if "failed with status code 404" in str(error):
+        if (unknown := re.search(r"failed with status code 404: (.*does not exist)", str(error))) is not None:
             raise SubmissionError(
-                f"A cluster knows the submissions that were handed to it, but the one at {target.url} has none of this "
-                "id, and may be a new one; look at the id and the address, or submit the job again."
+                f"A job is asked about where it was handed to, but {unknown[1]} at {target.url}, which may be a "
+                "new cluster; look at the id and the address, or submit the job again."
             ) from None
         refusal = UnreachableError if "failed with status code 5" in str(error) else SubmissionError
         raise refusal(

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def answering(page_of: Callable[[str], str | bytes | None], *, otherwise: int = 404) -> Iterator[str]:
+def answering(
+    page_of: Callable[[str], str | bytes | None], *, otherwise: int = 404, refusal: str = "No such page."
+) -> Iterator[str]:
     """Its URL, while it runs.
 
     Args:
         page_of: what it answers, by path; None where it refuses.
-        otherwise: the status with which it does.
+        otherwise, refusal: the status and the words with which it does.
     """
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -22,7 +24,7 @@ def answering(page_of: Callable[[str], str | bytes | None], *, otherwise: int = 
             page = page_of(self.path)
             self.send_response(otherwise if page is None else 200)
             self.end_headers()
-            self.wfile.write(page if isinstance(page, bytes) else (page or "No such page.").encode())
+            self.wfile.write(page if isinstance(page, bytes) else (page or refusal).encode())
 
         do_POST = do_GET  # noqa: N815 - the name that the library looks for
 

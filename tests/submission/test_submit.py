@@ -89,8 +89,8 @@ class TestRefusals:
         assert capsys.readouterr().out == "began a?\n"
 
     def test_a_job_that_the_cluster_does_not_know(self) -> None:
-        unknown = pytest.raises(SubmissionError, match=r"has none of this id.*or submit the job again\.$")
-        with answering({"/api/version": VERSION}.get) as url, unknown:
+        unknown = pytest.raises(SubmissionError, match=r"but Job any does not exist at .*or submit the job again\.$")
+        with answering({"/api/version": VERSION}.get, refusal="Job any does not exist.") as url, unknown:
             submission.status("any", url)
 
     def test_another_refusal_says_what_to_do(self) -> None:

@@ -45,6 +45,10 @@ __all__ = [
 ]
 
 
+NOT_RETRIED = "it is not retried, since no other try can mend it"
+"""What is said of a run where `retry_helps` is false, to whoever starts failed jobs again."""
+
+
 class PlaybookError(Exception):
     """The root: `except PlaybookError` catches whatever this package raises on purpose.
 

@@ -11,6 +11,7 @@ and torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -24,16 +25,20 @@ from raytune_playbook.cli import (  # each registers its commands
     submissions,  # noqa: F401
     trained,  # noqa: F401
 )
-from raytune_playbook.cli.group import BAD_INPUT, PROGRAM, commands
+from raytune_playbook.cli.group import BAD_INPUT, EXIT_0_IF_HOPELESS, HOPELESS, PROGRAM, commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code: int = commands.main(arguments, PROGRAM, standalone_mode=False)
     except click.UsageError as error:
         click.echo(_usage_sentence(error), err=True)
-        return BAD_INPUT
+        if EXIT_0_IF_HOPELESS not in arguments:
+            return BAD_INPUT
+        click.echo(HOPELESS, err=True)
+        return 0
     return code
 
 

@@ -20,7 +20,21 @@ STORAGE = click.option(
     type=click.Path(),
     help=f"Folder or URI that holds the rounds (default: {DEFAULT_STORAGE}).",
 )
-ADDRESS = click.option("--address", metavar="ADDRESS", help="Of a Ray cluster (default: RAY_ADDRESS, or this machine).")
+
+
+def _not_blank(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """An option that is given says something: a variable in a script may be empty."""
+    if value is not None and not value.strip():
+        raise click.BadParameter(f"a cluster's HOST:PORT is needed, but got {value!r}; leave it out for the default.")
+    return value
+
+
+ADDRESS = click.option(
+    "--address",
+    metavar="ADDRESS",
+    callback=_not_blank,
+    help="Of a Ray cluster (default: RAY_ADDRESS, or this machine).",
+)
 DASHBOARD = click.option("--address", metavar="URL", help="Of the cluster's dashboard, such as http://127.0.0.1:8265.")
 
 

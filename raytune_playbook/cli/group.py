@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from raytune_playbook.errors import InputError, PlaybookError
+from raytune_playbook.errors import NOT_RETRIED, InputError, PlaybookError
 
 PROGRAM = "raytune-playbook"
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes."""
+
+EXIT_0_IF_HOPELESS = "--exit-0-if-hopeless"
+"""The option of `run` for whoever starts failed jobs again."""
+
+HOPELESS = f"The run failed, and {NOT_RETRIED}; so the exit code is 0."
+"""What is said with that option where nothing is to be started again."""
 
 ORDER = (
     *("run", "resume", "extend", "stop", "check", "preprocess"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raytune_playbook.cli.arguments import ADDRESS, JOB, ROUND, STORAGE
-from raytune_playbook.cli.group import FAILED, INTERRUPTED, commands
+from raytune_playbook.cli.group import EXIT_0_IF_HOPELESS, FAILED, HOPELESS, INTERRUPTED, commands
 from raytune_playbook.errors import PlaybookError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @JOB
 @click.option("--profile", metavar="FIRST-LAST", help="Training steps of trial 0 of each study that a profiler traces.")
 @click.option(
-    "--exit-0-if-hopeless",
+    EXIT_0_IF_HOPELESS,
     is_flag=True,
     help="Exit with 0 where the run failed and no other try can mend it, for whoever starts failed jobs again.",
 )
@@ -54,9 +54,9 @@ def _run(job: str, *, profile: str | None, exit_0_if_hopeless: bool, storage: st
 
 def _give_up(round_: Round | None, storage: str, failure: PlaybookError | None) -> None:
     """Say that the run failed for good, here and in its round's records; None where the job defines no round."""
-    from raytune_playbook.engine.rounds.hopeless import NOT_RETRIED, note_hopeless
+    from raytune_playbook.engine.rounds.hopeless import note_hopeless
 
-    click.echo(f"The run failed, and {NOT_RETRIED}; so the exit code is 0.", err=True)
+    click.echo(HOPELESS, err=True)
     if round_ is not None:
         note_hopeless(round_, storage, failure)
 

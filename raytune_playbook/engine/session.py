@@ -49,6 +49,22 @@ ANSWER_TIMEOUT_S = 60.0
 LEAVE_TIMEOUT_S = 90.0
 
 
+def cluster_address(address: str | None) -> str | None:
+    """The address of the cluster to join: the one given, or else that of ``RAY_ADDRESS``; None for this machine.
+
+    Raises:
+        CapacityError: it is blank, or a URL.
+    """
+    if address is None:
+        address = os.environ.get("RAY_ADDRESS", "").strip() or None
+    if address is not None and (not address.strip() or "://" in address):
+        raise CapacityError(
+            f"A round joins a cluster at HOST:PORT, such as 127.0.0.1:6379, but got {address!r}; correct --address or "
+            "RAY_ADDRESS, or hand the job over to a dashboard's URL with `raytune-playbook submit`."
+        )
+    return address
+
+
 def connect(address: str | None) -> bool:
     """Connect to a Ray cluster, unless this process already is.
 
@@ -59,12 +75,12 @@ def connect(address: str | None) -> bool:
         Whether a new local cluster was started.
 
     Raises:
-        CapacityError: there is no cluster at that address, or it wants another token or other versions.
+        CapacityError: there can be or is no cluster at that address, or it wants another token or other versions.
         InputError: the token of a new local cluster cannot be written.
     """
     if ray.is_initialized():
         return False
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(address)
     try:
         with _ray_logger_kept():
             if address:
@@ -165,7 +181,7 @@ class Gangs:
         self._within = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        if not (ray.is_initialized() or self._address or os.environ.get("RAY_ADDRESS")):
+        if not ray.is_initialized() and cluster_address(self._address) is None:
             require_local_cpus(self.resources)
         self._owns_cluster = connect(self._address)
         try:

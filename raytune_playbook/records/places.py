@@ -19,12 +19,19 @@ _USER_OF_ENDPOINT = re.compile(r"((?://|%2f%2f)[^/@&]*(?::|%3a))[^/@&]*?(@|%40)"
 
 _MASK = "***"
 
+BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss")
+"""Schemes of object stores, after which a bucket's name comes, or a container's."""
+
+SCHEMES = ("file", *BUCKETS, "hdfs", "viewfs", "hf", "mock")
+"""Those of the URIs that pyarrow knows, in small letters as it wants them."""
+
 _ENVIRONMENT = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN where there is one",
     **dict.fromkeys(("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS"),
     **dict.fromkeys(("abfs", "abfss"), "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"),
+    **dict.fromkeys(("http", "https"), "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"),
 }
-"""By scheme, the variables that pyarrow's filesystems read."""
+"""By scheme, the variables that pyarrow's filesystems read, and a dashboard's clients."""
 
 
 def without_credentials(uri: str) -> str:
@@ -53,6 +60,27 @@ def credentials_refused(uri: str) -> str | None:
         "Credentials come from the environment, and none may stand in a URI, which goes into records and logs, but got "
         f"{shown!r}; {instead}leave them out of it."
     )
+
+
+def place_refused(uri: str) -> str | None:
+    """The sentence about what can be no folder's path or URI, whoever asks where; None of any other.
+
+    Looked at alone: nothing is asked on the network, and no folder need be there.
+    """
+    if (refusal := credentials_refused(uri)) is not None:
+        return refusal
+    if not is_writable_text(uri):
+        return f"a path or URI is text in UTF-8, but got {uri!r}; correct it."
+    if not uri.strip():
+        return f"a folder's path or a URI is needed, but got {uri!r}; name the folder."
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
+        return None
+    if scheme not in SCHEMES:
+        return f"a folder's path or a URI that pyarrow knows is needed, but got {uri!r}; correct it."
+    if scheme in BUCKETS and not re.split("[/?]", rest.rpartition("@")[2])[0]:
+        return f"a URI of an object store names a bucket, but got {uri!r}; give {scheme}://BUCKET/FOLDER."
+    return None
 
 
 def is_writable_text(text: str) -> bool:

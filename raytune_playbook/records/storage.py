@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -14,7 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from raytune_playbook.errors import StorageAwayError, StorageError, StorageFailure
-from raytune_playbook.records.places import credentials_refused, is_inside, is_name, is_writable_text, uri_in
+from raytune_playbook.records.places import is_inside, is_name, place_refused, uri_in
 from raytune_playbook.records.retries import passes, patient, tried
 
 
@@ -31,10 +32,8 @@ class Storage:
     """
 
     def __init__(self, uri: str) -> None:
-        if (refusal := credentials_refused(uri)) is not None:
+        if (refusal := place_refused(uri)) is not None:
             raise StorageError(f"Storage: {refusal}")
-        if not is_writable_text(uri):
-            raise StorageError(f"Storage: a path or URI is text in UTF-8, but got {uri!r}; correct it.")
         try:
             self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
             fs, root = pafs.FileSystem.from_uri(self.uri)
@@ -42,7 +41,8 @@ class Storage:
             self.root = root.rstrip("/") or root  # some filesystems take no path with two slashes
             if self.local_path is not None:
                 self.local_path.exists()  # which a name that is too long, or a folder that is closed, has no answer to
-        except (pa.ArrowInvalid, OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of an unknown user
+        except (pa.ArrowInvalid, OSError, ValueError, RuntimeError, ImportError) as error:
+            # RuntimeError: ~ of an unknown user; ImportError: a filesystem in a package that is not installed.
             # An object store may be asked where a bucket is.
             raise (StorageAwayError if isinstance(error, OSError) else StorageError)(
                 f"Storage: a folder's path or a URI that pyarrow knows is needed, but got {uri!r} "
@@ -217,7 +217,9 @@ class Storage:
         except OSError as error:
             why = _why(error)
             advice = "make room there, or allow access"
-            if passes(error):
+            if error.errno in (errno.ENOTDIR, errno.EEXIST):
+                advice = "a file is in the way, so name a folder"
+            elif passes(error):
                 why, advice = f"{why}, again and again", "see that it answers"
             raise StorageFailure(f"Storage: {self.uri_of(path)} cannot be {what} ({why}); {advice}.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,13 +18,17 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from raytune_playbook.errors import SubmissionError
+from raytune_playbook.records.places import credentials_refused, without_credentials
 
-__all__ = ["Target", "UnreachableError", "ask", "default_address", "find_target", "find_token"]
+__all__ = ["Target", "UnreachableError", "ask", "default_address", "find_target", "find_token", "require_id"]
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_NO_ANSWER_OF_RAYS = (KeyError, TypeError, ValueError)
+"""What Ray's client raises over an answer that its dashboard does not give: no JSON, or other fields."""
+
 _environment_lock = threading.Lock()
 _T = TypeVar("_T")
 
@@ -80,11 +85,11 @@ def find_target(address: str | None, token: str | None) -> Target:
         token: The cluster's token, or None for the one that Ray itself would use.
 
     Raises:
-        SubmissionError: The address is not a URL, or a token file that was named cannot be read.
+        SubmissionError: The address is not a URL, or a token breaks a rule, or its file cannot be read.
     """
     url = (address if address is not None else default_address()).rstrip("/")
     rule = (
-        f"A cluster's address is its dashboard's URL, such as http://127.0.0.1:8265, got {url!r}; "
+        f"A cluster's address is its dashboard's URL, such as http://127.0.0.1:8265, got {without_credentials(url)!r}; "
         "give it with http:// or https://, a host and a port."
     )
     try:
@@ -92,9 +97,24 @@ def find_target(address: str | None, token: str | None) -> Target:
         _ = parts.port  # parsed, and refused, only when read
     except ValueError:
         raise SubmissionError(rule) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise SubmissionError(rule)
-    return Target(url, Token(token, "the token given") if token else find_token(os.environ))
+    if (refusal := credentials_refused(url)) is not None:
+        raise SubmissionError(refusal)
+    return Target(url, _token(token, "the token given") if token else find_token(os.environ))
+
+
+def require_id(submission_id: str) -> None:
+    """Refuse what is no submission's id: it goes into a URL, where it would lead elsewhere.
+
+    Raises:
+        SubmissionError: it has other characters, or none.
+    """
+    if not re.fullmatch(r"[\w.-]+", submission_id) or not submission_id.strip("."):
+        raise SubmissionError(
+            f"A submission's id is of letters, digits, '_', '-' and '.', but got {submission_id!r}; take the one that "
+            "`submit` printed."
+        )
 
 
 def _is_loopback(host: str) -> bool:
@@ -107,11 +127,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def find_token(environment: Mapping[str, str]) -> Token | None:
-    """The token that Ray itself would use; None where authentication is off or there is no token."""
+    """The token that Ray itself would use; None where authentication is off or there is no token.
+
+    Raises:
+        SubmissionError: it can be none, or the file that was named cannot be read.
+    """
     if environment.get("RAY_AUTH_MODE", "").lower() == "disabled":
         return None
     if environment.get("RAY_AUTH_TOKEN"):
-        return Token(environment["RAY_AUTH_TOKEN"].strip(), "RAY_AUTH_TOKEN")
+        return _token(environment["RAY_AUTH_TOKEN"].strip(), "RAY_AUTH_TOKEN")
     named = environment.get("RAY_AUTH_TOKEN_PATH")
     path = Path(named).expanduser() if named else Path.home() / ".ray" / "auth_token"
     try:
@@ -123,7 +147,17 @@ def find_token(environment: Mapping[str, str]) -> Token | None:
             f"RAY_AUTH_TOKEN_PATH must name a readable file with the cluster's token, got {named} "
             f"({error.__class__.__name__}); correct it or unset it."
         ) from None
-    return Token(value, str(path)) if value else None
+    return _token(value, str(path)) if value else None
+
+
+def _token(value: str, source: str) -> Token:
+    """A token that a header of HTTP can hold."""
+    if not (value.isascii() and value.isprintable()):
+        raise SubmissionError(
+            f"A token is one line of ASCII characters, but {source} holds others; take the cluster's "
+            "(`ray get-auth-token` on its head node), and set it anew."
+        )
+    return Token(value, source)
 
 
 class _Client(JobSubmissionClient):
@@ -150,20 +184,30 @@ def ask(target: Target, question: Callable[[JobSubmissionClient], _T]) -> _T:
 
     Raises:
         UnreachableError: The cluster does not answer, or answers that it cannot just now.
-        SubmissionError: The cluster refuses.
+        SubmissionError: The cluster refuses, or what answers is none.
     """
     try:
         return question(_connect(target))
     except AuthenticationError:
         raise SubmissionError(_refusal(target)) from None
+    except _NO_ANSWER_OF_RAYS:  # before OSError, which requests' error about broken JSON is as well
+        raise _no_dashboard(target) from None
     except OSError as error:  # requests' exceptions and Ray's ConnectionError are OSErrors
         raise UnreachableError(
             f"The cluster must be reachable for its job API, but {target.url} does not answer "
             f"({error.__class__.__name__}); check the address, that the cluster is up, and any port forwarding."
         ) from None
     except RuntimeError as error:  # the job server's own refusals, such as an unknown or a repeated id
-        refusal = UnreachableError if "status code 5" in str(error) else SubmissionError
-        raise refusal(f"The cluster at {target.url} refuses the request: {_reason(str(error))}") from None
+        if (unknown := re.search(r"failed with status code 404: (.*does not exist)", str(error))) is not None:
+            raise SubmissionError(
+                f"A job is asked about where it was handed to, but {unknown[1]} at {target.url}, which may be a "
+                "new cluster; look at the id and the address, or submit the job again."
+            ) from None
+        refusal = UnreachableError if "failed with status code 5" in str(error) else SubmissionError
+        raise refusal(
+            f"The cluster at {target.url} refuses the request: {_reason(str(error))} Correct what was asked for, or "
+            "look into the log of its dashboard."
+        ) from None
 
 
 def _connect(target: Target) -> JobSubmissionClient:
@@ -174,11 +218,15 @@ def _connect(target: Target) -> JobSubmissionClient:
     try:
         with _without_ray_addresses():
             return _Client(target.url, headers=headers)
-    except (KeyError, ValueError, RuntimeError):  # another server's answer: no JSON, no version, not found
-        raise SubmissionError(
-            f"A cluster's address is the URL of its Ray dashboard, but what answers at {target.url} is not one; "
-            "check the host and the port (Ray's default is 8265)."
-        ) from None
+    except (*_NO_ANSWER_OF_RAYS, RuntimeError):  # another server's answer: no JSON, no version, not found
+        raise _no_dashboard(target) from None
+
+
+def _no_dashboard(target: Target) -> SubmissionError:
+    return SubmissionError(
+        f"A cluster's address is the URL of its Ray dashboard, but what answers at {target.url} is not one; "
+        "check the host and the port (Ray's default is 8265)."
+    )
 
 
 def _reason(answer: str) -> str:

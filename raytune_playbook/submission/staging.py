@@ -7,13 +7,23 @@ are copied into an empty folder first, because Ray uploads a folder whole and le
 
 from __future__ import annotations
 
+import ast
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from raytune_playbook.errors import JobFileError, SubmissionError
 
-__all__ = ["MAX_SHIPPED_BYTES", "code_folder", "require_job_file", "stage_job", "stage_package", "staged_name"]
+__all__ = [
+    "MAX_SHIPPED_BYTES",
+    "code_folder",
+    "require_job_file",
+    "require_python",
+    "stage_job",
+    "stage_package",
+    "staged_name",
+]
 
 MAX_SHIPPED_BYTES = 10_000_000
 """The most bytes that may travel with one job, and the most that the package's own source may take."""
@@ -31,6 +41,27 @@ def require_job_file(path: Path) -> None:
         raise JobFileError(f"A job is a Python file that defines a Round, but {str(path)!r} is not one; name the file.")
 
 
+def require_python(path: Path) -> None:
+    """Refuse a job file that Python could not even begin to run; nothing of it runs, for its packages may be elsewhere.
+
+    Raises:
+        JobFileError: it is no Python, there is nothing in it, or it cannot be read.
+    """
+    rule = f"A job is a Python file that defines a Round, but {str(path)!r}"
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of doubtful escapes, which the run says itself
+            parsed = ast.parse(path.expanduser().read_bytes(), str(path))
+    except SyntaxError as error:
+        where = f" (line {error.lineno})" if error.lineno else ""
+        raise JobFileError(f"{rule} is no valid Python: {error.msg}{where}; correct it.") from None
+    except (ValueError, MemoryError, RecursionError) as error:  # null bytes; what is nested too deeply
+        raise JobFileError(f"{rule} is no valid Python ({type(error).__name__}); correct it.") from None
+    except OSError as error:
+        raise JobFileError(f"{rule} cannot be read ({error.strerror}); allow access.") from None
+    if not any(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in ast.walk(parsed)):
+        raise JobFileError(f"{rule} imports nothing, and so defines none; write one (`raytune-playbook new JOB.py`).")
+
+
 def code_folder(file: Path) -> Path:
     """The folder whose modules travel with a file: its own, or that of the outermost package which it is part of."""
     folder = file.parent
@@ -44,7 +75,7 @@ def staged_name(job_path: Path) -> Path:
 
     A job file that is a link keeps the name it was given, whatever its target is called.
     """
-    home = job_path.resolve().parent
+    home = job_path.expanduser().resolve().parent
     return (home / job_path.name).relative_to(_root(home))
 
 
@@ -71,6 +102,7 @@ def stage_job(job_path: Path, folder: Path, *, max_bytes: int = MAX_SHIPPED_BYTE
         SubmissionError: The files are larger than `max_bytes` together.
     """
     require_job_file(job_path)
+    job_path = job_path.expanduser()
     home = job_path.resolve().parent
     source, name = code_folder(home / job_path.name), staged_name(job_path)
     _copy(

@@ -32,9 +32,9 @@ from tenacity import (
 )
 
 from raytune_playbook.errors import SubmissionError
-from raytune_playbook.records.places import credentials_refused
-from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target
-from raytune_playbook.submission.staging import stage_job, stage_package, staged_name
+from raytune_playbook.records.places import place_refused
+from raytune_playbook.submission.job_api import UnreachableError, ask, default_address, find_target, require_id
+from raytune_playbook.submission.staging import require_job_file, require_python, stage_job, stage_package, staged_name
 
 __all__ = ["Job", "JobStatus", "cancel", "default_address", "logs", "status", "submit", "wait"]
 
@@ -111,16 +111,20 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         The submission id.
 
     Raises:
-        JobFileError: There is no such Python file.
+        JobFileError: There is no such Python file, or it is none that Python can run.
         SubmissionError: The storage or the address breaks a rule, or the cluster cannot be reached or refuses.
     """
-    if (refusal := credentials_refused(job.storage)) is not None:
+    require_job_file(Path(job.path))
+    require_python(Path(job.path))
+    if (refusal := place_refused(job.storage)) is not None:
         raise SubmissionError(f"--storage: {refusal}")
     if "://" not in job.storage and not job.storage.startswith("/"):
         raise SubmissionError(
             f"A submitted job's storage must be an absolute path or a URI that every node of the cluster reaches, "
             f"got {job.storage!r}; give for example s3://bucket/rounds or /mnt/storage."
         )
+    if job.submission_id is not None:
+        require_id(job.submission_id)
     target = find_target(address, token)
     if target.token is None and target.is_exposed:
         raise SubmissionError(
@@ -135,11 +139,13 @@ def submit(job: Job, address: str | None, *, token: str | None = None) -> str:
         modules = {"py_modules": [str(stage_package(Path(staging)))]} if job.ship_package else {}
         return ask(
             target,
-            lambda client: client.submit_job(
-                entrypoint=shlex.join(job.command),
-                runtime_env={"working_dir": str(job_folder), **modules},
-                submission_id=job.submission_id,
-                metadata={"job_file": job_name},
+            lambda client: _text(
+                client.submit_job(
+                    entrypoint=shlex.join(job.command),
+                    runtime_env={"working_dir": str(job_folder), **modules},
+                    submission_id=job.submission_id,
+                    metadata={"job_file": job_name},
+                )
             ),
         )
 
@@ -148,13 +154,14 @@ def status(submission_id: str, address: str | None, *, token: str | None = None)
     """Where a submitted job stands.
 
     Raises:
-        SubmissionError: The cluster cannot be reached, refuses, or has no such job.
+        SubmissionError: There can be no such id, or the cluster cannot be reached, refuses, or has no such job.
     """
+    require_id(submission_id)
     details = ask(find_target(address, token), lambda client: client.get_job_info(submission_id))
     return JobStatus(
         submission_id=submission_id,
         state=details.status,
-        message=details.message or "",
+        message=_text(details.message or ""),
         exit_code=details.driver_exit_code,
     )
 
@@ -234,13 +241,14 @@ def logs(
     Raises:
         SubmissionError: As `status`, when the first piece is asked for or while following.
     """
+    require_id(submission_id)
     target = find_target(address, token)
 
     def is_over() -> bool:
         return not follow or status(submission_id, address, token=token).is_final
 
     def fetched() -> str:
-        return ask(target, lambda client: client.get_job_logs(submission_id))
+        return ask(target, lambda client: _text(client.get_job_logs(submission_id)))
 
     # The status is asked for first, so that what is written just before the end is still fetched. A cluster that has
     # not answered yet is not away: its address is wrong.
@@ -253,6 +261,17 @@ def logs(
             return
         time.sleep(poll_interval_s)
         ended, text = _patiently(is_over, poll_interval_s), _patiently(fetched, poll_interval_s)
+
+
+def _text(answer: object) -> str:
+    """What a cluster says, as any terminal can show it.
+
+    Raises:
+        TypeError: it is no text, so that what answers is no job server.
+    """
+    if not isinstance(answer, str):
+        raise TypeError(type(answer).__name__)
+    return answer.encode(errors="replace").decode()
 
 
 def _patiently(question: Callable[[], _T], poll_interval_s: float) -> _T:

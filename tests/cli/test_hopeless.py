@@ -89,6 +89,47 @@ def test_a_job_file_that_is_not_there_and_a_round_that_breaks_a_rule_are_hopeles
     assert not Path(storage).exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--storrage", "x"], "No such option '--storrage'"),
+        (["--storage"], "Option '--storage' requires an argument"),
+        (["--address", ""], "Invalid value for '--address'"),
+        (["another"], "unexpected extra argument"),
+    ],
+)
+def test_a_command_that_is_none_is_hopeless_since_every_try_has_it(tmp_path, capsys, more, sentence):
+    arguments = ["run", job(tmp_path), *more]
+    assert main(arguments) == 2
+    assert SAID not in capsys.readouterr().err
+    assert main([*arguments[:2], OPTION, *more]) == 0
+    printed = capsys.readouterr().err
+    assert sentence in printed and printed.count("\n") == 2
+    assert printed.endswith(f"The run failed, and {SAID}; so the exit code is 0.\n")
+
+
+RAISES = {
+    "KeyboardInterrupt": "raise KeyboardInterrupt\n",
+    "SystemExit": "raise SystemExit(3)\n",
+    "GeneratorExit": "raise GeneratorExit\n",
+    "Own": "class Own(BaseException): pass\nraise Own('no')\n",
+    "Mute": "class Mute(Exception):\n    def __str__(self): raise ValueError('no')\nraise Mute\n",
+    "BaseExceptionGroup": "raise BaseExceptionGroup('two', [KeyboardInterrupt()])\n",
+}
+
+
+@pytest.mark.parametrize("name", RAISES)
+def test_whatever_a_job_file_raises_is_a_sentence_and_hopeless(tmp_path, capsys, name):
+    file = tmp_path / "raises.py"
+    file.write_text(RAISES[name])
+    for command, code in (["manifest"], 2), (["run"], 2), (["run", OPTION], 0):
+        assert main([*command, str(file)]) == code
+        printed = capsys.readouterr()
+        assert printed.out == "" and printed.err.count("\n") == (1 if code else 2)
+        said = "ends the program with sys.exit(3)" if name == "SystemExit" else f"raises {name}"
+        assert said in printed.err and "raises.py, line " in printed.err
+
+
 def test_a_storage_that_is_away_is_worth_another_try(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert main(["run", job(tmp_path), "--storage", str(tmp_path / "file" / "rounds"), OPTION]) == 2

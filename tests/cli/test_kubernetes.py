@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from raytune_playbook.cli import main
+from raytune_playbook.submission.kubernetes.manifest import job_name
 
 JOB = """
 from raytune_playbook import Budget, Categorical, Resources, Round
@@ -54,7 +55,7 @@ def test_every_option_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str
     run = group["template"]["spec"]["containers"][0]["image"]
     assert printed.err.splitlines() == [
         f"The pods run {run}, which no registry has but your own; name what you pushed with --image.",
-        "Round X is called x on Kubernetes.",
+        f"Round X is called {job_name('X')} on Kubernetes.",
     ]
     assert limits == {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "4"}
     assert (group["minReplicas"], group["maxReplicas"]) == (1, 3)
@@ -71,6 +72,9 @@ def test_every_option_is_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("", "--storage rounds", "--storage: pods reach /mnt/storage"),
         ("", "--image=", "--image: the name of an image is needed"),
         ("", "--pods 0", "'--pods': 0 is not in the range"),
+        ("", "--pods 99999999999", "--pods: 1,000 is the most, but got 99,999,999,999"),
+        ("num_gangs=10**9", "", "Resources.num_gangs: 1,024 is the most"),
+        ("", "--storage foo://x", "URI that pyarrow knows is needed"),
         ("num_wokers=2", "", "Resources has no field 'num_wokers'"),
     ],
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
 from raytune_playbook.errors import StorageError
-from raytune_playbook.records.places import credentials_refused, uri_in, without_credentials
+from raytune_playbook.records.places import SCHEMES, credentials_refused, place_refused, uri_in, without_credentials
 from raytune_playbook.records.storage import Storage, file_at
 from raytune_playbook.records.store import RoundStore
 
@@ -56,6 +57,60 @@ def test_credentials_in_a_uri_are_refused_and_not_shown(uri, shown, variable):
 def test_what_holds_no_credentials_is_taken_as_it_is(uri):
     assert credentials_refused(uri) is None
     assert without_credentials(uri) == uri
+
+
+NO_PLACES = [
+    *("foo://x", "://x", "S3://bucket/x", "http://host/x", "az://container/x"),
+    *(
+        "s3://",
+        "s3:///x",
+        "s3://?region=eu",
+        "gs://",
+        "gs:///x",
+        "gcs://",
+        "abfs://",
+        "abfss:///x",
+        "gs://anonymous@/x",
+    ),
+    *("", " ", "\t\n", "a\0b", "a\udc80"),
+]
+
+
+@pytest.mark.parametrize("uri", NO_PLACES)
+def test_what_no_filesystem_can_read_is_refused_by_a_look(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refusal = place_refused(uri)
+    assert refusal is not None and refusal.count(repr(uri)) == 1 and "\n" not in refusal
+    with pytest.raises(StorageError) as caught:
+        Storage(uri)
+    assert str(caught.value) == f"Storage: {refusal}"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rounds",
+        ".",
+        "a b",
+        "s3:b",
+        *(f"{scheme}://bucket" for scheme in SCHEMES),
+        "s3://b?region=eu",
+        "gs://anonymous@b",
+    ],
+)
+def test_what_a_filesystem_may_read_passes(uri):
+    assert place_refused(uri) is None
+
+
+def test_the_schemes_are_those_that_pyarrow_knows():
+    for scheme in (*SCHEMES, "az", "http", "S3", "wasb", "ftp"):
+        unknown = ""
+        try:
+            pafs.FileSystem.from_uri(f"{scheme}://")
+        except (pa.ArrowInvalid, OSError, ImportError) as error:
+            unknown = str(error)
+        assert ("Unrecognized filesystem type" in unknown) == (scheme not in SCHEMES), (scheme, unknown)
 
 
 def test_pyarrow_reads_the_keys_of_s3_from_the_variables_that_are_named(monkeypatch, s3_endpoint):

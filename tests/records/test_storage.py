@@ -67,6 +67,13 @@ def test_unwritable_folder_is_one_sentence_and_leaves_no_trace(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["file"]
 
 
+@pytest.mark.parametrize("inside", ["", "/a", "/a/b"])
+def test_of_a_file_in_the_way_the_advice_is_a_folder(tmp_path, inside):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailure, match=r"cannot be written .*; a file is in the way, so name a folder\.$"):
+        Storage(f"{tmp_path}/file{inside}").write("x/y", b"content")
+
+
 def test_read_only_filesystem_is_one_sentence():
     with pytest.raises(StorageError, match=r"must be writable, but '/proc/rounds' is not"):
         Storage("/proc/rounds").check_writable()

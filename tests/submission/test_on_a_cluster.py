@@ -166,8 +166,8 @@ class TestOnACluster:
         self, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        (tmp_path / "empty_job.py").write_text("")
-        arguments = [str(tmp_path / "empty_job.py"), "--address", head.address, "--storage", str(tmp_path / "rounds")]
+        (tmp_path / "broken_job.py").write_text("import nothing_of_this_name\n")
+        arguments = [str(tmp_path / "broken_job.py"), "--address", head.address, "--storage", str(tmp_path / "rounds")]
         assert main(["submit", *arguments, "--wait"]) == 2
         out, err = capsys.readouterr()
         assert out.count("\n") == 1

@@ -69,3 +69,10 @@ class TestShipping:
         assert package == tmp_path / "raytune_playbook"
         assert (package / "submission" / "staging.py").is_file()
         assert not list(package.rglob("__pycache__"))
+
+    def test_a_path_from_home_is_found(self, job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(job.parent))
+        staged = tmp_path / "staged"
+        staged.mkdir()
+        assert stage_job(Path("~/tiny.py"), staged) == "tiny.py"
+        assert (staged / "tiny.py").read_bytes() == job.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import ray
@@ -14,7 +13,7 @@ from raytune_playbook.analysis.wording import form_for
 from raytune_playbook.engine.doctor.facts import Diagnosis, Level
 from raytune_playbook.engine.doctor.gather import gather
 from raytune_playbook.engine.doctor.judge import judge
-from raytune_playbook.engine.session import connect
+from raytune_playbook.engine.session import cluster_address, connect
 from raytune_playbook.records import DEFAULT_STORAGE
 from raytune_playbook.records.storage import Storage
 from raytune_playbook.report.terminal import new_console
@@ -39,15 +38,17 @@ def doctor(
         The lines that were printed.
 
     Raises:
-        InputError: the storage cannot be understood, or there is no such cluster.
+        InputError: the storage cannot be understood, or written from this machine where that is the cluster; or there
+            is no such cluster.
     """
     console = console or new_console()
-    uri = Storage(storage).uri
-    if not (ray.is_initialized() or address or os.environ.get("RAY_ADDRESS")):
+    place = Storage(storage)
+    if not ray.is_initialized() and cluster_address(address) is None:
+        place.check_writable()  # as its only node would
         console.print("Starting a cluster on this machine, as `run` does.")
     owns_cluster = connect(address)
     try:
-        lines = judge(gather(uri))
+        lines = judge(gather(place.uri))
     finally:
         if owns_cluster:
             ray.shutdown()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from raytune_playbook.engine.rounds.recorded import as_recorded
-from raytune_playbook.errors import PlaybookError
+from raytune_playbook.errors import NOT_RETRIED, PlaybookError
 from raytune_playbook.records.driving.claims import claimed, driving
 from raytune_playbook.records.storage import Storage, first_line
 from raytune_playbook.records.store import RoundStore
 from raytune_playbook.records.types import RoundState
 from raytune_playbook.study.round import Round
-
-NOT_RETRIED = "it is not retried, since no other try can mend it"
 
 
 def note_hopeless(round_: Round, storage: str, error: PlaybookError | None) -> None:

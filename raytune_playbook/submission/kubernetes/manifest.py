@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from raytune_playbook.errors import SubmissionError
-from raytune_playbook.records.places import credentials_refused
+from raytune_playbook.records.places import place_refused
 from raytune_playbook.study.settings import Resources
 from raytune_playbook.submission.kubernetes.code import FOLDER, Code, code_of
 from raytune_playbook.submission.kubernetes.documents import Document, Operation, at, patched, put, text_at
@@ -99,7 +99,7 @@ def manifest(job: str, round_name: str, resources: Resources, deployment: Deploy
         SubmissionError: there is no such overlay or image, pods don't reach the storage, or the code is too large.
         JobFileError: there is no such Python file.
     """
-    if not re.fullmatch(r"[\w./:@-]+", deployment.image, flags=re.ASCII):
+    if not re.fullmatch(r"[a-z0-9]([\w./:@-]*\w)?", deployment.image, flags=re.ASCII | re.IGNORECASE):
         raise SubmissionError(f"--image: the name of an image is needed, but got {deployment.image!r}; correct it.")
     if deployment.pods.gpus and "gpu" not in deployment.overlays:
         raise SubmissionError("--pod-gpus says how many GPUs overlay gpu has, but it is not given; add --overlay gpu.")
@@ -127,11 +127,11 @@ def manifest(job: str, round_name: str, resources: Resources, deployment: Deploy
 def job_name(round_name: str) -> str:
     """A round's name as Kubernetes takes it: small letters, digits and '-', at most `MAX_NAME`, the same every time.
 
-    What is cut off goes into a hash at the end, so that two long names stay two.
+    Where more than '_' had to be changed there is a hash of the name at the end, so that two names stay two.
     """
     plain = re.sub(r"[^a-z0-9]+", "-", round_name.lower()).strip("-")
     name = plain if plain[:1].isalpha() else f"round-{plain}".rstrip("-")
-    if len(name) <= MAX_NAME:
+    if len(name) <= MAX_NAME and name == round_name.replace("_", "-") and "-" not in round_name:
         return name
     end = hashlib.sha256(round_name.encode()).hexdigest()[:8]
     return f"{name[: MAX_NAME - len(end) - 1].rstrip('-')}-{end}"
@@ -140,9 +140,14 @@ def job_name(round_name: str) -> str:
 def _overlay(deployment: Deployment) -> Overlay:
     """The overlays, with the object store's where the storage is one."""
     storage, names = deployment.storage, deployment.overlays
-    if (refusal := credentials_refused(storage)) is not None:
+    if (refusal := place_refused(storage)) is not None:
         raise SubmissionError(f"--storage: {refusal}")
     if "://" in storage and not storage.startswith("file:"):
+        if not storage.startswith("s3:"):
+            raise SubmissionError(
+                f"--storage: of the object stores pods have the keys of s3://bucket/rounds alone, but got {storage!r}; "
+                "give one, or a folder below the volume."
+            )
         return overlay([*names, OBJECT_STORE])
     if OBJECT_STORE in names:
         raise SubmissionError(

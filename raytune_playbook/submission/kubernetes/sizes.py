@@ -7,6 +7,8 @@ Counted as the engine counts on a running cluster: whole gangs, beside the input
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from raytune_playbook.errors import CapacityError
@@ -14,6 +16,12 @@ from raytune_playbook.study.settings import GIB, Resources
 
 HEAD_BYTES, GANG_BYTES = 4.0e9, 0.65e9
 """What Ray and the driver take on the head, and what the helpers of each gang take there."""
+
+MAX_GANGS = 1_024
+"""The engine runs no more."""
+
+MAX_PODS, MAX_PIPELINE_CPUS, MAX_POD = 1_000, 10_000, (1_024, 65_536, 64)
+"""More pods, CPUs, and of a pod CPUs, GiB and GPUs, than clusters have: whoever asks for more has slipped."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,11 @@ def size(resources: Resources, offer: Offer, *, pods: int | None = None) -> Size
         pods: so many in place of the overlay's, or at most so many where the overlay grows.
 
     Raises:
-        CapacityError: not even one gang fits.
+        CapacityError: not even one gang fits, or more is asked for than there is anywhere.
     """
+    for what, number, bound in _bounded(resources, offer.pod, pods):
+        if number > bound:
+            raise CapacityError(f"{what}: {bound:,} is the most, but got {number:,}; ask for fewer.")
     _require_worker(resources, offer)
     needed = _fewest_pods(offer.pod, resources, 1)
     most = pods or (offer.most_pods if offer.grows else None)
@@ -101,21 +112,30 @@ def size(resources: Resources, offer: Offer, *, pods: int | None = None) -> Size
 
 def num_gangs(pod: Pod, num_pods: int, resources: Resources) -> int:
     """How many whole gangs so many pods hold beside the pipeline's CPUs, at most ``resources.num_gangs``."""
-    cpus = [pod.cpus] * num_pods
+    if num_pods * pod.cpus < resources.pipeline_cpus:
+        return 0
+    workers = [_num_workers(replace(pod, cpus=left), resources) for left in range(pod.cpus + 1)]
+    pods = Counter({pod.cpus: num_pods})  # by how many CPUs they have left
     for _ in range(resources.pipeline_cpus):
-        whole = [place for place, left in enumerate(cpus) if left >= 1]
-        if not whole:
-            return 0
-        chosen = min(whole, key=lambda place: (_lost(pod, cpus[place], resources), -cpus[place]))
-        cpus[chosen] -= 1
-    gangs = sum(_num_workers(replace(pod, cpus=left), resources) for left in cpus) // resources.num_workers
-    return gangs if resources.num_gangs is None else min(gangs, resources.num_gangs)
+        # From where it takes the fewest workers.
+        chosen = min((left for left in pods if left), key=lambda left: (workers[left] - workers[left - 1], -left))
+        pods[chosen - 1] += 1
+        pods[chosen] -= 1
+        if not pods[chosen]:
+            del pods[chosen]
+    gangs = sum(workers[left] * num for left, num in pods.items()) // resources.num_workers
+    return min(gangs, resources.num_gangs or MAX_GANGS, MAX_GANGS)
 
 
-def _lost(pod: Pod, cpus: int, resources: Resources) -> int:
-    """How many workers fewer a pod holds when one of its CPUs is taken."""
-    with_it, without = replace(pod, cpus=cpus), replace(pod, cpus=cpus - 1)
-    return _num_workers(with_it, resources) - _num_workers(without, resources)
+def _bounded(resources: Resources, pod: Pod, pods: int | None) -> Iterator[tuple[str, int, int]]:
+    """What has a bound, how much of it is asked for, and the bound."""
+    yield "Resources.num_gangs", resources.num_gangs or 0, MAX_GANGS
+    yield "Resources.pipeline_cpus", resources.pipeline_cpus, MAX_PIPELINE_CPUS
+    yield "--pods", pods or 0, MAX_PODS
+    for name, number, most in zip(
+        ("cpus", "memory-gib", "gpus"), (pod.cpus, pod.memory_gib, pod.gpus), MAX_POD, strict=True
+    ):
+        yield f"--pod-{name}", number, most
 
 
 def _num_workers(pod: Pod, resources: Resources) -> int:
@@ -146,20 +166,35 @@ def _require_worker(resources: Resources, offer: Offer) -> None:
 
 
 def _fewest_pods(pod: Pod, resources: Resources, gangs: int) -> int:
-    """The fewest pods that hold so many gangs; there are some, since a pod holds a worker."""
+    """The fewest pods that hold so many gangs; there are some, since a pod holds a worker.
+
+    Raises:
+        CapacityError: they are more than there are anywhere.
+    """
     several = resources.model_copy(update={"num_gangs": None})
     workers = gangs * resources.num_workers
-    cpus = max(1, round(resources.cpus_per_worker * 10_000)) * workers / 10_000 + resources.pipeline_cpus
-    num = max(math.ceil(workers / _num_workers(pod, resources)), math.ceil(cpus / pod.cpus))
+    num = max(-(-workers // _num_workers(pod, resources)), -(-_cpus(resources, gangs) // pod.cpus))
+    if num > MAX_PODS:
+        raise CapacityError(
+            f"Resources: {MAX_PODS:,} pods is the most, but {gangs:,} gang(s) of {resources.num_workers:,} worker(s), "
+            f"beside {resources.pipeline_cpus:,} CPU(s) for the input pipeline, need {num:,} of {pod.cpus} CPUs; ask "
+            "for fewer or smaller workers, or for larger pods."
+        )
     while num_gangs(pod, num, several) < gangs:
         num += 1
     return num
 
 
+def _cpus(resources: Resources, gangs: int) -> int:
+    """Whole CPUs that so many gangs and the pipeline take at least."""
+    of_each = max(1, round(resources.cpus_per_worker * 10_000))  # as Ray counts
+    return -(-of_each * gangs * resources.num_workers // 10_000) + resources.pipeline_cpus
+
+
 def _smallest_pod(pod: Pod, num_pods: int, resources: Resources) -> Pod:
     """The pod with the fewest CPUs and GPUs of which so many hold as many gangs as before."""
     gangs = num_gangs(pod, num_pods, resources)
-    for cpus in range(1, pod.cpus + 1):
+    for cpus in range(max(1, _cpus(resources, gangs) // num_pods), pod.cpus + 1):
         smaller = replace(pod, cpus=cpus)
         if num_gangs(smaller, num_pods, resources) >= gangs:
             pod = smaller

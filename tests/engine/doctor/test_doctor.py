@@ -57,7 +57,7 @@ def test_a_node_with_another_package_and_a_storage_that_takes_nothing_are_told(c
     assert wrong.keys() - MACHINE == {"versions", "storage", "token"}, quiet.file.getvalue()
     assert "tensorboardX is " in wrong["versions"]
     assert "here, but 0.0.1 on " in wrong["versions"]
-    assert str(occupied) in wrong["storage"]
+    assert str(occupied) in wrong["storage"] and "a file is in the way, so name a folder" in wrong["storage"]
     assert occupied.read_bytes() == b""
 
 
@@ -65,6 +65,16 @@ def test_a_storage_that_cannot_be_understood_is_refused_before_anything_is_asked
     with pytest.raises(InputError, match="a folder's path or a URI that pyarrow knows"):
         doctor(storage="nonsense://x", console=quiet)
     assert quiet.file.getvalue() == ""
+
+
+@pytest.mark.parametrize("storage", ["a file", "a file/rounds", "s3://"])
+def test_a_storage_that_this_machine_cannot_write_is_refused_before_a_cluster_starts(tmp_path, storage):
+    (tmp_path / "a file").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-m", "raytune_playbook", "doctor", "--storage", storage]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("Storage: ")
 
 
 def test_a_laptop_starts_a_cluster_of_its_own_and_ends_it(cluster, tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import itertools
 import os
+import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -264,19 +267,33 @@ class TestSizes:
         assert "stay idle" in note
 
 
+NO_IMAGES = (":", "-", "/", "-x", ":1", "/a/b", "@", "a:", "a/", "a@", ".", "a\n")
+
+
 class TestNames:
     @pytest.mark.parametrize(
         ("round_name", "name"),
         [
             ("digits_batch_norm", "digits-batch-norm"),
-            ("A.b--C_", "a-b-c"),
-            ("2nd", "round-2nd"),
-            ("7_", "round-7"),
+            ("round_2nd", "round-2nd"),
+            ("a-b", "a-b-d44362d6"),
+            ("A.b--C_", "a-b-c-"),
+            ("2nd", "round-2nd-"),
+            ("7_", "round-7-"),
             ("a" * 47, "a" * 47),
         ],
     )
     def test_a_rounds_name_as_kubernetes_takes_it(self, round_name: str, name: str) -> None:
-        assert job_name(round_name) == name
+        end = sha256(round_name.encode()).hexdigest()[:8] if name.endswith("-") else ""
+        assert job_name(round_name) == f"{name}{end}"
+
+    def test_names_that_differ_stay_apart(self) -> None:
+        """All names of four characters out of those that Kubernetes does not tell apart."""
+        names = ["".join(("a", *more)) for num in range(4) for more in itertools.product("aA0_-.", repeat=num)]
+        names = [*dict.fromkeys([*names, *map(str.upper, names)])]
+        called = [job_name(each) for each in names]
+        assert len(set(called)) == len(names)
+        assert [each for each in called if not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", each)] == []
 
     def test_long_names_are_cut_the_same_every_time_and_stay_apart(self) -> None:
         long = ["a" * 48, "a" * 49, "a" * 37 + "_" * 20 + "b"]
@@ -287,7 +304,7 @@ class TestNames:
 
     def test_another_name_is_told(self, job: Path) -> None:
         (note,) = manifest(str(job), "Mine", RESOURCES, deployment()).notes
-        assert note == "Round Mine is called mine on Kubernetes."
+        assert note == f"Round Mine is called {job_name('Mine')} on Kubernetes."
 
 
 @pytest.mark.parametrize(
@@ -308,6 +325,13 @@ class TestNames:
         ({"storage": "file:///mnt/storage"}, "pods reach /mnt/storage, where the volume is"),
         ({"image": ""}, "--image: the name of an image is needed, but got ''"),
         ({"image": "a b"}, "--image: the name of an image is needed, but got 'a b'"),
+        *(({"image": each}, f"--image: the name of an image is needed, but got {each!r}") for each in NO_IMAGES),
+        ({"storage": "foo://x"}, "--storage: a folder's path or a URI that pyarrow knows is needed"),
+        ({"storage": "S3://bucket/x"}, "--storage: a folder's path or a URI that pyarrow knows is needed"),
+        ({"storage": "://x"}, "--storage: a folder's path or a URI that pyarrow knows is needed"),
+        ({"storage": "s3://"}, "--storage: a URI of an object store names a bucket, but got 's3://'"),
+        ({"storage": "gs://bucket/x"}, "have the keys of s3://bucket/rounds alone, but got 'gs://bucket/x'"),
+        ({"storage": ""}, "--storage: a folder's path or a URI is needed, but got ''"),
         ({"pods": PodWish(gpus=2)}, "add --overlay gpu"),
     ],
 )

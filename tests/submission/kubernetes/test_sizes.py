@@ -12,7 +12,7 @@ from raytune_playbook.engine.cluster.capacity import Node
 from raytune_playbook.engine.cluster.capacity import num_gangs as counted
 from raytune_playbook.errors import CapacityError
 from raytune_playbook.study.settings import GIB
-from raytune_playbook.submission.kubernetes.sizes import Offer, Pod, Size, num_gangs, size
+from raytune_playbook.submission.kubernetes.sizes import MAX_GANGS, Offer, Pod, Size, num_gangs, size
 
 CPU = Offer("cpu", Pod(4, 8, 0), 2, 2)
 GPU = Offer("gpu", Pod(8, 32, 1), 2, 2)
@@ -107,6 +107,37 @@ def test_more_than_the_overlay_holds_is_refused_in_one_sentence(offer, resources
     with pytest.raises(CapacityError) as refused:
         size(Resources(**resources), offer)
     assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("resources", "pods", "sentence"),
+    [
+        ({"num_gangs": 10**9}, None, "Resources.num_gangs: 1,024 is the most, but got 1,000,000,000"),
+        ({"pipeline_cpus": 10**9}, None, "Resources.pipeline_cpus: 10,000 is the most"),
+        ({}, 99999999999, "--pods: 1,000 is the most, but got 99,999,999,999"),
+        ({"num_workers": 10**12}, None, "1,000 pods is the most, but 1 gang(s) of 1,000,000,000,000 worker(s)"),
+        ({"num_workers": 10**9, "num_gangs": 1024}, None, "1,000 pods is the most"),
+        ({"num_workers": 5, "num_gangs": 1000}, None, "need 1,251 of 4 CPUs; ask for fewer or smaller workers"),
+    ],
+)
+def test_more_than_there_is_anywhere_is_refused_at_once(resources, pods, sentence):
+    with pytest.raises(CapacityError) as refused:
+        size(Resources(**resources), CPU, pods=pods)
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("pod", "option"),
+    [(Pod(10**9, 8, 0), "--pod-cpus"), (Pod(4, 10**9, 0), "--pod-memory-gib"), (Pod(4, 8, 10**9), "--pod-gpus")],
+)
+def test_a_pod_larger_than_any_machine_is_refused(pod, option):
+    with pytest.raises(CapacityError, match=f"{option}: .* is the most, but got 1,000,000,000; ask for fewer"):
+        size(Resources(num_gangs=1), replace(CPU, pod=pod))
+
+
+def test_gangs_are_counted_up_to_what_the_engine_runs():
+    resources = Resources(cpus_per_worker=0.01)
+    assert size(resources, CPU, pods=900).num_gangs == counted(nodes(CPU.pod, 900), resources) == MAX_GANGS
 
 
 def test_fewer_pods_than_one_gang_needs_are_refused():

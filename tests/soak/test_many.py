@@ -8,8 +8,8 @@ from tests.soak import gangs, many
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
-MOST_MB = 100.0
-"""What a process of ours may gain in 1,000 trials, generously; Ray's controller keeps what it was told of each task."""
+MOST_MB = {"worker": 5.0, "host": 5.0, "controller": 6.0, "pool": 15.0, "driver": 120.0}
+"""What a process of ours may gain in 1,000 trials; in the driver Ray Tune keeps each one."""
 
 
 def is_no_growth(line: dict[str, float]) -> bool:
@@ -22,7 +22,7 @@ def test_a_thousand_trials_on_gangs_that_start_once():
     assert (found["trials"], found["completed"], found["attempts"], found["gang_starts"]) == (1000, 1000, 1000, [1, 1])
     assert is_no_growth(found["trial_s"]), found["trial_s"]
     gained = {role: growth["per_1000"] for role, growth in found["memory_mb"].items()}
-    assert max(gained[role] for role in ("driver", "pool", "host", "controller", "worker")) < MOST_MB, gained
+    assert all(gained[role] < most_mb for role, most_mb in MOST_MB.items()), gained
 
 
 def test_ten_thousand_trials_on_records_alone():

@@ -97,7 +97,7 @@ class Recorder:
     ) -> None:
         self._store = store
         self._studies = {study.name: study for study in studies}
-        self._records: dict[TrialKey, TrialRecord] = {}
+        self._records: dict[TrialKey, TrialRecord] = {}  # of trials that run
         self._attempts_before: dict[TrialKey, int] = {}
         self._measurements: dict[TrialKey, RunningMeasurements] = {}
         self.objective = studies[0].objective
@@ -171,11 +171,9 @@ class Recorder:
 
     def checkpoints_deleted(self, trial: Trial) -> None:
         """Record that the checkpoints of a trial that has ended, in this run or an earlier one, are gone."""
-        record = self._records.get(trial.id)
-        if record is None:
-            names = {each.name for each in fields(TrialRecord)} - {"spec"}
-            spec = suggest(self._studies[trial.study], trial.index, trial.repeat)
-            record = TrialRecord(spec, **{name: getattr(trial, name) for name in names})
+        names = {each.name for each in fields(TrialRecord)} - {"spec"}
+        spec = suggest(self._studies[trial.study], trial.index, trial.repeat)
+        record = TrialRecord(spec, **{name: getattr(trial, name) for name in names})
         with self._store.storage.failures_told("written", self._store.name):
             self._write(trial.id, replace(record, checkpoints_deleted=True))
         self._compaction.has_ended(trial.study)  # which may have been put together with others: it has a file again
@@ -203,7 +201,8 @@ class Recorder:
         if running is not None:
             running.close()
         self._measurements[event.name.key] = RunningMeasurements(self._store, study, key, attempt.number)
-        self._write(event.name.key, replace(record, attempts=(*_cut_off(record.attempts), attempt)))
+        record = self._records[event.name.key] = replace(record, attempts=(*_cut_off(record.attempts), attempt))
+        self._write(event.name.key, record)
 
     def _ended(self, event: AttemptEnded) -> None:
         ended, record = event.ended, self._records[event.name.key]
@@ -233,6 +232,10 @@ class Recorder:
             running.close()
             if event.is_final:
                 self.tally.stopped.add(event.name.key)
+        if event.is_final:
+            del self._records[event.name.key]
+        else:
+            self._records[event.name.key] = record
         self._write(event.name.key, record)
 
     def _final(self, record: TrialRecord, ended: AttemptEnd, measurements: pa.Table) -> TrialRecord:
@@ -266,7 +269,6 @@ class Recorder:
         return self._attempts_before.get(key, 0) + attempt
 
     def _write(self, key: TrialKey, record: TrialRecord) -> None:
-        self._records[key] = record
         self._store.write_trial(record)
         self.tally.trials[key] = trials_of(trials_table([record]))[0]
 
